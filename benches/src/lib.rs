@@ -1,1 +1,60 @@
-//! benches
+//! Fidelog's benchmarks, and the bare floors they are compared to.
+//!
+//! A figure of a broker means little by itself: it is mostly the disk's and the network's. So each row of the table
+//! first shows a *floor*, the least that any program must do for that work on that machine, measured in the same
+//! run; then Fidelog at the same [`Shape`](shape::Shape); then the ratio of the two. Ratios are what to quote:
+//! absolute figures of one virtual machine swing by a third from hour to hour.
+//!
+//! # Floors
+//!
+//! - [`floor::disk`]: one thread, positional append and `fdatasync`, one at a time; into a file that is only
+//!   allocated (as a growing log is), and into one whose blocks were written with zeros before.
+//! - [`floor::grpc`]: a client and a server process; the server stores nothing. Streams and unary calls.
+//! - [`floor::pipeline`]: client, leader and follower processes. The leader checks a CRC-32, appends with group
+//!   commit, and pushes to its followers at the same time, which do the same; it answers when all have synced.
+//! - [`floor::catch_up`]: a server streams a written file in 1 MiB messages; the client checks them.
+//!
+//! # Running
+//!
+//! ```text
+//! cargo bench -p fidelog-benches                      everything
+//! cargo bench -p fidelog-benches -- grpc              one section: disk, grpc, pipeline
+//! cargo bench -p fidelog-benches -- "catch-up"        rows by a part of their name
+//! cargo bench -p fidelog-benches -- --test            only whether it works
+//! ```
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `FIDELOG_BENCH_SECTIONS` | sections, comma separated | all |
+//! | `FIDELOG_BENCH_SECONDS` | time of one repetition, after a warm-up of a fifth of it (at most 0.5 s) | 2 |
+//! | `FIDELOG_BENCH_REPETITIONS` | repetitions of each contender; the table shows medians | 3 |
+//! | `FIDELOG_BENCH_DIR` | where data is kept; must be on a disk, with some 10 GiB free | the system's temporary directory |
+//! | `FIDELOG_BENCH_JSON` | a file that gets one line per row, with every repetition | none |
+//! | `FIDELOG_BENCH_THREADS` | worker threads of each floor process's runtime | 1 |
+//!
+//! To repeat a figure: an idle machine, the same disk, the release build that `cargo bench` makes, and the line the
+//! table begins with. Data is removed at the end.
+//!
+//! # Reading the table
+//!
+//! The shape reads "bytes of a record x records of a message, messages in flight per producer". Latencies are of
+//! whole messages, from the moment the client hands one over to its answer; with many in flight they show the
+//! queue, not the work. Rates count answered payload only. Each figure is the median over repetitions by itself,
+//! and contenders take turns. A ratio is product over floor: above 1 is worse for latencies and better for rates.
+//!
+//! # Adding the product
+//!
+//! Implement [`Contender`](contender::Contender), and give it to the row with
+//! [`Row::with_product`](row::Row::with_product).
+
+pub mod contender;
+pub mod floor;
+pub mod machine;
+pub mod mount;
+pub mod row;
+pub mod rows;
+pub mod sample;
+pub mod scratch;
+pub mod settings;
+pub mod shape;
+pub mod table;

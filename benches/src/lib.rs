@@ -31,6 +31,7 @@
 //! | `FIDELOG_BENCH_DIR` | where data is kept; must be on a disk, with some 10 GiB free | the system's temporary directory |
 //! | `FIDELOG_BENCH_JSON` | a file that gets one line per row, with every repetition | none |
 //! | `FIDELOG_BENCH_THREADS` | worker threads of each floor process's runtime | 1 |
+//! | `FIDELOG_BENCH_DROP_CACHE` | when set, the pipeline's replicas drop what they synced from the page cache | kept |
 //!
 //! To repeat a figure: an idle machine, the same disk, the release build that `cargo bench` makes, and the line the
 //! table begins with. Data is removed at the end.
@@ -41,6 +42,10 @@
 //! whole messages, from the moment the client hands one over to its answer; with many in flight they show the
 //! queue, not the work. Rates count answered payload only. Each figure is the median over repetitions by itself,
 //! and contenders take turns. A ratio is product over floor: above 1 is worse for latencies and better for rates.
+//!
+//! On a virtual machine that gets its memory lazily, each fresh page of a file's cache can cost several times the
+//! copy into it, which then bounds every bulk row, floor and product alike. A row that gains much from
+//! `FIDELOG_BENCH_DROP_CACHE` shows it; the disk floor always drops, because it is about the disk.
 //!
 //! # Adding the product
 //!

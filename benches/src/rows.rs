@@ -18,7 +18,8 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn disk() -> Vec<Row> {
-    let row = |name, record_bytes, floor| Row::of_floor(Section::Disk, name, Shape::single(record_bytes), floor);
+    let row =
+        |name, record_bytes, floor| Row::of_floor(Section::Disk, name, Shape::single(record_bytes), floor);
     vec![
         row("append, sync: allocated", KIB, DiskFloor::Allocated),
         row("append, sync: allocated", 4 * KIB, DiskFloor::Allocated),

@@ -22,8 +22,8 @@ pub struct Sample {
 
 impl Default for Sample {
     fn default() -> Self {
-        let latency_ns =
-            Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("constant bounds, 1 to 60 s, three digits");
+        let latency_ns = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
+            .expect("constant bounds, 1 to 60 s, three digits");
         Self { latency_ns, records: 0, bytes: 0, elapsed: Duration::ZERO }
     }
 }

@@ -83,7 +83,9 @@ impl Settings {
     /// # Errors
     /// When a variable's value cannot be read.
     pub fn read() -> Result<Self> {
-        Self::parse(std::env::args().skip(1), |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::parse(std::env::args().skip(1), |name| {
+            std::env::var(name).ok().filter(|value| !value.is_empty())
+        })
     }
 
     fn parse(args: impl Iterator<Item = String>, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
@@ -99,10 +101,11 @@ impl Settings {
             settings.repetitions = repetitions(&text)?;
         }
         if let Some(text) = variable("FIDELOG_BENCH_SECTIONS") {
-            settings.sections =
-                text.split(',').map(|word| word.trim().parse()).collect::<Result<_>>().context(
-                    "FIDELOG_BENCH_SECTIONS",
-                )?;
+            settings.sections = text
+                .split(',')
+                .map(|word| word.trim().parse())
+                .collect::<Result<_>>()
+                .context("FIDELOG_BENCH_SECTIONS")?;
         }
         settings.obey(args);
         Ok(settings)
@@ -129,13 +132,15 @@ impl Settings {
 
     /// Whether the row of that section and name is to be run.
     pub fn wants(&self, section: Section, row: &str) -> bool {
-        let named = self.row_names.is_empty() || self.row_names.iter().any(|part| row.contains(part.as_str()));
+        let named =
+            self.row_names.is_empty() || self.row_names.iter().any(|part| row.contains(part.as_str()));
         named && self.sections.contains(&section)
     }
 }
 
 fn seconds(text: &str) -> Result<Duration> {
-    let seconds: f64 = text.parse().with_context(|| format!("FIDELOG_BENCH_SECONDS={text:?} is not a number"))?;
+    let seconds: f64 =
+        text.parse().with_context(|| format!("FIDELOG_BENCH_SECONDS={text:?} is not a number"))?;
     if !(0.01..=3600.0).contains(&seconds) {
         bail!("FIDELOG_BENCH_SECONDS={text} is outside 0.01 to 3600 seconds");
     }
@@ -153,7 +158,8 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str], variables: &[(&str, &str)]) -> Result<Settings> {
-        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+        let find =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
         Settings::parse(args.iter().map(|arg| (*arg).to_owned()), find)
     }
 

@@ -16,7 +16,7 @@ use crate::sample::Figures;
 /// The column titles and the rule below them.
 pub fn head() -> String {
     let titles = format!(
-        "{:<9} {:<30} {:<44} {:<8} {:>10} {:>10} {:>9} {:>11}",
+        "{:<9} {:<30} {:<51} {:<8} {:>10} {:>10} {:>9} {:>11}",
         "section", "row", "shape", "who", "p50 us", "p99 us", "MB/s", "records/s"
     );
     let rule = "-".repeat(titles.len());
@@ -25,7 +25,7 @@ pub fn head() -> String {
 
 /// One line for the floor; when there is a product, one for it and one for its ratio to the floor.
 pub fn lines(outcome: &Outcome) -> String {
-    let row = format!("{:<9} {:<30} {:<44}", outcome.section, outcome.row, outcome.shape.to_string());
+    let row = format!("{:<9} {:<30} {:<51}", outcome.section, outcome.row, outcome.shape.to_string());
     let blank = " ".repeat(row.chars().count());
     let mut text = format!("{row} {}", figures("floor", &outcome.floor));
     if let (Some(product), Some(ratio)) = (&outcome.product, &outcome.ratio) {

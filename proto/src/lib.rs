@@ -3,6 +3,10 @@
 //! [`v1`] is public and stable; `internal::v1` is spoken between brokers of one cluster. No logic lives here. Message
 //! documentation is that of the `.proto` files; errors and the batch format are described in `proto/README.md`.
 
+mod reason;
+
+pub use reason::{Certainty, Meaning};
+
 /// The public API, package `fidelog.v1`.
 #[expect(missing_docs, clippy::all, reason = "generated code")]
 pub mod v1 {

@@ -5,17 +5,32 @@
 
 use std::fs::File;
 use std::io::IoSlice;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 
 /// Bytes allocated at a time.
 const STEP_BYTES: u64 = 256 << 20;
+/// Bytes dropped from the cache at a time.
+const DROPPED_BYTES: u64 = 16 << 20;
 /// Buffers in one gathered write; the kernel takes no more.
 const BUFFERS_MAX: usize = 1024;
+
+/// What becomes of written bytes in the kernel's cache.
+///
+/// Where a machine gets its memory lazily from a host, a page that was never touched costs far more than the write
+/// that fills it, and a file that keeps its cache touches new pages all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// They stay, for readers, as they do in a broker.
+    Kept,
+    /// They are dropped soon after their sync, so that the same memory is used again.
+    Dropped,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -25,6 +40,9 @@ pub struct AppendFile {
     end: u64,
     /// Bytes allocated (exclusive end); never below `end`.
     allocated_end: u64,
+    /// Bytes dropped from the cache (exclusive end); never above `end`.
+    dropped_end: u64,
+    cache: Cache,
 }
 
 impl AppendFile {
@@ -32,10 +50,10 @@ impl AppendFile {
     ///
     /// # Errors
     /// When the file exists, or cannot be made or allocated.
-    pub fn create(path: &Path) -> Result<Self> {
+    pub fn create(path: &Path, cache: Cache) -> Result<Self> {
         let file = File::options().read(true).write(true).create_new(true).open(path);
         let file = file.with_context(|| format!("cannot create {}", path.display()))?;
-        let mut file = Self { file, end: 0, allocated_end: 0 };
+        let mut file = Self { file, end: 0, allocated_end: 0, dropped_end: 0, cache };
         file.allocate(1)?;
         file.file.sync_all().with_context(|| format!("cannot sync {}", path.display()))?;
         Ok(file)
@@ -61,6 +79,24 @@ impl AppendFile {
     /// When the disk says so; what was appended before is then lost for all we know.
     pub fn sync(&self) -> Result<()> {
         rustix::fs::fdatasync(&self.file).context("fdatasync")
+    }
+
+    /// Drops synced bytes from the kernel's cache, some at a time; does nothing where the cache is kept.
+    ///
+    /// # Errors
+    /// When the kernel refuses the advice.
+    pub fn drop_cache(&mut self) -> Result<()> {
+        while self.cache == Cache::Dropped && self.end - self.dropped_end >= DROPPED_BYTES {
+            rustix::fs::fadvise(
+                &self.file,
+                self.dropped_end,
+                NonZeroU64::new(DROPPED_BYTES),
+                Advice::DontNeed,
+            )
+            .context("fadvise")?;
+            self.dropped_end += DROPPED_BYTES;
+        }
+        Ok(())
     }
 
     /// Makes room for `more_bytes` beyond the end.
@@ -97,7 +133,7 @@ mod tests {
     fn pieces_lie_end_to_end_in_the_order_given() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut file = AppendFile::create(&path).unwrap();
+        let mut file = AppendFile::create(&path, Cache::Dropped).unwrap();
         // More pieces than one gathered write takes.
         let pieces: Vec<_> = (0..3000_u32).map(|i| Bytes::copy_from_slice(&i.to_be_bytes())).collect();
         assert_eq!(file.append(&pieces[..10]).unwrap(), 40);
@@ -112,7 +148,7 @@ mod tests {
     fn an_existing_file_is_never_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        AppendFile::create(&path).unwrap();
-        assert!(AppendFile::create(&path).is_err());
+        AppendFile::create(&path, Cache::Dropped).unwrap();
+        assert!(AppendFile::create(&path, Cache::Dropped).is_err());
     }
 }

@@ -15,7 +15,7 @@ use futures::stream::{BoxStream, StreamExt};
 use tokio::runtime::Runtime;
 use tonic::{Request, Response, Status};
 
-use super::append_file::AppendFile;
+use super::append_file::{AppendFile, Cache};
 use super::child::{Child, Role};
 use super::payload::Payloads;
 use super::wire;
@@ -100,9 +100,12 @@ struct Written {
 
 impl Written {
     fn write(path: &Path, message_bytes: usize) -> Result<Self> {
-        ensure!((1..=FILE_BYTES).contains(&message_bytes), "messages of {message_bytes} bytes do not fit the file");
+        ensure!(
+            (1..=FILE_BYTES).contains(&message_bytes),
+            "messages of {message_bytes} bytes do not fit the file"
+        );
         let mut payloads = Payloads::new(1, message_bytes);
-        let mut file = AppendFile::create(path)?;
+        let mut file = AppendFile::create(path, Cache::Kept)?;
         let mut crcs = Vec::new();
         for _ in 0..FILE_BYTES / message_bytes {
             let payload = payloads.take();

@@ -106,7 +106,8 @@ impl Child {
         let mut child = Self { process, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        child.address = line.trim().parse().with_context(|| format!("{role:?} did not say where it listens"))?;
+        child.address =
+            line.trim().parse().with_context(|| format!("{role:?} did not say where it listens"))?;
         Ok(child)
     }
 
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_role_survives_the_command_line() {
-        let role = Role::Leader { dir: "/a b".into(), followers: vec![SocketAddr::from(([127, 0, 0, 1], 9))] };
+        let role =
+            Role::Leader { dir: "/a b".into(), followers: vec![SocketAddr::from(([127, 0, 0, 1], 9))] };
         let arg = format!("{ROLE_FLAG}{}", serde_json::to_string(&role).unwrap());
         assert_eq!(Role::among(["--bench".to_owned(), arg].into_iter()).unwrap(), Some(role));
         assert_eq!(Role::among(["--bench".to_owned()].into_iter()).unwrap(), None);

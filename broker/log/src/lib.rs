@@ -6,3 +6,48 @@
 //! nothing starts a task: threads belong to the node, which calls `flush_once`.
 
 pub mod env;
+
+mod aside;
+mod config;
+mod data_dir;
+mod epochs;
+mod failure;
+mod files;
+mod flusher;
+mod identity;
+mod log;
+mod open_files;
+mod producer_files;
+mod producers;
+mod recovery;
+mod recovery_points;
+mod remove;
+mod retention;
+mod scan;
+mod segment;
+mod small_file;
+mod steps;
+#[cfg(test)]
+mod testing;
+mod view;
+
+pub use config::{ConfigError, LogConfig};
+pub use data_dir::{DataDir, DataDirError, Expected, Found};
+pub use epochs::{EpochHistory, EpochOrderError, EpochStart};
+pub use failure::{LogFailure, SecureError};
+pub use files::DiskError;
+pub use flusher::{
+    FlushCounts, FlushOutcome, FlushTiming, Flusher, LogEvents, LogHandle, LogWork, Room,
+};
+pub use identity::{DATA_FORMAT_VERSION, Identity};
+pub use log::Log;
+pub use producers::{ProducerLimits, ProducerTable, Verdict};
+pub use recovery::{Finding, OpenError, RecoveryCase, RecoveryReport};
+pub use recovery_points::{RecoveryPoint, RecoveryPoints};
+pub use retention::{Retention, new_start};
+pub use segment::{
+    SEGMENT_FORMAT_VERSION, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SegmentHeader, SegmentHeaderMisfit,
+};
+pub use small_file::{SmallFileError, Stored};
+pub use steps::CutDone;
+pub use view::{LogView, ReadError, ReadOutcome, SegmentInfo};

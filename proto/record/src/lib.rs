@@ -32,8 +32,8 @@ pub mod types;
 mod varint;
 
 pub use batch::{
-    BatchBuilder, BatchHeader, Batches, EncodedBatch, HeaderError, Misfit, PlacedBatch, Placement, ProducerStamp,
-    PushError, Records, StoredRecord,
+    BatchBuilder, BatchHeader, Batches, EncodedBatch, HeaderError, Misfit, PlacedBatch, Placement,
+    ProducerStamp, PushError, Records, StoredRecord,
 };
 pub use codec::Codec;
 pub use record::{Header, HeaderName, HeaderRef, Record, RecordRef};

@@ -181,6 +181,9 @@ mod tests {
     fn a_header_name_is_text() {
         assert!(HeaderName::try_from(Bytes::from_static(&[0xff])).is_err());
         let name = HeaderName::try_from(Bytes::from_static("größe".as_bytes())).unwrap();
-        assert_eq!((name.as_str(), name.to_string(), format!("{name:?}")), ("größe", "größe".into(), "\"größe\"".into()));
+        assert_eq!(
+            (name.as_str(), name.to_string(), format!("{name:?}")),
+            ("größe", "größe".into(), "\"größe\"".into())
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 
-use crate::floor::append_file::AppendFile;
+use crate::floor::append_file::{AppendFile, Cache};
 
 /// A handle to the thread; dropping it lets the thread finish what waits, and waits for it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Flusher {
     /// # Errors
     /// When the file or the thread cannot be made.
     pub(super) fn start(path: &Path, on_synced: impl FnMut(u64) + Send + 'static) -> Result<Self> {
-        let file = AppendFile::create(path)?;
+        let file = AppendFile::create(path, cache())?;
         let queue = Arc::new(Queue::default());
         let taken = queue.clone();
         let thread = std::thread::Builder::new()
@@ -85,12 +85,19 @@ impl Queue {
 fn flush_all(queue: &Queue, mut file: AppendFile, mut on_synced: impl FnMut(u64)) {
     let mut pieces = Vec::new();
     while queue.take_all(&mut pieces) {
-        match file.append(&pieces).and_then(|end| file.sync().map(|()| end)) {
-            Ok(synced_end) => on_synced(synced_end),
-            Err(error) => {
-                eprintln!("the floor's disk failed: {error:#}");
-                std::process::exit(1);
-            }
+        let flushed = file.append(&pieces).and_then(|end| {
+            file.sync()?;
+            on_synced(end);
+            file.drop_cache()
+        });
+        if let Err(error) = flushed {
+            eprintln!("the floor's disk failed: {error:#}");
+            std::process::exit(1);
         }
     }
+}
+
+/// Kept, unless `FIDELOG_BENCH_DROP_CACHE` is set.
+fn cache() -> Cache {
+    if std::env::var_os("FIDELOG_BENCH_DROP_CACHE").is_some() { Cache::Dropped } else { Cache::Kept }
 }

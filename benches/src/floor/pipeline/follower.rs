@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use anyhow::Result;
@@ -17,7 +18,7 @@ use crate::floor::wire::proto::{Piece, PushAnswer, PushRequest};
 /// One follower with one file.
 #[derive(Debug)]
 pub struct Follower {
-    flusher: std::sync::Arc<Flusher>,
+    flusher: Arc<Flusher>,
     synced_end: watch::Receiver<u64>,
 }
 
@@ -28,8 +29,10 @@ impl Follower {
     /// When the file cannot be made.
     pub fn start(path: &Path) -> Result<Self> {
         let (synced, synced_end) = watch::channel(0);
-        // Nobody listening any more is the leader's end, and no reason to stop syncing.
-        let flusher = Flusher::start(path, move |end| drop(synced.send(end)))?;
+        let on_synced = move |end| {
+            synced.send_replace(end);
+        };
+        let flusher = Flusher::start(path, on_synced)?;
         Ok(Self { flusher: flusher.into(), synced_end })
     }
 }
@@ -38,10 +41,7 @@ impl Follower {
 impl follower_server::Follower for Follower {
     type PushStream = PushAnswers;
 
-    async fn push(
-        &self,
-        request: Request<Streaming<PushRequest>>,
-    ) -> Result<Response<PushAnswers>, Status> {
+    async fn push(&self, request: Request<Streaming<PushRequest>>) -> Result<Response<PushAnswers>, Status> {
         Ok(Response::new(PushAnswers {
             incoming: request.into_inner(),
             flusher: self.flusher.clone(),
@@ -54,7 +54,7 @@ impl follower_server::Follower for Follower {
 #[derive(Debug)]
 pub struct PushAnswers {
     incoming: Streaming<PushRequest>,
-    flusher: std::sync::Arc<Flusher>,
+    flusher: Arc<Flusher>,
     synced_end: WatchStream<u64>,
 }
 

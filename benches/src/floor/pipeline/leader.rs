@@ -93,7 +93,11 @@ impl Replicas {
 
     fn synced(&self, replica: usize, synced_end: u64) {
         let mut ends = self.synced_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(ends[replica] <= synced_end, "replica {replica} went back from {} to {synced_end}", ends[replica]);
+        assert!(
+            ends[replica] <= synced_end,
+            "replica {replica} went back from {} to {synced_end}",
+            ends[replica]
+        );
         ends[replica] = synced_end;
         let least = ends.iter().copied().min().unwrap_or(0);
         // Still under the lock, so that a later end is never followed by an earlier one.
@@ -256,5 +260,26 @@ impl ProduceAnswers {
         self.ends.drain(..newly);
         self.answered_count += newly as u64;
         newly > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_every_replica_has_synced_is_committed() {
+        let (committed, committed_end) = watch::channel(0);
+        let replicas = Replicas::new(3, committed);
+        for (replica, synced_end, expected) in
+            [(0, 10, 0), (1, 5, 0), (2, 7, 5), (1, 20, 7), (2, 30, 10), (0, 25, 20)]
+        {
+            replicas.synced(replica, synced_end);
+            assert_eq!(
+                *committed_end.borrow(),
+                expected,
+                "after replica {replica} synced up to {synced_end}"
+            );
+        }
     }
 }

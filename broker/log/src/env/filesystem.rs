@@ -29,10 +29,7 @@ const KNOWN: [(u32, FilesystemKind); 17] = [
 
 /// The kind of file system behind a magic number.
 pub(super) fn kind_of(magic: u32) -> FilesystemKind {
-    KNOWN
-        .iter()
-        .find(|(known, _)| *known == magic)
-        .map_or(FilesystemKind::Disk, |(_, kind)| kind.clone())
+    KNOWN.iter().find(|(known, _)| *known == magic).map_or(FilesystemKind::Disk, |(_, kind)| kind.clone())
 }
 
 #[cfg(test)]

@@ -80,8 +80,10 @@ impl Mapping {
 
 /// The error of a range that ends beyond the file.
 pub(super) fn beyond_end(range: &Range<u64>, file_bytes: u64) -> io::Error {
-    let message =
-        format!("bytes {}..{} were asked for, the file has {file_bytes}; ask below that", range.start, range.end);
+    let message = format!(
+        "bytes {}..{} were asked for, the file has {file_bytes}; ask below that",
+        range.start, range.end
+    );
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 

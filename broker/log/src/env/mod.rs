@@ -12,16 +12,25 @@ mod clock;
 mod disk;
 mod entropy;
 mod filesystem;
+mod latch;
+mod latched;
 mod mapping;
+mod operation;
 mod real_clock;
 mod real_disk;
 mod real_entropy;
 mod real_file;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sync_failed;
+mod sync_group;
 
 pub use clock::{Clock, Moment};
 pub use disk::{DirEntry, Disk, DiskFile, EntryKind, FilesystemKind, OpenMode};
 pub use entropy::Entropy;
+pub use latch::{DirectoryLatched, Latch, LatchReason};
+pub use latched::Latched;
+pub use operation::Operation;
 pub use real_clock::RealClock;
 pub use real_disk::RealDisk;
 pub use real_entropy::RealEntropy;

@@ -74,7 +74,8 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let mut entries = fs::read_dir(path)?.map(|entry| describe(&entry?)).collect::<io::Result<Vec<_>>>()?;
+        let mut entries =
+            fs::read_dir(path)?.map(|entry| describe(&entry?)).collect::<io::Result<Vec<_>>>()?;
         entries.sort();
         Ok(entries)
     }
@@ -92,7 +93,11 @@ impl Disk for RealDisk {
     fn filesystem(&self, path: &Path) -> io::Result<FilesystemKind> {
         let answer = rustix::fs::statfs(path)?;
         // The field's width and sign differ between architectures; the magic numbers have 32 bits.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only the low 32 bits count")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "only the low 32 bits count"
+        )]
         let magic = answer.f_type as u32;
         Ok(kind_of(magic))
     }

@@ -19,7 +19,7 @@ use super::mapping::{Mapping, beyond_end};
 const PARTS_PER_CALL_MAX: usize = 1024;
 
 /// Zeros per write where the file system cannot allocate.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A file of `RealDisk`.
 #[derive(Debug)]
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn more_parts_than_one_call_takes_are_written() {
         let file = file();
-        let parts: Vec<_> = (0..3000).map(|index| if index % 3 == 0 { &b""[..] } else { &b"ab"[..] }).collect();
+        let parts: Vec<_> =
+            (0..3000).map(|index| if index % 3 == 0 { &b""[..] } else { &b"ab"[..] }).collect();
         let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
         file.write_all_at(&slices, 5).unwrap();
         assert_eq!(file.len().unwrap(), 5 + 4000);

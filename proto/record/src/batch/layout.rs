@@ -26,6 +26,9 @@ use crate::record::{HeaderRef, header_bytes, payload_bytes};
 use crate::types::limits::{HEADER_BYTES_MAX, HEADER_COUNT_MAX};
 use crate::varint::{self, VarintError};
 
+/// How much of a header's name an error repeats: it may be 32 KiB, and errors travel in small frames.
+const NAME_SHOWN_CHARS: usize = 64;
+
 /// Why bytes are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -81,123 +84,129 @@ pub enum RecordError {
     /// Two headers of one name.
     #[error("the record has two headers named {name:?}; names must be unique")]
     HeaderRepeated {
-        /// The name.
+        /// The name, or the start of a long one.
         name: String,
     },
 }
 
-/// Headers of one record, checked, none allocated.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeaderList<'a> {
-    items: [HeaderRef<'a>; HEADER_COUNT_MAX],
-    count: usize,
+/// What the headers of one record come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeaderSums {
+    pub(crate) count: usize,
+    /// Names and values together.
+    pub(crate) bytes: usize,
 }
 
-impl<'a> HeaderList<'a> {
-    const EMPTY: Self = Self { items: [HeaderRef { name: "", value: None }; HEADER_COUNT_MAX], count: 0 };
-
-    /// Takes headers that are about to be encoded, and checks them as a reader will.
-    pub(crate) fn collect(headers: impl ExactSizeIterator<Item = HeaderRef<'a>>) -> Result<Self, RecordError> {
-        let mut list = Self::EMPTY;
-        list.reserve(headers.len() as u64)?;
-        for header in headers {
-            list.push(header)?;
-        }
-        list.check()
+/// Checks headers that were read, or are about to be written: number, size, names.
+pub(crate) fn check_headers<'a>(
+    headers: impl Iterator<Item = HeaderRef<'a>> + Clone,
+) -> Result<HeaderSums, RecordError> {
+    let count = headers.clone().count();
+    if count > HEADER_COUNT_MAX {
+        return Err(RecordError::HeaderCount { count: count as u64 });
     }
+    if let Some(index) = headers.clone().position(|header| header.name.is_empty()) {
+        return Err(RecordError::HeaderNameEmpty { index });
+    }
+    let bytes = header_bytes(headers.clone());
+    if bytes > HEADER_BYTES_MAX {
+        return Err(RecordError::HeaderBytes { bytes });
+    }
+    if count > 1 {
+        check_names_differ(headers.map(|header| header.name), count)?;
+    }
+    Ok(HeaderSums { count, bytes })
+}
 
-    fn read(bytes: &mut &'a [u8]) -> Result<Self, RecordError> {
+/// Sorts rather than compares pairs: a hostile batch could ask for tens of millions of pairs.
+fn check_names_differ<'a>(headers: impl Iterator<Item = &'a str>, count: usize) -> Result<(), RecordError> {
+    let mut names = [""; HEADER_COUNT_MAX];
+    for (slot, name) in names.iter_mut().zip(headers) {
+        *slot = name;
+    }
+    let names = &mut names[..count];
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            Err(RecordError::HeaderRepeated { name: pair[0].chars().take(NAME_SHOWN_CHARS).collect() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The headers of a record that was read; they were checked then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredHeaders<'a> {
+    bytes: &'a [u8],
+    left: usize,
+}
+
+impl<'a> StoredHeaders<'a> {
+    fn take(bytes: &mut &'a [u8]) -> Result<Self, RecordError> {
         let count = varint::take(bytes)?;
-        let mut list = Self::EMPTY;
-        list.reserve(count)?;
-        for index in 0..count {
-            let length = varint::take(bytes)?;
-            let name = take_bytes(bytes, length, "header name")?;
-            let name = std::str::from_utf8(name).map_err(|_| RecordError::HeaderNameText { index: list.count });
-            debug_assert_eq!(index, list.count as u64, "headers are pushed one by one");
-            let header = HeaderRef { name: name?, value: take_nullable(bytes, "header value")? };
-            list.push(header)?;
+        let left = match usize::try_from(count) {
+            Ok(left) if left <= HEADER_COUNT_MAX => left,
+            _ => return Err(RecordError::HeaderCount { count }),
+        };
+        let headers = Self { bytes, left };
+        for index in 0..left {
+            take_header(bytes, index)?;
         }
-        list.check()
+        Ok(headers)
     }
+}
 
-    fn reserve(&mut self, count: u64) -> Result<(), RecordError> {
-        match count > HEADER_COUNT_MAX as u64 {
-            true => Err(RecordError::HeaderCount { count }),
-            false => Ok(()),
-        }
-    }
+impl<'a> Iterator for StoredHeaders<'a> {
+    type Item = HeaderRef<'a>;
 
-    fn push(&mut self, header: HeaderRef<'a>) -> Result<(), RecordError> {
-        if header.name.is_empty() {
-            return Err(RecordError::HeaderNameEmpty { index: self.count });
-        }
-        self.items[self.count] = header;
-        self.count += 1;
-        Ok(())
+    fn next(&mut self) -> Option<HeaderRef<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(take_header(&mut self.bytes, 0).expect("the headers were read once before"))
     }
+}
 
-    fn check(self) -> Result<Self, RecordError> {
-        let bytes = self.bytes();
-        if bytes > HEADER_BYTES_MAX {
-            return Err(RecordError::HeaderBytes { bytes });
-        }
-        // Sorted rather than compared in pairs: a hostile batch could ask for tens of millions of pairs.
-        let mut names = [""; HEADER_COUNT_MAX];
-        for (name, header) in names.iter_mut().zip(self.as_slice()) {
-            *name = header.name;
-        }
-        let names = &mut names[..self.count];
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(RecordError::HeaderRepeated { name: pair[0].to_owned() }),
-            None => Ok(self),
-        }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[HeaderRef<'a>] {
-        &self.items[..self.count]
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        header_bytes(self.as_slice().iter().copied())
-    }
+fn take_header<'a>(bytes: &mut &'a [u8], index: usize) -> Result<HeaderRef<'a>, RecordError> {
+    let length = varint::take(bytes)?;
+    let name = take_bytes(bytes, length, "header name")?;
+    let name = std::str::from_utf8(name).map_err(|_| RecordError::HeaderNameText { index })?;
+    Ok(HeaderRef { name, value: take_nullable(bytes, "header value")? })
 }
 
 /// One record, borrowed from a section, or about to be put into one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RecordLayout<'a> {
+pub(crate) struct RecordLayout<'a, H> {
     pub(crate) timestamp_delta_ms: i64,
     pub(crate) offset_delta: u64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: HeaderList<'a>,
+    /// Checked by [`check_headers`], and coming to `header_sums`.
+    pub(crate) headers: H,
+    pub(crate) header_sums: HeaderSums,
 }
 
-impl<'a> RecordLayout<'a> {
+impl<'a> RecordLayout<'a, StoredHeaders<'a>> {
     /// Takes one record off the front of `section`.
     pub(crate) fn take(section: &mut &'a [u8]) -> Result<Self, RecordError> {
         let length = varint::take(section)?;
         let mut bytes = take_bytes(section, length, "record")?;
-        let (&attributes, rest) =
-            bytes.split_first().ok_or(RecordError::Truncated { part: "record", bytes: 1, available: 0 })?;
-        if attributes != 0 {
-            return Err(RecordError::Attributes { found: attributes });
+        match take_bytes(&mut bytes, 1, "record's attributes")? {
+            [0] => {}
+            other => return Err(RecordError::Attributes { found: other[0] }),
         }
-        bytes = rest;
-        let record = Self {
-            timestamp_delta_ms: varint::unzigzag(varint::take(&mut bytes)?),
-            offset_delta: varint::take(&mut bytes)?,
-            key: take_nullable(&mut bytes, "key")?,
-            value: take_nullable(&mut bytes, "value")?,
-            headers: HeaderList::read(&mut bytes)?,
-        };
-        match bytes.len() {
-            0 => Ok(record),
-            count => Err(RecordError::Trailing { count }),
+        let timestamp_delta_ms = varint::unzigzag(varint::take(&mut bytes)?);
+        let offset_delta = varint::take(&mut bytes)?;
+        let key = take_nullable(&mut bytes, "key")?;
+        let value = take_nullable(&mut bytes, "value")?;
+        let headers = StoredHeaders::take(&mut bytes)?;
+        if !bytes.is_empty() {
+            return Err(RecordError::Trailing { count: bytes.len() });
         }
+        let header_sums = check_headers(headers)?;
+        Ok(Self { timestamp_delta_ms, offset_delta, key, value, headers, header_sums })
     }
+}
 
+impl<'a, H: Iterator<Item = HeaderRef<'a>> + Clone> RecordLayout<'a, H> {
     /// Appends the record to a section.
     pub(crate) fn put(&self, section: &mut Vec<u8>) {
         varint::put(section, self.length() as u64);
@@ -206,8 +215,8 @@ impl<'a> RecordLayout<'a> {
         varint::put(section, self.offset_delta);
         put_nullable(section, self.key);
         put_nullable(section, self.value);
-        varint::put(section, self.headers.count as u64);
-        for header in self.headers.as_slice() {
+        varint::put(section, self.header_sums.count as u64);
+        for header in self.headers.clone() {
             varint::put(section, header.name.len() as u64);
             section.extend_from_slice(header.name.as_bytes());
             put_nullable(section, header.value);
@@ -222,19 +231,19 @@ impl<'a> RecordLayout<'a> {
 
     /// What `record_bytes_max` limits.
     pub(crate) fn payload_bytes(&self) -> usize {
-        payload_bytes(self.key, self.value) + self.headers.bytes()
+        payload_bytes(self.key, self.value) + self.header_sums.bytes
     }
 
     fn length(&self) -> usize {
-        let header = |header: &HeaderRef<'_>| {
+        let header = |header: HeaderRef<'_>| {
             varint::size(header.name.len() as u64) + header.name.len() + nullable_bytes(header.value)
         };
         1 + varint::size(varint::zigzag(self.timestamp_delta_ms))
             + varint::size(self.offset_delta)
             + nullable_bytes(self.key)
             + nullable_bytes(self.value)
-            + varint::size(self.headers.count as u64)
-            + self.headers.as_slice().iter().map(header).sum::<usize>()
+            + varint::size(self.header_sums.count as u64)
+            + self.headers.clone().map(header).sum::<usize>()
     }
 }
 

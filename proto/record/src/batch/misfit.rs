@@ -5,7 +5,8 @@
 
 use crate::types::Offset;
 
-use super::header::{HeaderError, MAGIC};
+use super::header::MAGIC;
+use super::header_error::HeaderError;
 
 /// What does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,9 @@ pub enum Misfit {
         length: u32,
     },
     /// The head is damaged, or belongs to another partition.
-    #[error("the head's checksum is {computed:#010x}, stored is {stored:#010x}: damaged, or of another partition")]
+    #[error(
+        "the head's checksum is {computed:#010x}, stored is {stored:#010x}: damaged, or of another partition"
+    )]
     HeadCrc {
         /// What the head states.
         stored: u32,
@@ -46,8 +49,8 @@ pub enum Misfit {
         /// What the bytes give.
         computed: u32,
     },
-    /// Its offsets end where they begin, or before.
-    #[error("a batch covers no offsets: base {base}, end {end}")]
+    /// Its offsets are fewer than its records.
+    #[error("a batch covers too few offsets for its records: base {base}, end {end}")]
     Offsets {
         /// Its first offset.
         base: Offset,

@@ -64,7 +64,9 @@ impl Codec {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
     /// Its header states more than a batch may hold.
-    #[error("the records expand to {expanded} bytes; at most {EXPANDED_BYTES_MAX} are allowed, send smaller batches")]
+    #[error(
+        "the records expand to {expanded} bytes; at most {EXPANDED_BYTES_MAX} are allowed, send smaller batches"
+    )]
     TooLarge {
         /// What the header states.
         expanded: usize,

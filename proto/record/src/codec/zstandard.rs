@@ -30,7 +30,8 @@ pub(super) fn compress(section: &[u8], out: &mut Vec<u8>) -> Option<usize> {
 }
 
 pub(super) fn expand(stored: &[u8], stated: usize, out: &mut Vec<u8>) -> Result<(), ExpandError> {
-    let malformed = |error: std::io::Error| ExpandError::Malformed { codec: Codec::Zstd, reason: error.to_string() };
+    let malformed =
+        |error: std::io::Error| ExpandError::Malformed { codec: Codec::Zstd, reason: error.to_string() };
     let mut decoder = Decoder::new().map_err(malformed)?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(malformed)?;
     let mut input = InBuffer::around(stored);

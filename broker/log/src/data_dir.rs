@@ -1,0 +1,476 @@
+//! One data directory: whose it is, what it holds, and what all its logs share.
+//!
+//! ```text
+//!  <root>/identity             whose it is, how far it has come (N13)
+//!         lock                 held as long as a process uses it
+//!         clean-stop           present only between a clean stop and the next start
+//!         recovery-points      per partition, up to where everything is synced
+//!         topics/<topic id>/<partition>/<base>.log .index .time .producers, epochs
+//!         aside/               what was cut, bounded
+//! ```
+//!
+//! Always true: a directory is used by one process; `clean-stop` is gone, durably, before anything else is written;
+//! nothing here creates an identity but [`DataDir::format`]. Files of other names are reported and left alone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fidelog_record::types::{
+    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId, TopicPartition,
+};
+use parking_lot::Mutex;
+
+use crate::aside::Aside;
+use crate::config::{ConfigError, LogConfig};
+use crate::env::{Clock, EntryKind, FilesystemKind, LatchReason, Latched};
+use crate::files::{DiskError, Files};
+use crate::identity::{CleanStop, DATA_FORMAT_VERSION, Identity};
+use crate::open_files::OpenFiles;
+use crate::recovery_points::{RecoveryPoint, RecoveryPoints};
+use crate::small_file::{self, SmallFileError, UNFINISHED};
+
+/// Why a data directory was not opened or formatted.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// `format` was never run here.
+    #[error("{} is not formatted; run `fidelogd format` once, or check `data_dir`", root.display())]
+    NotFormatted {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// `format` was run here before.
+    #[error("{} is formatted already, for broker {} of cluster {}", root.display(), identity.broker_id, identity.cluster_id)]
+    Formatted {
+        /// The directory.
+        root: PathBuf,
+        /// Whose it is.
+        identity: Box<Identity>,
+    },
+    /// It holds files, but no identity: formatting it could hide somebody's data.
+    #[error("{} holds `{found}` but no identity; restore `identity`, or use an empty directory", root.display())]
+    NotEmpty {
+        /// The directory.
+        root: PathBuf,
+        /// One of the entries.
+        found: String,
+    },
+    /// It belongs to another cluster.
+    #[error("{} belongs to cluster {found}, not {expected}", root.display())]
+    ForeignCluster {
+        /// The directory.
+        root: PathBuf,
+        /// Its cluster.
+        found: ClusterId,
+        /// This broker's cluster.
+        expected: ClusterId,
+    },
+    /// It belongs to another broker.
+    #[error("{} belongs to broker {found}, not {expected}", root.display())]
+    ForeignBroker {
+        /// The directory.
+        root: PathBuf,
+        /// Its broker.
+        found: BrokerId,
+        /// This broker.
+        expected: BrokerId,
+    },
+    /// Formatted by another version.
+    #[error("{} has format version {found}; this program reads {DATA_FORMAT_VERSION}", root.display())]
+    Version {
+        /// The directory.
+        root: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Another process uses it.
+    #[error("{} is in use by another process", root.display())]
+    Locked {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// A file system that does not keep what it was given.
+    #[error("{} lies on {kind:?}; a data directory needs a local disk", root.display())]
+    Filesystem {
+        /// The directory.
+        root: PathBuf,
+        /// What it lies on.
+        kind: FilesystemKind,
+    },
+    /// A setting out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of the directory cannot be used.
+    #[error(transparent)]
+    SmallFile(#[from] SmallFileError),
+    /// The disk said no.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Whose a data directory must be to be opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// The cluster; `None` takes what the identity says.
+    pub cluster_id: Option<ClusterId>,
+    /// The broker; `None` takes what the identity says.
+    pub broker_id: Option<BrokerId>,
+}
+
+/// A data directory in use.
+pub struct DataDir {
+    root: PathBuf,
+    files: Files,
+    clock: Arc<dyn Clock>,
+    config: LogConfig,
+    identity: Mutex<Identity>,
+    cluster_id: ClusterId,
+    found: Found,
+    points: Mutex<RecoveryPoints>,
+    aside: Aside,
+    open_files: OpenFiles,
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// What a start found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The generation before this start raised it: what is registered (N13).
+    pub generation: Generation,
+    /// Whether the last process stopped cleanly, so that everything is synced.
+    pub clean: bool,
+    /// Why the recovery points could not be used, if so: every log is then scanned from its last segment's start.
+    pub points_lost: Option<String>,
+    /// Names that are not ours, below the root or `topics/`; left alone.
+    pub strays: Vec<PathBuf>,
+}
+
+impl DataDir {
+    /// Makes `root` a data directory: an identity of generation 0, durable. `directory_id` is minted by the caller.
+    ///
+    /// # Errors
+    /// When it is one already, holds other files, or lies on a file system that keeps nothing.
+    pub fn format(
+        disk: Latched,
+        root: &Path,
+        cluster_id: ClusterId,
+        broker_id: BrokerId,
+        directory_id: DirectoryId,
+    ) -> Result<Identity, DataDirError> {
+        let files = Files::new(disk);
+        files.create_dir_all(root)?;
+        refuse_filesystem(&files, root)?;
+        let _lock = lock(&files, root)?;
+        match small_file::read::<Identity>(&files, &root.join("identity")) {
+            Ok(identity) => {
+                return Err(DataDirError::Formatted { root: root.to_owned(), identity: Box::new(identity) });
+            }
+            Err(SmallFileError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // What an earlier `format` that was cut short may have left holds no data.
+        let harmless = |name: &str| {
+            ["lock", "lost+found", "recovery-points"].contains(&name) || name.ends_with(UNFINISHED)
+        };
+        let topics_empty = files.list_if_present(&root.join("topics"))?.is_empty();
+        let mut entries = files.list(root)?.into_iter();
+        if let Some(entry) =
+            entries.find(|entry| !harmless(&entry.name) && !(entry.name == "topics" && topics_empty))
+        {
+            return Err(DataDirError::NotEmpty { root: root.to_owned(), found: entry.name });
+        }
+        let identity = Identity {
+            format_version: DATA_FORMAT_VERSION,
+            cluster_id,
+            broker_id,
+            directory_id,
+            generation: Generation(0),
+            quorum_incarnation: None,
+            meta_index_seen: MetaIndex(0),
+        };
+        files.create_dir_all(&root.join("topics"))?;
+        small_file::write(&files, &root.join("recovery-points"), &RecoveryPoints::default())?;
+        small_file::write(&files, &root.join("identity"), &identity)?;
+        Ok(identity)
+    }
+
+    /// Opens a formatted directory for this process alone, and takes away its clean-stop marker. Raise the
+    /// generation next ([`Self::raise_generation`]), then open the logs.
+    ///
+    /// # Errors
+    /// As [`DataDirError`] tells.
+    pub fn open(
+        disk: Latched,
+        clock: Arc<dyn Clock>,
+        root: &Path,
+        expected: Expected,
+        config: LogConfig,
+    ) -> Result<Arc<Self>, DataDirError> {
+        config.check()?;
+        let files = Files::new(disk);
+        if files.list(root).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Err(DataDirError::NotFormatted { root: root.to_owned() });
+        }
+        refuse_filesystem(&files, root)?;
+        let lock = lock(&files, root)?;
+        let identity = read_identity(&files, root, expected)?;
+        let clean = small_file::read::<CleanStop>(&files, &root.join("clean-stop"))
+            .is_ok_and(|marker| marker.generation == identity.generation);
+        if files.remove_if_present(&root.join("clean-stop"))? {
+            files.sync_dir(root)?;
+        }
+        let (points, points_lost) = match small_file::read::<RecoveryPoints>(&files, &root.join("recovery-points")) {
+            Ok(points) => (points, None),
+            Err(error) => (RecoveryPoints::default(), Some(error.to_string())),
+        };
+        let aside = Aside::open(&files, root.join("aside"), config.aside_bytes_max, config.aside_count_max)?;
+        let strays = strays(&files, root)?;
+        let found =
+            Found { generation: identity.generation, clean: clean && points_lost.is_none(), points_lost, strays };
+        Ok(Arc::new(Self {
+            root: root.to_owned(),
+            open_files: OpenFiles::new(config.sealed_open_max),
+            cluster_id: identity.cluster_id,
+            identity: Mutex::new(identity),
+            points: Mutex::new(points),
+            files,
+            clock,
+            config,
+            found,
+            aside,
+            _lock: lock,
+        }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Settings of its logs.
+    #[must_use]
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Whose it is now.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().clone()
+    }
+
+    /// What the start found.
+    #[must_use]
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Why nothing is written any more, if so (R1).
+    #[must_use]
+    pub fn latched(&self) -> Option<Arc<LatchReason>> {
+        self.files.latched()
+    }
+
+    /// Bytes and files kept in `aside/`.
+    #[must_use]
+    pub fn aside_usage(&self) -> (u64, usize) {
+        self.aside.usage()
+    }
+
+    /// Raises the generation by one; durable when this returns. Register it only then.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn raise_generation(&self) -> Result<Generation, DiskError> {
+        self.rewrite_identity(|identity| identity.generation = identity.generation.next())
+            .map(|identity| identity.generation)
+    }
+
+    /// Notes the quorum followed and the highest metadata index seen; durable when this returns.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    ///
+    /// # Panics
+    /// When `index` falls within one incarnation: the caller must refuse such a quorum (METADATA_LOST).
+    pub fn note_metadata(&self, incarnation: Incarnation, index: MetaIndex) -> Result<(), DiskError> {
+        self.rewrite_identity(|identity| {
+            let same = identity.quorum_incarnation == Some(incarnation);
+            assert!(
+                !same || index >= identity.meta_index_seen,
+                "metadata index fell from {} to {index}",
+                identity.meta_index_seen
+            );
+            identity.quorum_incarnation = Some(incarnation);
+            identity.meta_index_seen = index;
+        })
+        .map(drop)
+    }
+
+    fn rewrite_identity(&self, change: impl FnOnce(&mut Identity)) -> Result<Identity, DiskError> {
+        let mut identity = self.identity.lock();
+        let mut next = identity.clone();
+        change(&mut next);
+        small_file::write(&self.files, &self.root.join("identity"), &next)?;
+        *identity = next.clone();
+        Ok(next)
+    }
+
+    /// The partitions that have a directory here, in order.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn partitions(&self) -> Result<Vec<TopicPartition>, DiskError> {
+        let mut found = Vec::new();
+        for topic in self.files.list_if_present(&self.root.join("topics"))? {
+            let Some(topic_id) = topic_directory(&topic) else { continue };
+            for entry in self.files.list(&self.root.join("topics").join(&topic.name))? {
+                if let Some(partition) = partition_directory(&entry) {
+                    found.push(TopicPartition { topic: topic_id, partition });
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The partitions that have a recovery point here; one without a directory is lost, never empty (N14).
+    #[must_use]
+    pub fn partitions_with_points(&self) -> Vec<TopicPartition> {
+        self.points.lock().iter().map(|(partition, _)| partition).collect()
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    pub(crate) fn open_files(&self) -> &OpenFiles {
+        &self.open_files
+    }
+
+    pub(crate) fn cluster_id(&self) -> ClusterId {
+        self.cluster_id
+    }
+
+    pub(crate) fn partition_path(&self, at: TopicPartition) -> PathBuf {
+        self.root.join("topics").join(at.topic.to_string()).join(at.partition.to_string())
+    }
+
+    pub(crate) fn point(&self, at: TopicPartition) -> Option<RecoveryPoint> {
+        self.points.lock().get(at).cloned()
+    }
+
+    /// Changes points in memory; tells whether anything changed. [`Self::write_points`] makes it durable.
+    pub(crate) fn set_point(&self, at: TopicPartition, point: RecoveryPoint) -> bool {
+        self.points.lock().set(at, point)
+    }
+
+    pub(crate) fn remove_point(&self, at: TopicPartition) -> bool {
+        self.points.lock().remove(at)
+    }
+
+    pub(crate) fn write_points(&self) -> Result<(), DiskError> {
+        let points = self.points.lock();
+        small_file::write(&self.files, &self.root.join("recovery-points"), &*points)
+    }
+
+    /// Says that everything is synced; the last write of a process.
+    pub(crate) fn mark_clean_stop(&self) -> Result<(), DiskError> {
+        let generation = self.identity.lock().generation;
+        small_file::write(&self.files, &self.root.join("clean-stop"), &CleanStop { generation })
+    }
+
+    /// How many bytes must stay free on the disk.
+    pub(crate) fn free_bytes_min(&self) -> Result<u64, DiskError> {
+        const GIB: u64 = 1 << 30;
+        match self.config.free_bytes_min {
+            Some(bytes) => Ok(bytes),
+            None => Ok((self.files.total_bytes(&self.root)? / 20).max(GIB)),
+        }
+    }
+}
+
+impl std::fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataDir").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+fn read_identity(files: &Files, root: &Path, expected: Expected) -> Result<Identity, DataDirError> {
+    let root = root.to_owned();
+    let identity = match small_file::read::<Identity>(files, &root.join("identity")) {
+        Ok(identity) => identity,
+        Err(SmallFileError::Missing { .. }) => return Err(DataDirError::NotFormatted { root }),
+        Err(error) => return Err(error.into()),
+    };
+    if identity.format_version != DATA_FORMAT_VERSION {
+        return Err(DataDirError::Version { root, found: identity.format_version });
+    }
+    if let Some(expected) = expected.cluster_id.filter(|expected| *expected != identity.cluster_id) {
+        return Err(DataDirError::ForeignCluster { root, found: identity.cluster_id, expected });
+    }
+    if let Some(expected) = expected.broker_id.filter(|expected| *expected != identity.broker_id) {
+        return Err(DataDirError::ForeignBroker { root, found: identity.broker_id, expected });
+    }
+    Ok(identity)
+}
+
+fn refuse_filesystem(files: &Files, root: &Path) -> Result<(), DataDirError> {
+    match files.filesystem(root)? {
+        FilesystemKind::Disk => Ok(()),
+        kind @ (FilesystemKind::Memory(_) | FilesystemKind::Network(_)) => {
+            Err(DataDirError::Filesystem { root: root.to_owned(), kind })
+        }
+    }
+}
+
+fn lock(files: &Files, root: &Path) -> Result<Box<dyn Send + Sync>, DataDirError> {
+    files.lock(&root.join("lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => DataDirError::Locked { root: root.to_owned() },
+        _ => error.into(),
+    })
+}
+
+fn topic_directory(entry: &crate::env::DirEntry) -> Option<TopicId> {
+    let topic: TopicId = entry.name.parse().ok()?;
+    (entry.kind == EntryKind::Directory && topic.to_string() == entry.name).then_some(topic)
+}
+
+fn partition_directory(entry: &crate::env::DirEntry) -> Option<PartitionIndex> {
+    let number: u32 = entry.name.parse().ok()?;
+    (entry.kind == EntryKind::Directory && number.to_string() == entry.name).then_some(PartitionIndex(number))
+}
+
+/// What lies around that nobody here made. `meta.redb` and its copies belong to the metadata floor.
+fn strays(files: &Files, root: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    const OURS: [&str; 7] = ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", "lost+found"];
+    let mut strays = Vec::new();
+    for entry in files.list(root)? {
+        let ours = OURS.contains(&entry.name.as_str())
+            || entry.name.ends_with(UNFINISHED)
+            || entry.name.starts_with("meta.redb");
+        if !ours {
+            strays.push(root.join(entry.name));
+        }
+    }
+    let topics = root.join("topics");
+    for entry in files.list_if_present(&topics)? {
+        match topic_directory(&entry) {
+            None => strays.push(topics.join(entry.name)),
+            Some(_) => {
+                let below = topics.join(entry.name);
+                let others = files.list(&below)?.into_iter().filter(|entry| partition_directory(entry).is_none());
+                strays.extend(others.map(|entry| below.join(entry.name)));
+            }
+        }
+    }
+    Ok(strays)
+}

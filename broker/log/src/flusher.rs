@@ -1,0 +1,355 @@
+//! The one writer of a data directory: takes all that waits, writes it, syncs once per file, then says so.
+//!
+//! ```text
+//!  submit ... submit        flush_once, on a thread of the node
+//!     |  queue  | ------> take all -> stage, secure, steps -> write -> ONE group of syncs -> publish -> events
+//! ```
+//!
+//! Always true: the work of one log is done in the order it was submitted; nothing is published before every sync of
+//! the flush has returned well; a failed one publishes nothing and latches the data directory, and every log of it
+//! hears `failed`. The flusher has no thread, no timer of its own, and no bound: the partitions bound what they
+//! submit by the bytes they hold.
+//!
+//! Events are called on the thread that flushes, without the queue's lock: they may submit, and must be quick.
+
+mod round;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{Offset, TopicPartition};
+use parking_lot::{Condvar, Mutex};
+
+use crate::data_dir::DataDir;
+use crate::env::{LatchReason, Moment};
+use crate::failure::{LogFailure, SecureError};
+use crate::files::DiskError;
+use crate::log::Log;
+use crate::producers::ProducerTable;
+use crate::steps::CutDone;
+use crate::view::LogView;
+
+/// Something to be done to one log.
+#[derive(Debug)]
+pub enum LogWork {
+    /// Append batches, contiguous with those submitted last, into room that was secured.
+    Append(Vec<PlacedBatch>),
+    /// Have room for at least this many bytes behind everything submitted so far; may start a new segment.
+    Secure {
+        /// Bytes of whole batches.
+        bytes: u64,
+    },
+    /// Start a new segment with at least the room there is, so that the present one can be given up by its age.
+    Roll,
+    /// Forget everything from `to` on, as one durable step; also what makes a failed log usable again.
+    Cut {
+        /// Where the log shall end; rounded down to where a batch begins.
+        to: Offset,
+        /// What is committed: a cut below is refused.
+        committed_end: Offset,
+    },
+    /// Forget everything, as one durable step: the log is empty and begins at `at`.
+    StartOver {
+        /// The first offset to come.
+        at: Offset,
+        /// What is remembered of producers below `at`.
+        producers: ProducerTable,
+    },
+    /// Give up records below `to`, as the leader decided; bounded by what is committed here.
+    AdvanceStart {
+        /// The new first offset.
+        to: Offset,
+    },
+    /// Everything below `end` is committed; kept with the recovery points.
+    Committed {
+        /// Exclusive.
+        end: Offset,
+    },
+    /// Sync everything, and let go of the log.
+    Close,
+    /// Remove the log with all its files (N14): a committed delete, or a committed removal of this replica.
+    Delete,
+}
+
+/// Room for batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes of batches that may follow.
+    pub bytes: u64,
+    /// Behind the batch that ends here; subtract what was submitted beyond it.
+    pub after: Offset,
+}
+
+/// When a flush did what; for latency metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushTiming {
+    /// The work was taken from the queue.
+    pub taken: Moment,
+    /// Everything was written.
+    pub written: Moment,
+    /// All syncs had returned.
+    pub synced: Moment,
+}
+
+/// What a partition hears. Called on the flushing thread; must not block, may submit.
+pub trait LogEvents: Send + Sync {
+    /// Answers [`LogWork::Secure`] and [`LogWork::Roll`], in order.
+    fn secured(&self, room: Result<Room, SecureError>);
+    /// Everything below `durable_end` is synced.
+    fn durable(&self, durable_end: Offset, timing: FlushTiming);
+    /// Answers [`LogWork::Cut`] and [`LogWork::StartOver`]; it is durable.
+    fn cut(&self, done: CutDone);
+    /// The first offset moved; it is durable.
+    fn started(&self, start: Offset);
+    /// The log takes no more appends, or refused a cut. Batches placed and not durable are unknown (N16).
+    fn failed(&self, failure: &LogFailure);
+    /// The log was let go of or deleted; nothing more is heard.
+    fn closed(&self);
+}
+
+/// What one flush did.
+#[derive(Clone, Debug)]
+pub enum FlushOutcome {
+    /// Nothing was waiting.
+    Idle,
+    /// Work was done.
+    Flushed(FlushCounts),
+    /// Nothing is written any more (R1): the broker gives up its leaderships, says why, and stops.
+    Latched(Arc<LatchReason>),
+}
+
+/// How much one flush did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushCounts {
+    /// Items of work.
+    pub works: usize,
+    /// Batches written.
+    pub batches: usize,
+    /// Bytes of batches written.
+    pub bytes: u64,
+    /// Files synced together at the end.
+    pub syncs: usize,
+}
+
+/// A log that was handed to a flusher. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    partition: TopicPartition,
+    view: LogView,
+}
+
+impl LogHandle {
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> TopicPartition {
+        self.partition
+    }
+
+    /// To read.
+    #[must_use]
+    pub fn view(&self) -> &LogView {
+        &self.view
+    }
+}
+
+enum Queued {
+    Attach(Box<Log>, Arc<dyn LogEvents>),
+    Work(TopicPartition, LogWork),
+}
+
+/// The flusher of one data directory. Any thread submits; one thread at a time flushes.
+pub struct Flusher {
+    home: Arc<DataDir>,
+    queue: Mutex<VecDeque<Queued>>,
+    waiting: Condvar,
+    owned: Mutex<Owned>,
+}
+
+/// What the flushing thread owns.
+struct Owned {
+    /// In order, so that one seed gives one sequence of disk calls.
+    logs: BTreeMap<TopicPartition, Attached>,
+    points: PointsDue,
+    latch_told: bool,
+}
+
+struct Attached {
+    log: Log,
+    events: Arc<dyn LogEvents>,
+}
+
+/// When `recovery-points` is to be written next.
+#[derive(Default)]
+struct PointsDue {
+    dirty: bool,
+    bytes: u64,
+    rolled: bool,
+    written_at: Moment,
+}
+
+impl Flusher {
+    /// A flusher without logs.
+    #[must_use]
+    pub fn new(home: Arc<DataDir>) -> Self {
+        let points = PointsDue { written_at: home.clock().now(), ..PointsDue::default() };
+        let owned = Owned { logs: BTreeMap::new(), points, latch_told: false };
+        Self { home, queue: Mutex::default(), waiting: Condvar::new(), owned: Mutex::new(owned) }
+    }
+
+    /// Takes over a log; `events` hears of it. Work may be submitted at once.
+    pub fn attach(&self, log: Log, events: Arc<dyn LogEvents>) -> LogHandle {
+        let handle = LogHandle { partition: log.partition(), view: log.view() };
+        self.enqueue(Queued::Attach(Box::new(log), events));
+        handle
+    }
+
+    /// Queues work; never waits for the disk. Work for a log that was closed is dropped.
+    pub fn submit(&self, handle: &LogHandle, work: LogWork) {
+        self.enqueue(Queued::Work(handle.partition, work));
+    }
+
+    fn enqueue(&self, item: Queued) {
+        self.queue.lock().push_back(item);
+        self.waiting.notify_one();
+    }
+
+    /// Wakes a [`Self::flush_once`] that waits, so that its thread can look at what it was told to do.
+    pub fn wake(&self) {
+        self.waiting.notify_all();
+    }
+
+    /// Does everything that waits; waits up to `wait` if nothing does. Zero never waits.
+    pub fn flush_once(&self, wait: Duration) -> FlushOutcome {
+        let works = self.take(wait);
+        let mut owned = self.owned.lock();
+        if let Some(outcome) = owned.tell_latch(&self.home) {
+            owned.refuse(works);
+            return outcome;
+        }
+        if works.is_empty() {
+            let due = owned.write_points_if_due(&self.home);
+            return match due {
+                Ok(()) => FlushOutcome::Idle,
+                Err(error) => owned.after_error(&self.home, &error).unwrap_or(FlushOutcome::Idle),
+            };
+        }
+        round::Round::new(&self.home, &mut owned).run(works)
+    }
+
+    fn take(&self, wait: Duration) -> VecDeque<Queued> {
+        let mut queue = self.queue.lock();
+        if queue.is_empty() && !wait.is_zero() {
+            self.waiting.wait_for(&mut queue, wait);
+        }
+        std::mem::take(&mut *queue)
+    }
+
+    /// A clean stop: does what waits, syncs all, stores what lets the next start read nothing, and says so in
+    /// `clean-stop`. Nothing may be submitted afterwards.
+    ///
+    /// # Errors
+    /// Whatever the disk says; the next start is then an unclean one.
+    pub fn shutdown(&self) -> Result<(), LogFailure> {
+        while !matches!(self.flush_once(Duration::ZERO), FlushOutcome::Idle) {
+            if let Some(reason) = self.home.latched() {
+                return Err(LogFailure::Latched(reason));
+            }
+        }
+        let mut owned = self.owned.lock();
+        let mut all_sound = true;
+        for attached in owned.logs.values_mut() {
+            all_sound &= !attached.log.failed;
+            if !attached.log.failed {
+                attached.log.store_for_clean_stop()?;
+            }
+            self.home.set_point(attached.log.at, attached.log.recovery_point());
+        }
+        self.home.write_points()?;
+        if all_sound {
+            self.home.mark_clean_stop()?;
+        }
+        owned.logs.clear();
+        Ok(())
+    }
+}
+
+impl Owned {
+    /// Tells every log of a latch, once; the answer of every flush from then on.
+    fn tell_latch(&mut self, home: &DataDir) -> Option<FlushOutcome> {
+        let reason = home.latched()?;
+        if !self.latch_told {
+            self.latch_told = true;
+            let failure = LogFailure::Latched(Arc::clone(&reason));
+            for attached in self.logs.values_mut() {
+                attached.log.failed = true;
+                attached.events.failed(&failure);
+            }
+        }
+        Some(FlushOutcome::Latched(reason))
+    }
+
+    /// Answers what is not done any more. Appends were answered by `failed`.
+    fn refuse(&mut self, works: VecDeque<Queued>) {
+        for item in works {
+            match item {
+                Queued::Attach(mut log, events) => {
+                    log.failed = true;
+                    if let Some(reason) = log.home.latched() {
+                        events.failed(&LogFailure::Latched(reason));
+                    }
+                    self.logs.insert(log.at, Attached { log: *log, events });
+                }
+                Queued::Work(at, LogWork::Secure { .. } | LogWork::Roll) => {
+                    if let Some(attached) = self.logs.get(&at) {
+                        attached.events.secured(Err(SecureError::Failed));
+                    }
+                }
+                Queued::Work(at, LogWork::Close | LogWork::Delete) => {
+                    if let Some(attached) = self.logs.remove(&at) {
+                        attached.events.closed();
+                    }
+                }
+                Queued::Work(..) => {}
+            }
+        }
+    }
+
+    fn after_error(&mut self, home: &DataDir, error: &DiskError) -> Option<FlushOutcome> {
+        let outcome = self.tell_latch(home);
+        if outcome.is_none() {
+            tracing::warn!(%error, "recovery points were not written; the next start scans more");
+        }
+        outcome
+    }
+
+    fn write_points_if_due(&mut self, home: &DataDir) -> Result<(), DiskError> {
+        let now = home.clock().now();
+        let config = home.config();
+        let aged = now.since(self.points.written_at) >= config.recovery_point_every;
+        let due = self.points.rolled || self.points.bytes >= config.recovery_point_bytes || aged;
+        if !self.points.dirty || !due {
+            return Ok(());
+        }
+        let mut changed = false;
+        for attached in self.logs.values_mut().filter(|attached| !attached.log.failed) {
+            let moved = home.set_point(attached.log.at, attached.log.recovery_point());
+            if moved {
+                attached.log.store_hints()?;
+            }
+            changed |= moved;
+        }
+        if changed {
+            home.write_points()?;
+        }
+        self.points = PointsDue { written_at: now, ..PointsDue::default() };
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flusher").field("home", &self.home).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,331 @@
+//! One flush, from the work taken to the events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fidelog_record::types::{Offset, TopicPartition};
+
+use super::{Attached, FlushCounts, FlushOutcome, FlushTiming, LogWork, Owned, Queued, Room};
+use crate::data_dir::DataDir;
+use crate::env::Moment;
+use crate::failure::{LogFailure, SecureError};
+use crate::files::DiskError;
+use crate::producers::ProducerTable;
+use crate::segment::OpenSegment;
+use crate::steps::CutDone;
+
+/// One flush.
+pub(super) struct Round<'a> {
+    home: &'a Arc<DataDir>,
+    owned: &'a mut Owned,
+    counts: FlushCounts,
+    timing: FlushTiming,
+    starts: Vec<(TopicPartition, Offset)>,
+    /// Logs that were started over: their recovery points still say that this is under way.
+    started_over: Vec<TopicPartition>,
+    /// Whether lowered recovery points are durable.
+    points_written: bool,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(home: &'a Arc<DataDir>, owned: &'a mut Owned) -> Self {
+        let taken = home.clock().now();
+        let timing = FlushTiming { taken, written: taken, synced: taken };
+        Self { home, owned, counts: FlushCounts::default(), timing, starts: Vec::new(), started_over: Vec::new(), points_written: true }
+    }
+
+    pub(super) fn run(mut self, works: VecDeque<Queued>) -> FlushOutcome {
+        self.counts.works = works.len();
+        self.lower_points(&works);
+        for item in works {
+            self.take_in(item);
+        }
+        self.write_and_sync();
+        self.end_start_overs();
+        self.publish();
+        self.finish_starts();
+        let points = self.owned.write_points_if_due(self.home);
+        if let Err(error) = points
+            && let Some(outcome) = self.owned.after_error(self.home, &error)
+        {
+            return outcome;
+        }
+        self.owned.tell_latch(self.home).unwrap_or(FlushOutcome::Flushed(self.counts))
+    }
+
+    fn take_in(&mut self, item: Queued) {
+        match item {
+            Queued::Attach(log, events) => {
+                let replaced = self.owned.logs.insert(log.at, Attached { log: *log, events });
+                assert!(replaced.is_none(), "a log is attached once");
+            }
+            Queued::Work(at, work) => self.work(at, work),
+        }
+    }
+
+    fn work(&mut self, at: TopicPartition, work: LogWork) {
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        let failed = attached.log.failed || self.home.latched().is_some();
+        match work {
+            LogWork::Committed { end } => {
+                attached.log.committed_end = attached.log.committed_end.max(end);
+                self.owned.points.dirty = true;
+            }
+            LogWork::Append(_) if failed => {} // unknown, as `failed` said
+            LogWork::Append(batches) => {
+                for batch in batches {
+                    self.counts.batches += 1;
+                    self.counts.bytes += batch.length() as u64;
+                    attached.log.stage(batch);
+                }
+            }
+            LogWork::Secure { .. } | LogWork::Roll if failed => attached.events.secured(Err(SecureError::Failed)),
+            LogWork::Secure { bytes } => self.secure(at, bytes, false),
+            LogWork::Roll => self.secure(at, 0, true),
+            LogWork::Cut { to, committed_end } => self.cut(at, to, committed_end),
+            LogWork::StartOver { at: start, producers } => self.start_over(at, start, producers),
+            LogWork::AdvanceStart { to } if !failed => self.starts.push((at, to)),
+            LogWork::AdvanceStart { .. } => {}
+            LogWork::Close => self.close(at),
+            LogWork::Delete => self.delete(at),
+        }
+    }
+
+    fn secure(&mut self, at: TopicPartition, bytes: u64, roll: bool) {
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        let log = &mut attached.log;
+        let segments_before = log.shared.state.read().segments.len();
+        let room = match roll {
+            true => log.roll(log.room_bytes()).map(|()| log.room_bytes()),
+            false => log.secure(bytes),
+        };
+        self.owned.points.rolled |= log.shared.state.read().segments.len() > segments_before;
+        self.owned.points.dirty = true;
+        let after = log.staged_end;
+        match room {
+            Err(SecureError::Disk(error)) if self.home.latched().is_some() => self.fail(at, error.into()),
+            Err(error) if !log.staged.is_empty() || log.unsynced => {
+                // The refusal may have come from writing what was placed before: the flush will tell.
+                attached.events.secured(Err(error));
+            }
+            room => attached.events.secured(room.map(|bytes| Room { bytes, after })),
+        }
+    }
+
+    /// Lowers the recovery points of everything that is about to be cut or started over, with one write: a change
+    /// of leader may cut ten thousand logs at once.
+    fn lower_points(&mut self, works: &VecDeque<Queued>) {
+        let mut lowered = false;
+        for item in works {
+            let Queued::Work(at, work) = item else { continue };
+            let Some(attached) = self.owned.logs.get(at) else { continue };
+            lowered |= match work {
+                LogWork::Cut { to, committed_end } => attached.log.lower_before_cut(*to, *committed_end),
+                LogWork::StartOver { at: start, .. } => attached.log.lower_before_start_over(*start),
+                _ => false,
+            };
+        }
+        // An error shows again when the step is taken: it finds its point not yet written.
+        self.points_written = !lowered || self.home.write_points().is_ok();
+    }
+
+    fn write_lowered(&mut self, lowered: bool) -> Result<(), DiskError> {
+        if lowered || !self.points_written {
+            self.home.write_points()?;
+            self.points_written = true;
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, at: TopicPartition, to: Offset, committed_end: Offset) {
+        match self.try_cut(at, to, committed_end) {
+            Ok(None) => {}
+            Ok(Some(done)) => self.owned.logs[&at].events.cut(done),
+            Err(refused @ LogFailure::CutBelowCommitted { .. }) => self.owned.logs[&at].events.failed(&refused),
+            Err(failure) => self.fail(at, failure),
+        }
+        self.owned.points.dirty = true;
+    }
+
+    fn try_cut(
+        &mut self,
+        at: TopicPartition,
+        to: Offset,
+        committed_end: Offset,
+    ) -> Result<Option<CutDone>, LogFailure> {
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return Ok(None) };
+        if !attached.log.failed {
+            attached.log.write_staged()?; // so that the cut sees one log
+        }
+        let Some((to, lowered)) = attached.log.plan_cut(to, committed_end)? else {
+            return Ok(Some(attached.log.cut_done()));
+        };
+        self.write_lowered(lowered)?;
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return Ok(None) };
+        attached.log.finish_cut(to).map(Some)
+    }
+
+    fn start_over(&mut self, at: TopicPartition, start: Offset, producers: ProducerTable) {
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        let lowered = attached.log.lower_before_start_over(start);
+        let written = self.write_lowered(lowered);
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        let done = written.map_err(LogFailure::from).and_then(|()| attached.log.finish_start_over(start, producers));
+        match done {
+            Ok(done) => {
+                self.home.set_point(at, attached.log.recovery_point());
+                self.started_over.push(at);
+                attached.events.cut(done);
+            }
+            Err(failure) => self.fail(at, failure),
+        }
+    }
+
+    /// Until this is durable, a start takes everything in those logs for leftovers; so nothing appended since is
+    /// published before.
+    fn end_start_overs(&mut self) {
+        let started_over = std::mem::take(&mut self.started_over);
+        if started_over.is_empty() {
+            return;
+        }
+        if let Err(error) = self.home.write_points() {
+            for at in started_over {
+                self.fail(at, error.clone().into());
+            }
+        }
+    }
+
+    fn close(&mut self, at: TopicPartition) {
+        let Some(mut attached) = self.owned.logs.remove(&at) else { return };
+        if !attached.log.failed {
+            let settled = attached.log.settle().and_then(|()| {
+                let durable_end = attached.log.publish_durable();
+                attached.log.store_for_clean_stop().map(|()| durable_end)
+            });
+            match settled {
+                Ok(Some(durable_end)) => attached.events.durable(durable_end, self.timing),
+                Ok(None) => {}
+                Err(error) => attached.events.failed(&error.into()),
+            }
+            self.home.set_point(at, attached.log.recovery_point());
+            self.owned.points.dirty = true;
+        }
+        attached.events.closed();
+    }
+
+    /// The recovery point goes first: a point without a directory would say "lost".
+    fn delete(&mut self, at: TopicPartition) {
+        let Some(attached) = self.owned.logs.remove(&at) else { return };
+        match crate::remove::remove(self.home, at) {
+            Ok(()) => attached.events.closed(),
+            Err(error) => attached.events.failed(&error.into()),
+        }
+    }
+
+    fn write_and_sync(&mut self) {
+        let mut files: Vec<Arc<OpenSegment>> = Vec::new();
+        let mut failures = Vec::new();
+        for (at, attached) in &mut self.owned.logs {
+            let log = &mut attached.log;
+            if log.failed || (log.staged.is_empty() && !log.unsynced) {
+                continue;
+            }
+            match log.write_staged().and_then(|()| log.file_to_sync()) {
+                Ok(file) => files.extend(file),
+                Err(error) => failures.push((*at, error)),
+            }
+        }
+        for (at, error) in failures {
+            self.fail(at, error.into());
+        }
+        self.timing.written = self.now();
+        self.counts.syncs = files.len();
+        if self.home.latched().is_none() {
+            // An error latches; whoever is told looks at the latch.
+            sync_all(self.home, &files);
+        }
+        self.timing.synced = self.now();
+    }
+
+    fn publish(&mut self) {
+        if self.home.latched().is_some() {
+            return;
+        }
+        for attached in self.owned.logs.values_mut() {
+            let log = &mut attached.log;
+            if log.failed || !log.unsynced {
+                continue;
+            }
+            if let Some(durable_end) = log.publish_durable() {
+                self.owned.points.dirty = true;
+                attached.events.durable(durable_end, self.timing);
+            }
+        }
+        self.owned.points.bytes += self.counts.bytes;
+    }
+
+    /// New starts are made durable with one write; then the files below them go.
+    fn finish_starts(&mut self) {
+        let mut planned = Vec::new();
+        for (at, to) in std::mem::take(&mut self.starts) {
+            let Some(attached) = self.owned.logs.get_mut(&at) else { continue };
+            match attached.log.plan_start(to) {
+                Ok(Some(to)) => planned.push((at, to)),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(partition = %at, %error, "retention is put off"),
+            }
+        }
+        if planned.is_empty() || self.home.latched().is_some() {
+            return;
+        }
+        if let Err(error) = self.home.write_points() {
+            tracing::warn!(%error, "retention is put off");
+            return;
+        }
+        for (at, to) in planned {
+            let Some(attached) = self.owned.logs.get_mut(&at) else { continue };
+            if let Err(error) = attached.log.finish_start(to) {
+                tracing::warn!(partition = %at, %error, "files below the start were left; the next start removes them");
+            }
+            attached.events.started(to);
+        }
+    }
+
+    fn fail(&mut self, at: TopicPartition, failure: LogFailure) {
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        if self.home.latched().is_some() {
+            return; // every log is told at the end of the flush
+        }
+        attached.log.failed = true;
+        tracing::error!(partition = %at, %failure, "a log has stopped");
+        attached.events.failed(&failure);
+    }
+
+    fn now(&self) -> Moment {
+        self.home.clock().now()
+    }
+}
+
+/// Syncs every file; an error latches the directory, and the rest is left alone.
+fn sync_all(home: &DataDir, files: &[Arc<OpenSegment>]) {
+    let threads = home.config().sync_threads.min(files.len());
+    if threads <= 1 || files.len() <= home.config().sync_serial_max {
+        sync_some(files);
+        return;
+    }
+    let share = files.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        for files in files.chunks(share) {
+            scope.spawn(|| sync_some(files));
+        }
+    });
+}
+
+fn sync_some(files: &[Arc<OpenSegment>]) {
+    for open in files {
+        let synced: Result<(), DiskError> = open.file.sync();
+        if synced.is_err() {
+            return; // latched
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The writing half of one partition's log. One owner, the flusher, calls it; everybody else holds a [`LogView`].
+//!
+//! ```text
+//!   start           durable_end        written_end          staged end
+//!     |  synced          | written, not      | taken, not        |
+//!     |                  | synced            | written           |
+//!  ---+------------------+-------------------+-------------------+
+//!      publish_durable ^      write_staged ^             stage ^
+//! ```
+//!
+//! Always true: these ends are in this order; a batch is staged only where the last one ended, under the same or a
+//! higher epoch, and only into room that was allocated before; the file's descriptor lives from the first write to
+//! the last sync; a new file is used only after its header and its name are durable; and nothing moves `durable_end`
+//! but a completed group of syncs, or a cut.
+//!
+//! Not here: which batches are placed, and what is committed; the partition decides that.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{Offset, TopicPartition};
+
+use crate::data_dir::DataDir;
+use crate::epochs::EpochHistory;
+use crate::failure::SecureError;
+use crate::files::DiskError;
+use crate::producers::{ProducerSnapshot, ProducerTable};
+use crate::recovery_points::RecoveryPoint;
+use crate::segment::{OpenSegment, SEGMENT_HEADER_BYTES, Segment, SegmentFiles, SegmentHeader};
+use crate::small_file;
+use crate::view::{LogView, Shared};
+
+/// The segment being written to.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) open: Arc<OpenSegment>,
+    /// Where the next byte goes.
+    pub(crate) position: u64,
+    /// Bytes of the file that have their blocks.
+    pub(crate) allocated: u64,
+    /// Append time of its first batch, once it is known in this process.
+    pub(crate) first_append_ms: Option<u64>,
+}
+
+/// One partition's log, to write to.
+#[derive(Debug)]
+pub struct Log {
+    pub(crate) at: TopicPartition,
+    pub(crate) directory: PathBuf,
+    pub(crate) home: Arc<DataDir>,
+    pub(crate) shared: Arc<Shared>,
+    /// `None` before the first append, and after recovery found bytes behind the end that must stay.
+    pub(crate) active: Option<Active>,
+    pub(crate) staged: Vec<PlacedBatch>,
+    pub(crate) staged_end: Offset,
+    pub(crate) staged_bytes: u64,
+    pub(crate) written_end: Offset,
+    pub(crate) committed_end: Offset,
+    pub(crate) epochs: EpochHistory,
+    /// Whether `epochs` says more than its file.
+    pub(crate) epochs_unstored: bool,
+    /// What the batches below `written_end` say.
+    pub(crate) producers: ProducerTable,
+    /// Whether anything was written since the last sync.
+    pub(crate) unsynced: bool,
+    /// After a failed append: takes no more until it is cut or started over.
+    pub(crate) failed: bool,
+}
+
+impl Log {
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> TopicPartition {
+        self.at
+    }
+
+    /// A view for readers.
+    #[must_use]
+    pub fn view(&self) -> LogView {
+        LogView::new(Arc::clone(&self.shared))
+    }
+
+    /// What is remembered of producers, as of the end of what is written.
+    #[must_use]
+    pub fn producers(&self) -> &ProducerTable {
+        &self.producers
+    }
+
+    /// The epochs of what is written.
+    #[must_use]
+    pub fn epochs(&self) -> &EpochHistory {
+        &self.epochs
+    }
+
+    /// The greatest committed end known here.
+    #[must_use]
+    pub fn committed_end(&self) -> Offset {
+        self.committed_end
+    }
+
+    /// Bytes of batches that may be staged now.
+    #[must_use]
+    pub fn room_bytes(&self) -> u64 {
+        let used = |active: &Active| active.position + self.staged_bytes;
+        self.active.as_ref().map_or(0, |active| active.allocated.saturating_sub(used(active)))
+    }
+
+    pub(crate) fn durable_end(&self) -> Offset {
+        self.shared.state.read().durable_end
+    }
+
+    /// Takes a batch, to be written with the next [`Self::write_staged`].
+    ///
+    /// # Panics
+    /// When it does not follow the last one, or has no room: the caller assigned an offset it must not have.
+    pub(crate) fn stage(&mut self, batch: PlacedBatch) {
+        let (base, end, bytes) = (batch.base_offset(), batch.end_offset(), batch.length() as u64);
+        assert!(base == self.staged_end, "{}: batch at {base} follows {}", self.at, self.staged_end);
+        assert!(bytes <= self.room_bytes(), "{}: {bytes} bytes into a room of {}", self.at, self.room_bytes());
+        self.staged_end = end;
+        self.staged_bytes += bytes;
+        self.staged.push(batch);
+    }
+
+    /// Writes everything staged with one call, and lets readers see it.
+    pub(crate) fn write_staged(&mut self) -> Result<(), DiskError> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let active = self.active.as_mut().expect("batches are staged only into the room of an active segment");
+        let mut parts = Vec::with_capacity(self.staged.len() * 2);
+        for batch in &self.staged {
+            let (head, body) = batch.parts();
+            parts.push(IoSlice::new(head));
+            parts.push(IoSlice::new(body));
+        }
+        self.unsynced = true;
+        active.open.file.write(&parts, active.position)?;
+        drop(parts);
+        let mut indexes = active.open.indexes.write();
+        for batch in self.staged.drain(..) {
+            let header = batch.header();
+            indexes.note(header, active.position, self.home.config().index_every_bytes);
+            active.position += u64::from(header.length);
+            active.first_append_ms.get_or_insert(header.append_time_ms);
+            let began = self.epochs.append(header.leader_epoch, header.base_offset);
+            self.epochs_unstored |= began.unwrap_or_else(|error| panic!("{}: {error}", self.at));
+            self.producers.apply(header);
+        }
+        drop(indexes);
+        active.open.set_written_position(active.position);
+        self.written_end = self.staged_end;
+        self.staged_bytes = 0;
+        active.segment.set_end(self.written_end);
+        let mut state = self.shared.state.write();
+        state.written_end = self.written_end;
+        if self.epochs_unstored {
+            state.epochs = Arc::new(self.epochs.clone());
+        }
+        Ok(())
+    }
+
+    /// The file that must be synced before what is written is durable. The epochs are stored first, so that no
+    /// published batch is of an epoch the file does not know.
+    pub(crate) fn file_to_sync(&mut self) -> Result<Option<Arc<OpenSegment>>, DiskError> {
+        if !self.unsynced {
+            return Ok(None);
+        }
+        self.store_epochs()?;
+        Ok(self.active.as_ref().map(|active| Arc::clone(&active.open)))
+    }
+
+    pub(crate) fn store_epochs(&mut self) -> Result<(), DiskError> {
+        if self.epochs_unstored {
+            small_file::write(self.home.files(), &self.directory.join("epochs"), &self.epochs)?;
+            self.epochs_unstored = false;
+        }
+        Ok(())
+    }
+
+    /// Says that a completed group of syncs covered everything written. Tells the new end if it moved.
+    pub(crate) fn publish_durable(&mut self) -> Option<Offset> {
+        self.unsynced = false;
+        let mut state = self.shared.state.write();
+        let moved = state.durable_end < self.written_end;
+        state.durable_end = self.written_end;
+        moved.then_some(self.written_end)
+    }
+
+    /// Writes and syncs everything staged, for the steps that need it behind them. Publishes nothing.
+    pub(crate) fn settle(&mut self) -> Result<(), DiskError> {
+        self.write_staged()?;
+        if let Some(open) = self.file_to_sync()? {
+            open.file.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for `bytes` more behind everything staged: grows the file, or rolls. Tells the room there is then.
+    pub(crate) fn secure(&mut self, bytes: u64) -> Result<u64, SecureError> {
+        if bytes <= self.room_bytes() {
+            return Ok(self.room_bytes());
+        }
+        match self.growth_for(bytes) {
+            Some(allocated) => self.grow(allocated)?,
+            None => self.roll(bytes)?,
+        }
+        Ok(self.room_bytes())
+    }
+
+    /// The size to which the active segment's file must grow to hold `bytes` more; `None` when it may not.
+    fn growth_for(&self, bytes: u64) -> Option<u64> {
+        let config = self.home.config();
+        let active = self.active.as_ref()?;
+        let needed = active.position + self.staged_bytes + bytes;
+        let too_old = active.first_append_ms.is_some_and(|first| {
+            let last = self.staged.last().map_or(first, PlacedBatch::append_time_ms);
+            last.saturating_sub(first) >= config.segment_ms
+        });
+        if needed > config.segment_bytes || too_old {
+            return None;
+        }
+        let step = active.allocated.clamp(config.growth_bytes_min, config.growth_bytes_max);
+        Some(needed.max(active.allocated + step).min(config.segment_bytes))
+    }
+
+    fn grow(&mut self, allocated: u64) -> Result<(), SecureError> {
+        let active = self.active.as_mut().expect("only an active segment grows");
+        refuse_low_water(&self.home, allocated - active.allocated)?;
+        active.open.file.allocate(active.allocated..allocated).map_err(SecureError::from_disk)?;
+        active.allocated = allocated;
+        Ok(())
+    }
+
+    /// Seals the active segment, if there is one, and starts the next with room for at least `bytes`.
+    pub(crate) fn roll(&mut self, bytes: u64) -> Result<(), SecureError> {
+        let config = self.home.config();
+        let first_step = config.growth_bytes_min.min(config.segment_bytes) - SEGMENT_HEADER_BYTES;
+        let room = first_step.max(bytes);
+        refuse_low_water(&self.home, room)?;
+        self.settle().map_err(SecureError::from_disk)?;
+        self.store_snapshot_for_roll().map_err(SecureError::from_disk)?;
+        self.start_segment(room).map_err(SecureError::from_disk)
+    }
+
+    /// The snapshot is a convenience of the next start; a disk too full for it does not stop the roll.
+    fn store_snapshot_for_roll(&mut self) -> Result<(), DiskError> {
+        self.producers.expire(self.home.config().producer_idle_ms);
+        if self.written_end == Offset::ZERO {
+            return Ok(());
+        }
+        match self.store_snapshot() {
+            Err(error) if error.is_full() && self.home.latched().is_none() => {
+                tracing::warn!(partition = %self.at, %error, "a producer snapshot was not stored");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Stores what the batches below `written_end` say of producers.
+    pub(crate) fn store_snapshot(&self) -> Result<(), DiskError> {
+        let snapshot = ProducerSnapshot {
+            end: self.written_end,
+            last_epoch: self.epochs.last_epoch(),
+            table: self.producers.clone(),
+        };
+        let path = SegmentFiles::new(&self.directory, self.written_end).producers;
+        small_file::write(self.home.files(), &path, &snapshot)
+    }
+
+    /// Creates the segment at `written_end`, everything below it being synced, and writes to it from now on.
+    pub(crate) fn start_segment(&mut self, room: u64) -> Result<(), DiskError> {
+        let base = self.written_end;
+        self.drop_empty_segment_at(base)?;
+        let home = Arc::clone(&self.home);
+        let files = home.files();
+        let names = SegmentFiles::new(&self.directory, base);
+        let header = SegmentHeader { cluster: home.cluster_id(), partition: self.at, base };
+        let open = OpenSegment::create(files, &names, header, room)?;
+        if let Some(old) = self.active.take() {
+            let mut indexes = old.open.indexes.write();
+            indexes.close(base);
+            let stored = indexes.store(files, &old.segment.files, old.segment.base);
+            drop(indexes);
+            old.segment.seal(home.open_files());
+            stored?;
+        }
+        let segment = Segment::active(&self.directory, base, base, Arc::clone(&open));
+        self.shared.state.write().segments.push(Arc::clone(&segment));
+        let allocated = SEGMENT_HEADER_BYTES + room;
+        self.active =
+            Some(Active { segment, open, position: SEGMENT_HEADER_BYTES, allocated, first_append_ms: None });
+        Ok(())
+    }
+
+    /// A segment without batches would stand where the next must begin.
+    fn drop_empty_segment_at(&mut self, base: Offset) -> Result<(), DiskError> {
+        let last = self.shared.state.read().segments.last().cloned();
+        let Some(last) = last.filter(|last| last.base == base) else { return Ok(()) };
+        self.home.aside().take(self.home.files(), &last.files.log, self.at, base, "replaced")?;
+        self.home.files().sync_dir(&self.directory)?;
+        self.shared.state.write().segments.pop();
+        self.active = None;
+        Ok(())
+    }
+
+    /// Stores the hints of the active segment, so that a start walks no further than from the recovery point.
+    pub(crate) fn store_hints(&mut self) -> Result<(), DiskError> {
+        let Some(active) = &self.active else { return Ok(()) };
+        active.open.indexes.write().store(self.home.files(), &active.segment.files, active.segment.base)
+    }
+
+    /// Stores all that lets the next start read nothing. Everything written is synced.
+    pub(crate) fn store_for_clean_stop(&mut self) -> Result<(), DiskError> {
+        if let Some(active) = &self.active {
+            active.open.indexes.write().close(self.written_end);
+        }
+        self.store_hints()?;
+        if self.written_end > Offset::ZERO { self.store_snapshot() } else { Ok(()) }
+    }
+
+    /// What may be written to `recovery-points` now.
+    pub(crate) fn recovery_point(&self) -> RecoveryPoint {
+        let state = self.shared.state.read();
+        let synced_end = state.durable_end;
+        let exact = self.active.as_ref().filter(|_| synced_end == self.written_end);
+        let last = state.segments.last().map_or(Offset::ZERO, |segment| segment.base);
+        RecoveryPoint {
+            start: state.start,
+            segment_base: exact.map_or(last, |active| active.segment.base),
+            position: exact.map_or(0, |active| active.position),
+            synced_end,
+            committed_end: self.committed_end.min(synced_end),
+            damage: state.damage.clone(),
+            starting_over: None,
+        }
+    }
+}
+
+/// Refuses growth that would leave too little free for what must always work.
+fn refuse_low_water(home: &DataDir, growth_bytes: u64) -> Result<(), SecureError> {
+    let limit_bytes = home.free_bytes_min().map_err(SecureError::from_disk)?;
+    let free_bytes = home.files().free_bytes(home.root()).map_err(SecureError::from_disk)?;
+    if free_bytes < limit_bytes.saturating_add(growth_bytes) {
+        return Err(SecureError::DiskFull { free_bytes, limit_bytes, needed_bytes: growth_bytes });
+    }
+    Ok(())
+}

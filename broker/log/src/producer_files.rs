@@ -1,0 +1,89 @@
+//! Producer snapshots on disk: `<offset>.producers` holds what the batches below that offset say.
+//!
+//! A snapshot is believed only if the log still holds the history it was taken of: the last batch below its offset
+//! has the epoch it names. Everything above it is replayed from the batches, so a missing one costs time only, but
+//! for the one the log begins with.
+
+use std::path::{Path, PathBuf};
+
+use fidelog_record::types::Offset;
+
+use crate::data_dir::DataDir;
+use crate::epochs::EpochHistory;
+use crate::files::{DiskError, Files};
+use crate::producers::{ProducerSnapshot, ProducerTable};
+use crate::small_file::{self, SmallFileError};
+use crate::view::LogView;
+
+/// What the batches below `end` say: from the newest usable snapshot, and the batches behind it.
+pub(crate) fn load(
+    view: &LogView,
+    directory: &Path,
+    home: &DataDir,
+    end: Offset,
+) -> Result<ProducerTable, DiskError> {
+    let epochs = view.epochs();
+    let mut snapshots = list(home.files(), directory)?;
+    snapshots.retain(|(at, _)| *at <= end);
+    let newest = snapshots.iter().rev().find_map(|(at, path)| usable(home, path, &epochs, *at));
+    let (mut table, from) = match newest {
+        Some(snapshot) => (snapshot.table, snapshot.end),
+        None => (ProducerTable::default(), Offset::ZERO),
+    };
+    view.each_batch(from, end, |header| {
+        // Replay may begin within a batch of the segment, never within a snapshot.
+        if header.base_offset >= from {
+            table.apply(header);
+        }
+    })?;
+    Ok(table)
+}
+
+/// Whether the snapshot at `path` is of this log's history.
+pub(crate) fn is_usable(home: &DataDir, path: &Path, epochs: &EpochHistory, end: Offset) -> bool {
+    usable(home, path, epochs, end).is_some()
+}
+
+fn usable(home: &DataDir, path: &Path, epochs: &EpochHistory, end: Offset) -> Option<ProducerSnapshot> {
+    let snapshot = match small_file::read::<ProducerSnapshot>(home.files(), path) {
+        Ok(snapshot) => snapshot,
+        Err(SmallFileError::Missing { .. }) => return None,
+        Err(error) => {
+            tracing::warn!(%error, "a producer snapshot is passed over; its batches are replayed");
+            return None;
+        }
+    };
+    let last = end.0.checked_sub(1).and_then(|last| epochs.epoch_at(Offset(last)));
+    // Retention may have taken the batch it ends with; what is left then cannot contradict it.
+    let fits = snapshot.end == end && last.is_none_or(|last| last == snapshot.last_epoch);
+    fits.then_some(snapshot)
+}
+
+/// Writes every snapshot again and syncs it: after an unclean stop, reading one proves nothing.
+pub(crate) fn rewrite_all(home: &DataDir, directory: &Path) -> Result<(), DiskError> {
+    for (_, path) in list(home.files(), directory)? {
+        if let Ok(snapshot) = small_file::read::<ProducerSnapshot>(home.files(), &path) {
+            small_file::write(home.files(), &path, &snapshot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes snapshots of what lies beyond `end`. The caller syncs the directory.
+pub(crate) fn remove_beyond(files: &Files, directory: &Path, end: Offset) -> Result<(), DiskError> {
+    for (at, path) in list(files, directory)? {
+        if at > end {
+            files.remove_if_present(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(files: &Files, directory: &Path) -> Result<Vec<(Offset, PathBuf)>, DiskError> {
+    let entries = files.list(directory)?;
+    let snapshots = entries.into_iter().filter_map(|entry| {
+        let at = entry.name.strip_suffix(".producers")?.parse().ok()?;
+        Some((Offset(at), directory.join(&entry.name)))
+    });
+    Ok(snapshots.collect())
+}

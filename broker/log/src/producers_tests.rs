@@ -1,0 +1,117 @@
+use fidelog_record::types::limits::PRODUCER_WINDOW_BATCHES;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing;
+
+const MANY: ProducerLimits = ProducerLimits { count_max: 1000, idle_ms: 5000 };
+
+fn stamp(id: u64, epoch: u32, sequence: u64) -> ProducerStamp {
+    ProducerStamp { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence: Sequence(sequence) }
+}
+
+fn header(stamp: ProducerStamp, offset: u64, count: u32, append_time_ms: u64) -> BatchHeader {
+    let end_offset = Offset(offset + u64::from(count));
+    BatchHeader {
+        producer: stamp,
+        base_offset: Offset(offset),
+        end_offset,
+        record_count: count,
+        append_time_ms,
+        ..testing::header()
+    }
+}
+
+#[test]
+fn a_resent_batch_gets_its_original_offsets() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 1, 0), 100, 3, 1));
+    table.apply(&header(stamp(8, 1, 0), 103, 5, 1));
+    table.apply(&header(stamp(7, 1, 3), 108, 2, 1));
+    let duplicate = |base, end| Verdict::Duplicate { base_offset: Offset(base), end_offset: Offset(end) };
+    assert_eq!(table.check(stamp(7, 1, 0), 3, MANY), duplicate(100, 103));
+    assert_eq!(table.check(stamp(7, 1, 3), 2, MANY), duplicate(108, 110));
+    assert_eq!(table.check(stamp(7, 1, 5), 2, MANY), Verdict::New);
+}
+
+#[test]
+fn a_gap_is_out_of_order_and_names_what_may_come() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 1, 0), 0, 3, 1));
+    assert_eq!(table.check(stamp(7, 1, 4), 1, MANY), Verdict::OutOfOrder { expected: Sequence(3) });
+    assert_eq!(table.check(stamp(7, 1, 2), 3, MANY), Verdict::OutOfOrder { expected: Sequence(3) });
+}
+
+#[test]
+fn a_lower_epoch_is_fenced_and_a_higher_one_starts_at_zero() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 2, 0), 0, 3, 1));
+    assert_eq!(table.check(stamp(7, 1, 3), 1, MANY), Verdict::Fenced { current: ProducerEpoch(2) });
+    assert_eq!(table.check(stamp(7, 3, 0), 1, MANY), Verdict::New);
+    assert_eq!(table.check(stamp(7, 3, 3), 1, MANY), Verdict::OutOfOrder { expected: Sequence(0) });
+}
+
+#[test]
+fn a_forgotten_producer_is_unknown_unless_it_begins() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 1, 0), 0, 3, 1000));
+    table.apply(&header(stamp(8, 1, 0), 3, 3, 9000));
+    for _ in 0..2 {
+        assert_eq!(table.check(stamp(7, 1, 3), 1, MANY), Verdict::Unknown);
+        assert_eq!(table.check(stamp(7, 2, 0), 1, MANY), Verdict::New);
+        assert_eq!(table.check(stamp(8, 1, 3), 1, MANY), Verdict::New);
+        table.expire(MANY.idle_ms);
+    }
+    assert_eq!(table.count(), 1);
+}
+
+#[test]
+fn one_producer_too_many_is_refused_and_known_ones_go_on() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 1, 0), 0, 3, 1));
+    let one = ProducerLimits { count_max: 1, ..MANY };
+    assert_eq!(table.check(stamp(8, 1, 0), 1, one), Verdict::TooMany { count_max: 1 });
+    assert_eq!(table.check(stamp(7, 1, 3), 1, one), Verdict::New);
+}
+
+#[test]
+fn older_than_the_window_is_already_stored() {
+    let mut table = ProducerTable::default();
+    let count = 3 * PRODUCER_WINDOW_BATCHES as u64;
+    for index in 0..count {
+        // Every other offset belongs to somebody else, so that no two batches merge.
+        table.apply(&header(stamp(7, 1, index), 2 * index, 1, 1));
+    }
+    assert_eq!(table.check(stamp(7, 1, 0), 1, MANY), Verdict::AlreadyStored);
+    let oldest = count - PRODUCER_WINDOW_BATCHES as u64;
+    let expected = Verdict::Duplicate { base_offset: Offset(2 * oldest), end_offset: Offset(2 * oldest + 1) };
+    assert_eq!(table.check(stamp(7, 1, oldest), 1, MANY), expected);
+    assert!(table.producers[&ProducerId(7)].runs.len() <= PRODUCER_WINDOW_BATCHES);
+}
+
+proptest! {
+    #[test]
+    fn every_batch_of_the_window_is_known_by_its_offset(batches in prop::collection::vec((1u64..4, 1u32..5), 1..300)) {
+        let mut table = ProducerTable::default();
+        let mut next = BTreeMap::<u64, u64>::new();
+        let mut placed = Vec::new();
+        let mut offset = 0;
+        for (id, count) in batches {
+            let sequence = next.entry(id).or_default();
+            let stamp = stamp(id, 1, *sequence);
+            prop_assert_eq!(table.check(stamp, count, MANY), Verdict::New);
+            table.apply(&header(stamp, offset, count, 1));
+            placed.push((stamp, count, offset));
+            *sequence += u64::from(count);
+            offset += u64::from(count);
+        }
+        for (stamp, count, offset) in placed {
+            let end_offset = Offset(offset + u64::from(count));
+            let expected = Verdict::Duplicate { base_offset: Offset(offset), end_offset };
+            prop_assert_eq!(table.check(stamp, count, MANY), expected);
+        }
+        let snapshot = ProducerSnapshot { end: Offset(offset), last_epoch: LeaderEpoch(1), table };
+        let bytes = crate::small_file::encode(&snapshot);
+        prop_assert_eq!(crate::small_file::decode::<ProducerSnapshot>(&bytes, std::path::Path::new("x")).unwrap(), snapshot);
+    }
+}

@@ -1,0 +1,200 @@
+//! Making the tail count: after an unclean stop, reading it back proves nothing (R3), so it is written again.
+//!
+//! ```text
+//!  before   <base>.log  | header | proven synced | tail | torn bytes | zeros
+//!  after    <base>.log  | header | proven synced |  (whatever follows is beyond the segment's end)
+//!           <tail>.log  | header | tail |                   copied, synced, renamed into place
+//! ```
+//!
+//! Without room for the copy the same bytes are written in place, which makes them dirty again: sound while the disk
+//! writes sectors whole. Torn bytes are kept aside first; a file that holds some is never appended to again.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use fidelog_record::types::Offset;
+
+use super::tail::Tail;
+use super::{Placed, RecoveryCase, RecoveryReport, active_at};
+use crate::files::{DiskError, StoredFile};
+use crate::log::{Active, Log};
+use crate::scan::Scan;
+use crate::segment::{Indexes, SEGMENT_HEADER_BYTES, Segment, SegmentFiles, SegmentHeader};
+use crate::small_file::unfinished_path;
+
+/// Bytes copied in one go.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Decides what becomes of the last segment, and does it.
+pub(super) fn settle_tail(
+    log: &Log,
+    tail: &mut Tail,
+    clean: bool,
+    report: &mut RecoveryReport,
+) -> Result<Placed, DiskError> {
+    let torn_bytes = tail.used_position - tail.end_position;
+    let tail_bytes = tail.end_position - tail.scanned_from_position;
+    if !tail.header_fits && tail.end == tail.base {
+        discard(log, tail)?;
+        return Ok(Placed { segments: Vec::new(), active: None });
+    }
+    if torn_bytes > 0 {
+        let detail = format!("{torn_bytes} bytes behind offset {} in segment {}", tail.end, tail.base);
+        report.note(RecoveryCase::TornTail, detail);
+        keep_torn_bytes(log, tail)?;
+    }
+    if clean && tail.scanned_bytes == 0 {
+        return active(log, tail);
+    }
+    forget_hints(log, tail)?;
+    if !tail.header_fits || !tail.damage.is_empty() {
+        rewrite_in_place(tail, report)?;
+        return Ok(Placed { segments: vec![sealed(log, tail, tail.end)], active: None });
+    }
+    if tail_bytes > 0 {
+        match copy_tail(log, tail, report) {
+            Err(error) if error.is_full() && log.home.latched().is_none() => {}
+            result => return result,
+        }
+    }
+    rewrite_in_place(tail, report)?;
+    log.home.files().sync_dir(&log.directory)?;
+    if torn_bytes == 0 {
+        return active(log, tail);
+    }
+    if tail.end == tail.base {
+        discard(log, tail)?;
+        return Ok(Placed { segments: Vec::new(), active: None });
+    }
+    Ok(Placed { segments: vec![sealed(log, tail, tail.end)], active: None })
+}
+
+fn sealed(log: &Log, tail: &Tail, end: Offset) -> Arc<Segment> {
+    Segment::sealed(&log.directory, tail.base, end)
+}
+
+/// Goes on writing to the file that was found.
+fn active(log: &Log, tail: &mut Tail) -> Result<Placed, DiskError> {
+    let indexes = std::mem::take(&mut tail.indexes);
+    let active = active_at(log, tail.base, tail.end, tail.file.clone(), tail.end_position, indexes)?;
+    Ok(placed_active(Vec::new(), active))
+}
+
+fn placed_active(mut segments: Vec<Arc<Segment>>, active: Active) -> Placed {
+    segments.push(Arc::clone(&active.segment));
+    Placed { segments, active: Some(active) }
+}
+
+/// A file without a batch that cannot be appended to: nothing of the log is in it.
+fn discard(log: &Log, tail: &Tail) -> Result<(), DiskError> {
+    let files = log.home.files();
+    if tail.used_position == tail.end_position {
+        files.remove_if_present(&tail.names.log)?;
+    } else {
+        log.home.aside().take(files, &tail.names.log, log.at, tail.base, "unusable")?;
+    }
+    files.sync_dir(&log.directory)
+}
+
+/// Hints may tell of batches that are gone; they are stored afresh when the segment is sealed.
+fn forget_hints(log: &Log, tail: &mut Tail) -> Result<(), DiskError> {
+    tail.indexes.forget_stored();
+    log.home.files().remove_if_present(&tail.names.index)?;
+    log.home.files().remove_if_present(&tail.names.time)?;
+    Ok(())
+}
+
+/// Keeps what is cut. A full disk loses them: they were never promised to anybody.
+fn keep_torn_bytes(log: &Log, tail: &Tail) -> Result<(), DiskError> {
+    let files = log.home.files();
+    let path = unfinished_path(&log.directory.join(format!("{:020}.torn", tail.end.0)));
+    let bytes = tail.used_position - tail.end_position;
+    let kept = || -> Result<(), DiskError> {
+        files.remove_if_present(&path)?;
+        let file = files.create(&path)?;
+        file.allocate(0..bytes)?;
+        copy(&tail.file, tail.end_position, &file, 0, bytes)?;
+        file.sync()?;
+        log.home.aside().take(files, &path, log.at, tail.end, "torn").map(drop)
+    };
+    match kept() {
+        Err(error) if error.is_full() && log.home.latched().is_none() => {
+            tracing::warn!(partition = %log.at, bytes, "no room to keep the bytes cut from a torn tail");
+            files.remove_if_present(&path).map(drop)
+        }
+        result => result,
+    }
+}
+
+fn rewrite_in_place(tail: &Tail, report: &mut RecoveryReport) -> Result<(), DiskError> {
+    let (from, to) = (tail.scanned_from_position, tail.end_position);
+    if tail.header_fits && from == SEGMENT_HEADER_BYTES {
+        tail.file.write(&[IoSlice::new(&tail.header.to_bytes())], 0)?;
+    }
+    copy(&tail.file, from, &tail.file, from, to - from)?;
+    tail.file.sync()?;
+    if to > from {
+        report.note(RecoveryCase::TailRewritten, format!("{} bytes of segment {}", to - from, tail.base));
+        report.rewritten_bytes += to - from;
+    }
+    Ok(())
+}
+
+/// Copies the tail into a segment of its own.
+fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Placed, DiskError> {
+    let files = log.home.files();
+    let base = tail.scanned_from;
+    let bytes = tail.end_position - tail.scanned_from_position;
+    let names = SegmentFiles::new(&log.directory, base);
+    let unfinished = unfinished_path(&names.log);
+    let header = SegmentHeader { base, ..tail.header };
+    let copied = || -> Result<StoredFile, DiskError> {
+        files.remove_if_present(&unfinished)?;
+        let file = files.create(&unfinished)?;
+        file.allocate(0..SEGMENT_HEADER_BYTES + bytes)?;
+        file.write(&[IoSlice::new(&header.to_bytes())], 0)?;
+        copy(&tail.file, tail.scanned_from_position, &file, SEGMENT_HEADER_BYTES, bytes)?;
+        file.sync()?;
+        Ok(file)
+    };
+    let file = match copied() {
+        Ok(file) => file,
+        Err(error) => {
+            if log.home.latched().is_none() {
+                files.remove_if_present(&unfinished)?;
+            }
+            return Err(error);
+        }
+    };
+    files.rename(&unfinished, &names.log)?;
+    files.sync_dir(&log.directory)?;
+    report.note(RecoveryCase::TailCopied, format!("{bytes} bytes into segment {base}"));
+    report.rewritten_bytes += bytes;
+    let indexes = index_of(log, &file, base, tail.end)?;
+    let active = active_at(log, base, tail.end, file, SEGMENT_HEADER_BYTES + bytes, indexes)?;
+    let before = if base > tail.base { vec![sealed(log, tail, base)] } else { Vec::new() };
+    Ok(placed_active(before, active))
+}
+
+fn index_of(log: &Log, file: &StoredFile, base: Offset, end: Offset) -> Result<Indexes, DiskError> {
+    let mut indexes = Indexes::default();
+    let mut scan = Scan::new(file, log.at, file.len()?);
+    let (mut position, mut offset) = (SEGMENT_HEADER_BYTES, base);
+    while offset < end {
+        let Ok(batch) = scan.batch(position)? else { break };
+        indexes.note(&batch, position, log.home.config().index_every_bytes);
+        (position, offset) = (position + u64::from(batch.length), batch.end_offset);
+    }
+    Ok(indexes)
+}
+
+fn copy(from: &StoredFile, from_at: u64, to: &StoredFile, to_at: u64, bytes: u64) -> Result<(), DiskError> {
+    let mut done = 0;
+    while done < bytes {
+        let step = STEP_BYTES.min(bytes - done);
+        let copied = from.read(from_at + done, step)?;
+        to.write(&[IoSlice::new(&copied)], to_at + done)?;
+        done += step;
+    }
+    Ok(())
+}

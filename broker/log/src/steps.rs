@@ -1,0 +1,266 @@
+//! Cutting, starting over, and giving up old records: each *one durable step*, finished before anything is appended
+//! or reported (DESIGN §5).
+//!
+//! The order within a step is what makes a crash in its midst harmless:
+//!
+//! ```text
+//!  1 recovery point lowered, durable     or a later start would take the missing files for damage
+//!  2 later segments renamed aside, from the highest down; producer snapshots beyond removed; directory synced
+//!  3 epochs lowered, producer state rewound
+//!  4 a new segment: appends never go behind old bytes, so that these can never pass for new ones
+//! ```
+//!
+//! Between 2 and 4 the log is found longer than asked for, as if the cut had come later: the step is simply asked
+//! for again, because followers reconcile on every stream (N3). Between 1 and 4 of starting over, the recovery point
+//! says so, and the next start finishes it.
+
+use std::sync::Arc;
+
+use fidelog_record::types::Offset;
+
+use crate::epochs::EpochHistory;
+use crate::failure::LogFailure;
+use crate::files::DiskError;
+use crate::log::Log;
+use crate::producer_files;
+use crate::producers::{ProducerSnapshot, ProducerTable};
+use crate::recovery_points::RecoveryPoint;
+use crate::segment::{Located, SEGMENT_HEADER_BYTES, Segment, SegmentFiles};
+use crate::small_file;
+
+/// Where a log stands after a cut or a start-over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutDone {
+    /// The end, and the durable end: at or below what was asked for, because batches are never split.
+    pub end: Offset,
+    /// The epochs that are left.
+    pub epochs: EpochHistory,
+    /// What is left of producers.
+    pub producers: ProducerTable,
+    /// Bytes of batches that may be appended now.
+    pub room_bytes: u64,
+}
+
+impl Log {
+    /// Lowers the recovery point for a cut to come, in memory; tells whether that changed it. Harmless if the cut is
+    /// refused later: a point that lies behind only makes a start scan more.
+    pub(crate) fn lower_before_cut(&self, to: Offset, committed_end: Offset) -> bool {
+        let refused = to < committed_end.max(self.committed_end);
+        !refused && self.batch_start(to).is_ok_and(|to| self.lower_point(to))
+    }
+
+    /// First half of a cut: finds where, and lowers the recovery point in memory; tells whether that changed it. The
+    /// caller then writes the points and calls [`Self::finish_cut`]. `None` when there is nothing to cut.
+    pub(crate) fn plan_cut(
+        &mut self,
+        to: Offset,
+        committed_end: Offset,
+    ) -> Result<Option<(Offset, bool)>, LogFailure> {
+        let committed_end = committed_end.max(self.committed_end);
+        let refused = LogFailure::CutBelowCommitted { to, committed_end };
+        if to < committed_end {
+            return Err(refused);
+        }
+        // After a failed append nothing beyond the last good sync is believed.
+        let to = if self.failed { to.min(self.durable_end()) } else { to };
+        if to >= self.written_end && !self.failed {
+            return Ok(None);
+        }
+        let to = self.batch_start(to)?;
+        if to < committed_end {
+            return Err(refused);
+        }
+        let lowered = self.lower_point(to);
+        Ok(Some((to, lowered)))
+    }
+
+    /// The base of the batch that holds `offset`, or `offset` itself where none does.
+    fn batch_start(&self, offset: Offset) -> Result<Offset, DiskError> {
+        match self.view().locate(offset)? {
+            Some((_, Located::Batch(head))) => Ok(head.base),
+            Some((_, Located::Damage(range))) => Ok(range.start),
+            Some((_, Located::End { .. })) | None => Ok(offset),
+        }
+    }
+
+    fn lower_point(&self, to: Offset) -> bool {
+        let mut point = self.home.point(self.at).unwrap_or_default();
+        if point.synced_end <= to {
+            return false;
+        }
+        let state = self.shared.state.read();
+        let segment_base = state.segments.iter().rev().map(|segment| segment.base).find(|base| *base <= to);
+        point.synced_end = to;
+        point.committed_end = point.committed_end.min(to);
+        point.segment_base = segment_base.unwrap_or_default();
+        point.position = 0; // the exact place is not worth a look: it only matters after a crash right now
+        point.damage = clip(&point.damage, to);
+        drop(state);
+        self.home.set_point(self.at, point)
+    }
+
+    /// Second half of a cut, the lowered recovery point being durable. Everything written and kept is synced before.
+    pub(crate) fn finish_cut(&mut self, to: Offset) -> Result<CutDone, LogFailure> {
+        if !self.failed {
+            self.settle()?;
+        }
+        self.forget_staged();
+        self.set_segments_aside(to)?;
+        let mut state = self.shared.state.write();
+        state.durable_end = state.durable_end.min(to);
+        state.written_end = to;
+        state.damage = clip(&state.damage, to);
+        self.epochs.cut(to);
+        state.epochs = Arc::new(self.epochs.clone());
+        drop(state);
+        (self.written_end, self.staged_end) = (to, to);
+        self.epochs_unstored = true;
+        self.store_epochs()?;
+        self.producers = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
+        self.start_empty_segment()?;
+        self.shared.state.write().durable_end = to;
+        (self.failed, self.unsynced) = (false, false);
+        Ok(self.cut_done())
+    }
+
+    /// What a cut reports; also the answer when there was nothing to cut.
+    pub(crate) fn cut_done(&self) -> CutDone {
+        CutDone {
+            end: self.written_end,
+            epochs: self.epochs.clone(),
+            producers: self.producers.clone(),
+            room_bytes: self.room_bytes(),
+        }
+    }
+
+    fn forget_staged(&mut self) {
+        self.staged.clear();
+        self.staged_bytes = 0;
+        self.staged_end = self.written_end;
+    }
+
+    fn start_empty_segment(&mut self) -> Result<(), DiskError> {
+        self.active = None;
+        let room = self.home.config().growth_bytes_min.min(self.home.config().segment_bytes) - SEGMENT_HEADER_BYTES;
+        self.start_segment(room)
+    }
+
+    /// Moves segments at or beyond `to` aside, from the highest down, and ends the one that `to` lies in there.
+    fn set_segments_aside(&mut self, to: Offset) -> Result<(), DiskError> {
+        let files = self.home.files().clone();
+        self.active = None;
+        loop {
+            let last = self.shared.state.read().segments.last().cloned();
+            let Some(last) = last.filter(|last| last.base >= to) else { break };
+            self.home.aside().take(&files, &last.files.log, self.at, last.base, "cut")?;
+            remove_hints(&files, &last.files)?;
+            self.shared.state.write().segments.pop();
+        }
+        producer_files::remove_beyond(&files, &self.directory, to)?;
+        files.sync_dir(&self.directory)?;
+        let mut state = self.shared.state.write();
+        if let Some(last) = state.segments.pop() {
+            // A new value, so that indexes of what was cut are forgotten; readers keep theirs.
+            state.segments.push(Segment::sealed(&self.directory, last.base, to));
+        }
+        Ok(())
+    }
+
+    /// First half of starting over: notes in the recovery point, in memory, that it is under way; tells whether that
+    /// changed it.
+    pub(crate) fn lower_before_start_over(&self, at: Offset) -> bool {
+        let point = RecoveryPoint { start: at, synced_end: at, starting_over: Some(at), ..RecoveryPoint::default() };
+        self.home.set_point(self.at, point)
+    }
+
+    /// Second half: the log is empty and begins at `at`, with this memory of producers.
+    pub(crate) fn finish_start_over(&mut self, at: Offset, producers: ProducerTable) -> Result<CutDone, LogFailure> {
+        self.forget_staged();
+        self.set_segments_aside(Offset::ZERO)?;
+        self.epochs = EpochHistory::default();
+        let mut state = self.shared.state.write();
+        (state.start, state.durable_end, state.written_end) = (at, at, at);
+        state.epochs = Arc::default();
+        state.damage.clear();
+        drop(state);
+        (self.written_end, self.staged_end, self.committed_end) = (at, at, at);
+        self.epochs_unstored = true;
+        self.store_epochs()?;
+        self.producers = producers;
+        if at > Offset::ZERO {
+            self.store_snapshot()?;
+        }
+        self.start_empty_segment()?;
+        (self.failed, self.unsynced) = (false, false);
+        Ok(self.cut_done())
+    }
+
+    /// First half of giving up records below `to`: bounded by what is committed; stores the producer state that the
+    /// remaining log begins with. `None` when nothing changes. The caller then writes the points.
+    pub(crate) fn plan_start(&mut self, to: Offset) -> Result<Option<Offset>, DiskError> {
+        let state = self.shared.state.read().clone();
+        let to = to.min(self.committed_end).min(state.durable_end);
+        if to <= state.start {
+            return Ok(None);
+        }
+        let first = state.segments.iter().rev().map(|segment| segment.base).find(|base| *base <= to);
+        if let Some(first) = first.filter(|first| *first > state.segments[0].base) {
+            self.keep_snapshot_at(first)?;
+        }
+        let mut point = self.recovery_point();
+        point.start = to;
+        self.home.set_point(self.at, point);
+        Ok(Some(to))
+    }
+
+    fn keep_snapshot_at(&self, end: Offset) -> Result<(), DiskError> {
+        let path = SegmentFiles::new(&self.directory, end).producers;
+        if producer_files::is_usable(&self.home, &path, &self.epochs, end) {
+            return Ok(()); // stored and synced when the segment began
+        }
+        let table = producer_files::load(&self.view(), &self.directory, &self.home, end)?;
+        let last_epoch = end.0.checked_sub(1).and_then(|last| self.epochs.epoch_at(Offset(last)));
+        let snapshot = ProducerSnapshot { end, last_epoch: last_epoch.unwrap_or_default(), table };
+        small_file::write(self.home.files(), &path, &snapshot)
+    }
+
+    /// Second half: the new start, durable by now, is published, and the files below it are removed. Views that
+    /// hold them open go on reading.
+    pub(crate) fn finish_start(&mut self, to: Offset) -> Result<(), DiskError> {
+        self.epochs_unstored |= self.epochs.advance_start(to);
+        let mut state = self.shared.state.write();
+        state.start = to;
+        state.epochs = Arc::new(self.epochs.clone());
+        state.damage = state.damage.iter().filter(|(_, end)| *end > to).copied().collect();
+        let kept = state.segments.iter().position(|segment| segment.end() > to || segment.is_active());
+        let kept = kept.unwrap_or(state.segments.len().saturating_sub(1));
+        let gone: Vec<_> = state.segments.drain(..kept).collect();
+        drop(state);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let files = self.home.files();
+        for segment in &gone {
+            remove_segment(files, &segment.files)?;
+        }
+        files.sync_dir(&self.directory)
+    }
+}
+
+/// Removes all files of a segment that retention passed.
+pub(crate) fn remove_segment(files: &crate::files::Files, names: &SegmentFiles) -> Result<(), DiskError> {
+    files.remove_if_present(&names.log)?;
+    files.remove_if_present(&names.producers)?;
+    remove_hints(files, names)
+}
+
+fn remove_hints(files: &crate::files::Files, names: &SegmentFiles) -> Result<(), DiskError> {
+    files.remove_if_present(&names.index)?;
+    files.remove_if_present(&names.time)?;
+    Ok(())
+}
+
+/// What is left of ranges when everything from `to` on goes.
+fn clip(damage: &[(Offset, Offset)], to: Offset) -> Vec<(Offset, Offset)> {
+    damage.iter().filter(|(start, _)| *start < to).map(|&(start, end)| (start, end.min(to))).collect()
+}

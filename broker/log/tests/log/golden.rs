@@ -1,0 +1,1 @@
+//! Bytes written by old releases, kept for ever.

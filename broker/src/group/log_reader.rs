@@ -1,0 +1,141 @@
+//! Reads the committed entries of a positions partition.
+
+use std::sync::Arc;
+
+use fidelog_record::Batches;
+use fidelog_record::types::{LeaderEpoch, Offset};
+use tokio::sync::watch;
+
+use super::state::{ApplyError, Entry, PositionsState, Replay};
+use crate::partition::{Partition, Published, ReadAnswer, ReadRefusal};
+
+/// How much of the log is read at once.
+const READ_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why a leadership serves no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Another epoch begins, or none.
+    EpochOver,
+    /// Nobody can call any more.
+    Finished,
+    /// The log cannot be read or understood. Not tried again before the next epoch.
+    Broken(String),
+}
+
+impl From<ApplyError> for Ended {
+    fn from(error: ApplyError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// The committed entries of one partition, read under one leader epoch.
+#[derive(Clone, Debug)]
+pub(super) struct LogReader {
+    partition: Arc<Partition>,
+    published: watch::Receiver<Published>,
+    epoch: LeaderEpoch,
+}
+
+impl LogReader {
+    pub(super) fn new(partition: Arc<Partition>, epoch: LeaderEpoch) -> Self {
+        let published = partition.published();
+        Self { partition, published, epoch }
+    }
+
+    /// The state as all committed entries make it, once `committed_end` has passed the start of the epoch: then
+    /// nothing that an earlier owner acknowledged can be missing (N18).
+    pub(super) async fn replay(mut self) -> Result<PositionsState, Ended> {
+        let start = self.seen()?.positions.start;
+        let mut replay = Replay::new(start);
+        loop {
+            let seen = self.seen()?;
+            if replay.next() < seen.positions.committed_end {
+                for (offset, entry) in self.read(replay.next()).await? {
+                    replay.apply(offset, &entry)?;
+                }
+            } else if seen.confirmed {
+                return replay.finish().map_err(|error| Ended::Broken(error.to_string()));
+            } else {
+                self.changed().await?;
+            }
+        }
+    }
+
+    /// Applies everything committed below `end`, once that much is committed. Whoever asked for these entries was told
+    /// that their outcome is unknown.
+    pub(super) async fn catch_up(
+        mut self,
+        mut state: PositionsState,
+        end: Offset,
+    ) -> Result<PositionsState, Ended> {
+        while state.applied_end() < end {
+            if self.seen()?.positions.committed_end < end {
+                self.changed().await?;
+                continue;
+            }
+            for (offset, entry) in self.read(state.applied_end()).await? {
+                if offset < end {
+                    state.apply(offset, &entry)?;
+                }
+            }
+        }
+        Ok(state)
+    }
+
+    /// What is published now, and is seen from now on.
+    fn seen(&mut self) -> Result<Published, Ended> {
+        let seen = self.published.borrow_and_update().clone();
+        if seen.leading == Some(self.epoch) { Ok(seen) } else { Err(Ended::EpochOver) }
+    }
+
+    async fn changed(&mut self) -> Result<(), Ended> {
+        self.published.changed().await.map_err(|_| Ended::Finished)
+    }
+
+    /// Some entries from `from` on, which must be committed; at least one.
+    async fn read(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, Ended> {
+        let partition = Arc::clone(&self.partition);
+        let read = tokio::task::spawn_blocking(move || {
+            let answer = partition.read(from, READ_BYTES).map_err(ended_by)?;
+            let ReadAnswer::Batches { bytes, .. } = answer else {
+                return Err(Ended::Broken(format!("nothing to be read at {from}, which is committed")));
+            };
+            entries_of(Batches::new(bytes, partition.id()), from)
+        });
+        let entries = read.await.map_err(|error| Ended::Broken(error.to_string()))??;
+        if entries.is_empty() {
+            return Err(Ended::Broken(format!("no entry at {from}, which is committed")));
+        }
+        Ok(entries)
+    }
+}
+
+fn ended_by(refusal: ReadRefusal) -> Ended {
+    match refusal {
+        ReadRefusal::NotLeader | ReadRefusal::NotYet { .. } => Ended::EpochOver,
+        ReadRefusal::OutOfRange { start, committed_end } => {
+            Ended::Broken(format!("the positions log is {start} to {committed_end} now, which misses what is due"))
+        }
+        ReadRefusal::DataLoss(why) | ReadRefusal::Disk(why) => Ended::Broken(why),
+    }
+}
+
+/// The first batch may begin before the entry asked for.
+fn entries_of(batches: Batches, from: Offset) -> Result<Vec<(Offset, Entry)>, Ended> {
+    let mut entries = Vec::new();
+    for batch in batches {
+        let batch = batch.map_err(|misfit| Ended::Broken(misfit.to_string()))?;
+        for record in batch.records().map_err(|error| Ended::Broken(error.to_string()))? {
+            let record = record.map_err(|error| Ended::Broken(error.to_string()))?;
+            if record.offset < from {
+                continue;
+            }
+            let value = record.value.unwrap_or_default();
+            let entry = Entry::from_bytes(&value)
+                .map_err(|error| Ended::Broken(format!("positions record {}: {error}", record.offset)))?;
+            entries.push((record.offset, entry));
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,198 @@
+//! The quorum as the rest of the broker sees it: propose, watch, status.
+//!
+//! Always true, of every implementation: an accepted proposal's entry is committed and synced before the answer; a
+//! watch shows committed entries only, in order, and can be resumed from any index; the answer to a proposal may come
+//! before or after the watch shows its entry, and nobody acts on it (N7).
+//!
+//! Everything that crosses the trait has bytes, so that a remote implementation carries it without looking inside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fidelog_record::types::{BrokerId, ClusterId, Incarnation, MetaIndex};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use super::state::{ClusterState, DecodeError, Entry, Outcome, Proposal, Refusal, Snapshot, Stored};
+
+/// The most entries in one event of a watch.
+pub const WATCH_ENTRIES_MAX: usize = 256;
+
+/// An accepted proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Where its entry stands.
+    pub index: MetaIndex,
+    /// What it gave.
+    pub outcome: Outcome,
+}
+
+/// Why a proposal has no acceptance.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProposeError {
+    /// Definite: the quorum looked at it and said no. Sending it again changes nothing.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Definite: it was not taken, and can be sent again later.
+    #[error("the metadata quorum takes no proposals: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// Unknown: it may have been accepted or may yet be. The watch will show.
+    #[error("the metadata quorum cannot be reached, and the proposal may have been accepted: {reason}")]
+    Unreachable {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl ProposeError {
+    /// Whether the proposal is known to have changed nothing.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Unavailable { .. } => true,
+            Self::Unreachable { .. } => false,
+        }
+    }
+}
+
+/// What a watch shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchEvent {
+    /// The first event of every stream: whom it comes from, and how far that one is. When that is behind the index
+    /// asked for, the stream ends here.
+    Opened {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The quorum's store.
+        incarnation: Incarnation,
+        /// The last committed index.
+        index: MetaIndex,
+    },
+    /// The whole state: first when the watch began at 0, and whenever the entries asked for are no longer kept.
+    Snapshot(Arc<ClusterState>),
+    /// Committed entries, in order. May repeat what was shown before.
+    Entries(Vec<(MetaIndex, Arc<Entry>)>),
+}
+
+/// Why a watch ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WatchError {
+    /// The connection, or the quorum, is gone. Try again.
+    #[error("the watch of the metadata ended: {reason}")]
+    Lost {
+        /// What happened.
+        reason: String,
+    },
+    /// It shows what this version does not know, or what is damaged. The node stops.
+    #[error("the watch of the metadata cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+}
+
+/// A watch. Dropping it ends it.
+pub type WatchStream = BoxStream<'static, Result<WatchEvent, WatchError>>;
+
+/// How the quorum is, as far as this node knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumStatus {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The quorum's store.
+    pub incarnation: Incarnation,
+    /// The last committed index known.
+    pub index: MetaIndex,
+    /// Who decides at present.
+    pub leader: Option<BrokerId>,
+    /// Who votes.
+    pub voters: Vec<BrokerId>,
+    /// Why nothing is decided any more.
+    pub stopped: Option<String>,
+}
+
+/// Whoever decides on the metadata.
+pub trait MetadataQuorum: fmt::Debug + Send + Sync {
+    /// Asks for a change; answers once its entry is committed and synced. Dropping the future leaves the outcome
+    /// unknown.
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>>;
+
+    /// Shows everything committed after `from`, for ever; from 0 it begins with a snapshot.
+    fn watch(&self, from: MetaIndex) -> WatchStream;
+
+    /// How the quorum is.
+    fn status(&self) -> QuorumStatus;
+}
+
+/// A watch event as it is sent.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum EventForm {
+    Opened { cluster: ClusterId, incarnation: Incarnation, index: MetaIndex },
+    Snapshot { snapshot: Box<Snapshot> },
+    Entries { entries: Vec<NumberedEntry> },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumberedEntry {
+    index: MetaIndex,
+    entry: Entry,
+}
+
+impl Stored for WatchEvent {
+    fn to_bytes(&self) -> Vec<u8> {
+        let form = match self {
+            Self::Opened { cluster, incarnation, index } => {
+                EventForm::Opened { cluster: *cluster, incarnation: *incarnation, index: *index }
+            }
+            Self::Snapshot(state) => EventForm::Snapshot { snapshot: Box::new(state.to_snapshot()) },
+            Self::Entries(entries) => {
+                let number = |(index, entry): &(MetaIndex, Arc<Entry>)| NumberedEntry {
+                    index: *index,
+                    entry: Entry::clone(entry),
+                };
+                EventForm::Entries { entries: entries.iter().map(number).collect() }
+            }
+        };
+        super::state::encode(&form)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(match super::state::decode(bytes)? {
+            EventForm::Opened { cluster, incarnation, index } => Self::Opened { cluster, incarnation, index },
+            EventForm::Snapshot { snapshot } => {
+                Self::Snapshot(Arc::new(ClusterState::from_snapshot(*snapshot)?))
+            }
+            EventForm::Entries { entries } => {
+                Self::Entries(entries.into_iter().map(|it| (it.index, Arc::new(it.entry))).collect())
+            }
+        })
+    }
+}
+
+impl Stored for Accepted {
+    fn to_bytes(&self) -> Vec<u8> {
+        super::state::encode(self)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        super::state::decode(bytes)
+    }
+}
+
+impl Stored for ProposeError {
+    fn to_bytes(&self) -> Vec<u8> {
+        super::state::encode(self)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        super::state::decode(bytes)
+    }
+}

@@ -1,0 +1,110 @@
+//! Registrations: who may be a broker of this cluster, and whether its data is what it was.
+
+use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, Incarnation};
+
+use super::super::{BrokerEntry, ClusterState, DataFound, Entry, Refusal, Registration};
+
+/// The longest `host:port` or rack taken.
+const TEXT_BYTES_MAX: usize = 300;
+
+impl ClusterState {
+    pub(super) fn decide_registration(&self, it: &Registration, now_ms: u64) -> Result<Entry, Refusal> {
+        self.check_identity(it)?;
+        check_texts(it)?;
+        if it.former_session_alive {
+            return Err(Refusal::FormerSessionAlive { broker: it.id });
+        }
+        let broker = BrokerEntry {
+            id: it.id,
+            epoch: self.last_broker_epoch.next(),
+            start: it.start,
+            directory: it.directory,
+            generation: it.generation_new.max(self.generation_known(it)),
+            clean: it.clean,
+            client_address: it.client_address.clone(),
+            peer_address: it.peer_address.clone(),
+            rack: it.rack.clone(),
+            feature_level: it.feature_level,
+            registered_at_ms: now_ms,
+        };
+        Ok(Entry::BrokerRegistered { broker, data: self.data_found(it) })
+    }
+
+    pub(super) fn decide_generation(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        generation: Generation,
+    ) -> Result<Entry, Refusal> {
+        let current = self.current(broker, epoch)?.generation;
+        if generation < current {
+            return Err(Refusal::StaleGeneration { broker, given: generation, current });
+        }
+        Ok(Entry::GenerationRaised { broker, generation })
+    }
+
+    fn check_identity(&self, it: &Registration) -> Result<(), Refusal> {
+        if it.cluster != self.cluster {
+            return Err(Refusal::WrongCluster { broker: it.id, given: it.cluster, ours: self.cluster });
+        }
+        let other_incarnation = it.incarnation_seen.is_some_and(|seen| seen != self.incarnation);
+        if other_incarnation || it.index_seen > self.index {
+            return Err(Refusal::MetadataLost {
+                broker: it.id,
+                incarnation_seen: it.incarnation_seen.unwrap_or(Incarnation::NIL),
+                index_seen: it.index_seen,
+                incarnation: self.incarnation,
+                index: self.index,
+            });
+        }
+        if it.feature_level < self.feature_level {
+            let (given, needed) = (it.feature_level, self.feature_level);
+            return Err(Refusal::FeatureLevelTooLow { broker: it.id, given, needed });
+        }
+        if it.generation_new <= it.generation_found {
+            let (found, new) = (it.generation_found, it.generation_new);
+            return Err(Refusal::GenerationNotRaised { broker: it.id, found, new });
+        }
+        Ok(())
+    }
+
+    /// What the directory's state says. The same process start was judged when it registered first: that its
+    /// generation is registered by now does not make it rolled back.
+    fn data_found(&self, it: &Registration) -> DataFound {
+        match self.broker(it.id) {
+            Some(known) if known.directory != it.directory => DataFound::OtherDirectory,
+            Some(known) if known.start == it.start => DataFound::Intact,
+            Some(known) if it.generation_found < known.generation => DataFound::RolledBack,
+            Some(_) | None => DataFound::Intact,
+        }
+    }
+
+    /// The generation registered for this directory so far. A rolled-back directory must not lower it: its clone,
+    /// started later, would pass for intact.
+    fn generation_known(&self, it: &Registration) -> Generation {
+        let known = self.broker(it.id).filter(|known| known.directory == it.directory);
+        known.map_or(Generation(0), |known| known.generation)
+    }
+}
+
+fn check_texts(it: &Registration) -> Result<(), Refusal> {
+    let refuse = |field: &str, value: &str, expected: &str| {
+        let value = value.chars().take(TEXT_BYTES_MAX).collect();
+        let (field, expected) = (field.to_owned(), expected.to_owned());
+        Err(Refusal::InvalidRegistration { broker: it.id, field, value, expected })
+    };
+    if it.id.0 == 0 {
+        return refuse("id", "0", "a number from 1");
+    }
+    let fits = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
+    for (field, address) in [("client_address", &it.client_address), ("peer_address", &it.peer_address)] {
+        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if !fits(address) || port.is_none_or(|port| port.parse::<u16>().is_err()) {
+            return refuse(field, address, "host:port of at most 300 bytes");
+        }
+    }
+    match &it.rack {
+        Some(rack) if rack.is_empty() || !fits(rack) => refuse("rack", rack, "1 to 300 bytes"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Changes of an in-sync set: only the leader's, only against the version it has seen (N7, N8).
+
+use fidelog_record::types::TopicPartition;
+
+use super::super::{ClusterState, Entry, IsrMember, PartitionEntry, Proposal, Refusal, TopicState};
+
+impl ClusterState {
+    pub(super) fn decide_isr(&self, proposal: &Proposal) -> Result<Entry, Refusal> {
+        let Proposal::ChangeIsr { partition: at, broker, broker_epoch, leader_epoch, partition_epoch, isr } =
+            proposal
+        else {
+            unreachable!("decide passes changes of in-sync sets only");
+        };
+        let (at, broker) = (*at, *broker);
+        self.current(broker, *broker_epoch)?;
+        let topic = self.existing(at.topic)?;
+        let partition = self.partition(at).ok_or(Refusal::UnknownPartition { partition: at })?;
+        if topic.state != TopicState::Open {
+            return Err(Refusal::TopicNotOpen { topic: at.topic });
+        }
+        if partition.leader != Some(broker) {
+            return Err(Refusal::NotLeader { broker, partition: at, leader: partition.leader });
+        }
+        if partition.leader_epoch != *leader_epoch {
+            let (given, current) = (*leader_epoch, partition.leader_epoch);
+            return Err(Refusal::StaleLeaderEpoch { partition: at, given, current });
+        }
+        if partition.epoch != *partition_epoch {
+            let (given, current) = (*partition_epoch, partition.epoch);
+            return Err(Refusal::StalePartitionEpoch { partition: at, given, current });
+        }
+        if !isr.iter().any(|member| member.broker == broker) {
+            return Err(Refusal::LeaderLeaves { partition: at, leader: broker });
+        }
+        for (place, member) in isr.iter().enumerate() {
+            if isr[..place].iter().any(|other| other.broker == member.broker) {
+                return Err(Refusal::NamedTwice { partition: at, broker: member.broker });
+            }
+            self.check_member(at, partition, member)?;
+        }
+        let named: Vec<_> = isr.iter().map(|member| member.broker).collect();
+        Ok(Entry::IsrChanged { partition: at, isr: partition.in_replica_order(&named) })
+    }
+
+    /// Who stays may be named as of an older registration: it is only who is *added* that must be exactly whom the
+    /// leader has matched.
+    fn check_member(
+        &self,
+        at: TopicPartition,
+        partition: &PartitionEntry,
+        it: &IsrMember,
+    ) -> Result<(), Refusal> {
+        let broker = it.broker;
+        let replica = partition.replica(broker).ok_or(Refusal::NotAReplica { broker, partition: at })?;
+        if partition.isr.contains(&broker) {
+            return Ok(());
+        }
+        let known = self.registered(broker)?;
+        let refuse = |reason: String| Err(Refusal::MemberMismatch { partition: at, broker, reason });
+        if known.epoch != it.broker_epoch {
+            return refuse(format!("its broker epoch is {}, not {}", known.epoch, it.broker_epoch));
+        }
+        if known.directory != it.directory || replica.directory != it.directory {
+            return refuse(format!("its directory is {}, not {}", known.directory, it.directory));
+        }
+        if !replica.made {
+            return refuse("it has not made its replica yet".to_owned());
+        }
+        Ok(())
+    }
+}

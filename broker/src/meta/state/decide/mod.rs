@@ -1,0 +1,74 @@
+//! Proposals become entries, or refusals with a name.
+//!
+//! Always true: deciding changes nothing; the same state, proposal, time and minted ids give the same answer; an
+//! entry given here applies to the state it was decided on. Ids and times come from the caller.
+
+mod broker;
+mod create_topic;
+mod isr;
+mod producer;
+mod replicas;
+mod topic;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use fidelog_record::types::{BrokerEpoch, BrokerId, TopicId};
+
+use super::{BrokerEntry, ClusterState, Entry, Proposal, Refusal, TopicEntry};
+
+/// Ids the caller minted in case the proposal needs them.
+#[derive(Clone, Copy, Debug)]
+pub struct Minted {
+    /// For a new topic.
+    pub topic: TopicId,
+}
+
+impl ClusterState {
+    /// What `proposal` comes to on this state at `now_ms`, Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`Refusal`]: definite, nothing happens.
+    pub fn decide(&self, proposal: &Proposal, now_ms: u64, minted: &Minted) -> Result<Entry, Refusal> {
+        match proposal {
+            Proposal::RegisterBroker { registration } => self.decide_registration(registration, now_ms),
+            Proposal::RaiseGeneration { broker, broker_epoch, generation } => {
+                self.decide_generation(*broker, *broker_epoch, *generation)
+            }
+            Proposal::SetTopicDefaults { defaults } => self.decide_defaults(defaults),
+            Proposal::CreateTopic { .. } => self.decide_creation(proposal, now_ms, minted),
+            Proposal::ReplicasReady { broker, broker_epoch, directory, topic } => {
+                self.decide_ready(*broker, *broker_epoch, *directory, *topic)
+            }
+            Proposal::ReplicasLost { broker, broker_epoch, partitions } => {
+                self.decide_lost(*broker, *broker_epoch, partitions)
+            }
+            Proposal::ChangeIsr { .. } => self.decide_isr(proposal),
+            Proposal::AlterTopic { topic, changes } => self.decide_alteration(*topic, changes),
+            Proposal::DeleteTopic { topic } => self.decide_deletion(*topic, now_ms),
+            Proposal::ReplicaDeleted { broker, broker_epoch, topic } => {
+                self.decide_confirmation(*broker, *broker_epoch, *topic)
+            }
+            Proposal::GrantProducerIds { broker, count } => self.decide_producer_ids(*broker, *count),
+        }
+    }
+
+    fn registered(&self, broker: BrokerId) -> Result<&Arc<BrokerEntry>, Refusal> {
+        self.broker(broker).ok_or(Refusal::UnknownBroker { broker })
+    }
+
+    /// The broker, if `given` is its present registration.
+    fn current(&self, broker: BrokerId, given: BrokerEpoch) -> Result<&Arc<BrokerEntry>, Refusal> {
+        let entry = self.registered(broker)?;
+        if entry.epoch != given {
+            return Err(Refusal::StaleBrokerEpoch { broker, given, current: entry.epoch });
+        }
+        Ok(entry)
+    }
+
+    fn existing(&self, topic: TopicId) -> Result<&Arc<TopicEntry>, Refusal> {
+        self.topic(topic).ok_or(Refusal::UnknownTopic { topic })
+    }
+}

@@ -1,0 +1,379 @@
+//! What proposals come to, told as short stories.
+
+use std::sync::Arc;
+
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, ClusterId, Generation, Incarnation, LeaderEpoch, MetaIndex, PartitionEpoch,
+    TopicName,
+};
+
+use super::super::fixture::*;
+use super::super::{
+    ClusterState, ConfigChange, ConfigKey, DataFound, Entry, OfflineReason, PartitionEntry, Proposal,
+    Refusal, TopicConfig, TopicState,
+};
+
+fn orders(state: &ClusterState) -> &Arc<PartitionEntry> {
+    state.partition(at(0xaa, 0)).unwrap()
+}
+
+fn ids(numbers: &[u32]) -> Vec<BrokerId> {
+    numbers.iter().copied().map(BrokerId).collect()
+}
+
+fn data_found(entry: &Entry) -> DataFound {
+    match entry {
+        Entry::BrokerRegistered { data, .. } => *data,
+        other => panic!("not a registration: {other:?}"),
+    }
+}
+
+#[test]
+fn a_start_raises_the_leader_epoch_of_what_it_leads_and_of_nothing_else() {
+    let mut state = opened(3);
+    let before = orders(&state).clone();
+    done(&mut state, &register(next_start(2, 2)));
+    assert_eq!(orders(&state), &before, "a follower's start changes no partition");
+    done(&mut state, &register(next_start(1, 2)));
+    assert_eq!(orders(&state).leader_epoch, LeaderEpoch(2));
+    assert_eq!(orders(&state).epoch, before.epoch.next());
+    assert_eq!(state.broker(BrokerId(1)).unwrap().epoch, BrokerEpoch(5), "epochs rise over all brokers");
+}
+
+#[test]
+fn a_start_from_another_cluster_or_with_newer_metadata_is_refused() {
+    let state = opened(2);
+    let mut foreign = next_start(1, 2);
+    foreign.cluster = ClusterId::from_bytes([9; 16]);
+    assert!(matches!(refused(&state, &register(foreign)), Refusal::WrongCluster { .. }));
+    let mut other = next_start(1, 2);
+    other.incarnation_seen = Some(Incarnation::from_bytes([9; 16]));
+    assert!(matches!(refused(&state, &register(other)), Refusal::MetadataLost { .. }));
+    let mut ahead = next_start(1, 2);
+    ahead.index_seen = state.index().next();
+    let refusal = refused(&state, &register(ahead));
+    assert!(refusal.to_string().starts_with("metadata lost: broker 1"), "{refusal}");
+    let mut alive = next_start(1, 2);
+    alive.former_session_alive = true;
+    assert!(matches!(refused(&state, &register(alive)), Refusal::FormerSessionAlive { .. }));
+    let mut same = next_start(1, 2);
+    same.generation_new = same.generation_found;
+    assert!(matches!(refused(&state, &register(same)), Refusal::GenerationNotRaised { .. }));
+    let mut nowhere = next_start(1, 2);
+    nowhere.client_address = "example".to_owned();
+    assert!(matches!(refused(&state, &register(nowhere)), Refusal::InvalidRegistration { .. }));
+}
+
+#[test]
+fn an_emptied_leader_is_out_of_every_set_and_its_partition_has_no_leader() {
+    let mut state = opened(3);
+    let mut emptied = next_start(1, 2);
+    emptied.directory = directory(0x11);
+    let entry = step(&mut state, &register(emptied), 0).unwrap();
+    assert_eq!(data_found(&entry), DataFound::OtherDirectory);
+    let partition = orders(&state);
+    assert_eq!((partition.leader, &partition.isr), (None, &ids(&[2, 3])));
+    assert_eq!(partition.leader_epoch, LeaderEpoch(2), "what its former self has under way is fenced");
+    let lost = OfflineReason::LeaderLostItsData { broker: BrokerId(1), directory: directory(1) };
+    assert_eq!(partition.offline, Some(lost));
+    assert_eq!((partition.replicas[0].directory, partition.replicas[0].made), (directory(0x11), false));
+}
+
+#[test]
+fn a_rolled_back_follower_is_out_of_every_set_and_its_generation_does_not_fall() {
+    let mut state = opened(3);
+    let epoch = state.broker(BrokerId(3)).unwrap().epoch;
+    done(
+        &mut state,
+        &Proposal::RaiseGeneration { broker: BrokerId(3), broker_epoch: epoch, generation: Generation(7) },
+    );
+    let entry = step(&mut state, &register(next_start(3, 4)), 0).unwrap();
+    assert_eq!(data_found(&entry), DataFound::RolledBack);
+    assert_eq!(orders(&state).isr, ids(&[1, 2]));
+    assert_eq!(state.broker(BrokerId(3)).unwrap().generation, Generation(7));
+    assert!(orders(&state).offline.is_none());
+}
+
+/// The answer to a registration was lost, and the same process sends it again: the generation it found is below the
+/// registered one by now, but it is its own.
+#[test]
+fn a_registration_sent_again_by_the_same_process_loses_nothing() {
+    let mut state = opened(3);
+    done(&mut state, &register(next_start(1, 2)));
+    let again = step(&mut state, &register(next_start(1, 2)), 0).unwrap();
+    assert_eq!(data_found(&again), DataFound::Intact);
+    assert_eq!(orders(&state).isr, ids(&[1, 2, 3]));
+}
+
+#[test]
+fn a_topic_opens_when_the_first_replica_and_the_minimum_are_ready() {
+    let mut state = founded();
+    (1..=3).for_each(|n| done(&mut state, &register(registration(n))));
+    step(&mut state, &create("orders", 1, 3), 0xaa).unwrap();
+    let [two, three, one] = [2, 3, 1].map(|n| ready(&state, n, 0xaa));
+    done(&mut state, &two);
+    done(&mut state, &three);
+    assert_eq!(
+        state.topic(topic_id(0xaa)).unwrap().state,
+        TopicState::Creating,
+        "two ready, but not the first"
+    );
+    assert_eq!(orders(&state).leader, None);
+    done(&mut state, &one);
+    assert_eq!(state.topic(topic_id(0xaa)).unwrap().state, TopicState::Open);
+    let partition = orders(&state);
+    assert_eq!((partition.leader, &partition.isr), (Some(BrokerId(1)), &ids(&[1, 2, 3])));
+    assert_eq!((partition.leader_epoch, partition.epoch), (LeaderEpoch(1), PartitionEpoch(1)));
+}
+
+#[test]
+fn a_replica_ready_after_the_opening_joins_by_growth_only() {
+    let mut state = founded();
+    (1..=3).for_each(|n| done(&mut state, &register(registration(n))));
+    step(&mut state, &create("orders", 1, 3), 0xaa).unwrap();
+    for n in [1, 2] {
+        let proposal = ready(&state, n, 0xaa);
+        done(&mut state, &proposal);
+    }
+    let grow = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
+    assert!(matches!(refused(&state, &grow), Refusal::MemberMismatch { .. }), "it has no directory yet");
+    let late = ready(&state, 3, 0xaa);
+    done(&mut state, &late);
+    assert_eq!(orders(&state).isr, ids(&[1, 2]));
+    let grow = change_isr(&state, at(0xaa, 0), &[3, 2, 1]);
+    done(&mut state, &grow);
+    assert_eq!(orders(&state).isr, ids(&[1, 2, 3]), "kept in the order of the replicas");
+}
+
+#[test]
+fn a_missing_replica_directory_is_lost_and_never_empty() {
+    let mut state = opened(3);
+    let epoch = state.broker(BrokerId(2)).unwrap().epoch;
+    let lost = Proposal::ReplicasLost {
+        broker: BrokerId(2),
+        broker_epoch: epoch,
+        partitions: vec![at(0xaa, 0), at(0xaa, 0)],
+    };
+    done(&mut state, &lost);
+    assert_eq!(orders(&state).isr, ids(&[1, 3]));
+    assert!(!orders(&state).replicas[1].made);
+    assert!(matches!(refused(&state, &lost), Refusal::ReplicaNotMade { .. }), "it cannot be lost twice");
+}
+
+#[test]
+fn a_change_of_the_isr_is_the_leaders_against_what_it_has_seen() {
+    let state = opened(3);
+    let good = change_isr(&state, at(0xaa, 0), &[1, 2]);
+    let with = |change: &dyn Fn(&mut Proposal)| {
+        let mut proposal = good.clone();
+        change(&mut proposal);
+        refused(&state, &proposal)
+    };
+    let cas = with(&|it| {
+        if let Proposal::ChangeIsr { partition_epoch, .. } = it {
+            *partition_epoch = PartitionEpoch(1);
+        }
+    });
+    assert!(matches!(cas, Refusal::StalePartitionEpoch { .. }));
+    let older = with(&|it| {
+        if let Proposal::ChangeIsr { leader_epoch, .. } = it {
+            *leader_epoch = LeaderEpoch(0);
+        }
+    });
+    assert!(matches!(older, Refusal::StaleLeaderEpoch { .. }));
+    let former = with(&|it| {
+        if let Proposal::ChangeIsr { broker_epoch, .. } = it {
+            *broker_epoch = BrokerEpoch(0);
+        }
+    });
+    assert!(matches!(former, Refusal::StaleBrokerEpoch { .. }));
+    let usurper = with(&|it| {
+        if let Proposal::ChangeIsr { broker, broker_epoch, .. } = it {
+            (*broker, *broker_epoch) = (BrokerId(2), BrokerEpoch(2));
+        }
+    });
+    assert!(matches!(usurper, Refusal::NotLeader { leader: Some(BrokerId(1)), .. }));
+    for (isr, name) in [(&[][..], "nobody"), (&[2, 3], "the leader not among them")] {
+        let proposal = change_isr(&state, at(0xaa, 0), isr);
+        assert!(matches!(refused(&state, &proposal), Refusal::LeaderLeaves { .. }), "{name}");
+    }
+    let twice = change_isr(&state, at(0xaa, 0), &[1, 2, 2]);
+    assert!(matches!(refused(&state, &twice), Refusal::NamedTwice { .. }));
+}
+
+#[test]
+fn a_member_is_added_only_as_the_one_the_leader_has_matched() {
+    let mut state = opened(3);
+    let shrink = change_isr(&state, at(0xaa, 0), &[1, 2]);
+    done(&mut state, &shrink);
+    let before = member(&state, 3);
+    done(&mut state, &register(next_start(3, 2)));
+    let mut grow = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
+    done(&mut state.clone(), &grow);
+    let Proposal::ChangeIsr { isr, .. } = &mut grow else { unreachable!() };
+    isr[2] = before;
+    assert!(matches!(refused(&state, &grow), Refusal::MemberMismatch { .. }), "it has started anew since");
+    let Proposal::ChangeIsr { isr, .. } = &mut grow else { unreachable!() };
+    isr[2] = member(&state, 3);
+    isr[2].directory = directory(0x33);
+    assert!(matches!(refused(&state, &grow), Refusal::MemberMismatch { .. }), "another directory");
+}
+
+#[test]
+fn proposing_the_present_set_again_withdraws_a_growth() {
+    let mut state = opened(3);
+    let before = orders(&state).epoch;
+    let growth = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
+    let again = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
+    done(&mut state, &again);
+    assert_eq!(orders(&state).epoch, before.next());
+    assert!(matches!(refused(&state, &growth), Refusal::StalePartitionEpoch { .. }));
+}
+
+#[test]
+fn a_topic_is_refused_with_the_limit_and_what_to_do() {
+    let state = opened(2);
+    let says = |proposal: &Proposal, text: &str| {
+        let refusal = refused(&state, proposal).to_string();
+        assert!(refusal.contains(text), "{refusal:?} does not contain {text:?}");
+    };
+    says(&create("ORDERS", 1, 2), "already exists as orders");
+    says(&create("__orders", 1, 2), "reserved for Fidelog itself");
+    says(&create("a", 1, 3), "--replication-factor 2");
+    says(&create("a", 0, 2), "1 to 10000");
+    says(&create("a", 10_001, 2), "1 to 10000");
+    says(&create("a", 1, 0), "allowed is 1 to 15");
+    let with = |change: &dyn Fn(&mut TopicConfig, &mut bool)| {
+        let mut proposal = create("a", 1, 1);
+        let Proposal::CreateTopic { config, allow_unreplicated, .. } = &mut proposal else { unreachable!() };
+        change(config, allow_unreplicated);
+        proposal
+    };
+    says(&with(&|_, allow| *allow = false), "--allow-unreplicated");
+    says(&with(&|config, _| config.min_insync_replicas = Some(2)), "above the replication factor 1");
+    says(&with(&|config, _| config.segment_bytes = Some(1000)), "segment_bytes = 1000");
+}
+
+#[test]
+fn a_topic_keeps_its_minimum_in_its_own_settings() {
+    let mut state = opened(2);
+    assert_eq!(state.topic(topic_id(0xaa)).unwrap().config.min_insync_replicas, Some(2));
+    step(&mut state, &create("one", 1, 1), 0xbb).unwrap();
+    assert_eq!(state.topic(topic_id(0xbb)).unwrap().min_insync_replicas(), 1);
+}
+
+#[test]
+fn a_change_of_the_minimum_raises_the_partition_epochs_and_stays_within_the_replicas() {
+    let mut state = opened(3);
+    let before = orders(&state).epoch;
+    let alter = |key, value| Proposal::AlterTopic {
+        topic: topic_id(0xaa),
+        changes: vec![ConfigChange { key, value }],
+    };
+    done(&mut state, &alter(ConfigKey::MinInsyncReplicas, Some(3)));
+    assert_eq!(orders(&state).epoch, before.next());
+    done(&mut state, &alter(ConfigKey::RetentionMs, Some(1_209_600_000)));
+    assert_eq!(orders(&state).epoch, before.next(), "another setting changes no partition");
+    let refusal = refused(&state, &alter(ConfigKey::MinInsyncReplicas, Some(4)));
+    assert!(matches!(refusal, Refusal::MinInsyncAboveReplicationFactor { min: 4, .. }));
+    done(&mut state, &alter(ConfigKey::MinInsyncReplicas, None));
+    assert_eq!(state.topic(topic_id(0xaa)).unwrap().min_insync_replicas(), 2);
+}
+
+#[test]
+fn a_deleted_topic_stays_a_tombstone_until_all_confirmed_and_its_name_is_free() {
+    let mut state = opened(2);
+    done(&mut state, &Proposal::DeleteTopic { topic: topic_id(0xaa) });
+    assert!(state.topic_by_name("orders").is_none() && state.partition(at(0xaa, 0)).is_none());
+    assert_eq!(state.tombstone(topic_id(0xaa)).unwrap().pending, ids(&[1, 2]));
+    let taken = state.decide(&create("orders", 1, 2), NOW_MS, &super::Minted { topic: topic_id(0xaa) });
+    assert!(matches!(taken, Err(Refusal::TopicIdTaken { .. })), "a deleted id is never used again");
+    step(&mut state, &create("orders", 1, 2), 0xbb).unwrap();
+    for n in [1, 2] {
+        let broker_epoch = state.broker(BrokerId(n)).unwrap().epoch;
+        done(
+            &mut state,
+            &Proposal::ReplicaDeleted { broker: BrokerId(n), broker_epoch, topic: topic_id(0xaa) },
+        );
+    }
+    assert!(state.tombstone(topic_id(0xaa)).is_none());
+    assert_eq!(state.topic_by_name("orders").unwrap().id, topic_id(0xbb));
+}
+
+#[test]
+fn an_internal_topic_needs_its_prefix_and_is_not_deleted() {
+    let mut state = opened(2);
+    let internal = |name: &str| {
+        let mut proposal = create("x", 1, 2);
+        let Proposal::CreateTopic { internal, name: given, .. } = &mut proposal else { unreachable!() };
+        (*internal, *given) = (true, TopicName::internal(name).unwrap());
+        proposal
+    };
+    assert!(matches!(refused(&state, &internal("positions")), Refusal::InternalNameExpected { .. }));
+    step(&mut state, &internal("__positions"), 0xbb).unwrap();
+    let delete = Proposal::DeleteTopic { topic: topic_id(0xbb) };
+    assert!(matches!(refused(&state, &delete), Refusal::TopicIsInternal { .. }));
+}
+
+#[test]
+fn producer_ids_begin_at_one_and_are_given_once() {
+    let mut state = opened(2);
+    let grant = |n, count| Proposal::GrantProducerIds { broker: BrokerId(n), count };
+    let first = step(&mut state, &grant(1, 100), 0).unwrap();
+    let second = step(&mut state, &grant(2, 1), 0).unwrap();
+    assert_eq!(first, Entry::ProducerIdsGranted { broker: BrokerId(1), from: 1, to_end: 101 });
+    assert_eq!(second, Entry::ProducerIdsGranted { broker: BrokerId(2), from: 101, to_end: 102 });
+    assert!(matches!(refused(&state, &grant(1, 0)), Refusal::ProducerIdCount { given: 0 }));
+    assert!(matches!(refused(&state, &grant(9, 1)), Refusal::UnknownBroker { .. }));
+}
+
+#[test]
+fn replicas_are_spread_evenly_and_over_racks() {
+    let mut state = founded();
+    for n in 1..=4 {
+        let rack = Some(if n <= 2 { "east" } else { "west" }.to_owned());
+        done(&mut state, &register(super::super::Registration { rack, ..registration(n) }));
+    }
+    step(&mut state, &create("a", 8, 2), 0xaa).unwrap();
+    let placed = state.partitions_of(topic_id(0xaa));
+    for broker in ids(&[1, 2, 3, 4]) {
+        let first = placed.iter().filter(|it| it.replicas[0].broker == broker).count();
+        let all = placed.iter().filter(|it| it.has_replica(broker)).count();
+        assert_eq!((first, all), (2, 4), "broker {broker}");
+    }
+    let east = |broker: BrokerId| broker.0 <= 2;
+    assert!(placed.iter().all(|it| east(it.replicas[0].broker) != east(it.replicas[1].broker)));
+}
+
+#[test]
+fn an_assignment_names_known_brokers_once() {
+    let state = opened(2);
+    let given = |assignment: &[&[u32]]| {
+        let mut proposal = create("a", 1, 2);
+        let Proposal::CreateTopic { assignment: given, .. } = &mut proposal else { unreachable!() };
+        *given = Some(assignment.iter().map(|brokers| ids(brokers)).collect());
+        state.decide(&proposal, NOW_MS, &super::Minted { topic: topic_id(0xbb) })
+    };
+    assert!(given(&[&[2, 1]]).is_ok());
+    for wrong in [&[][..], &[&[1][..]], &[&[1, 1][..]], &[&[1, 9][..]], &[&[1, 2][..], &[1, 2]]] {
+        assert!(matches!(given(wrong), Err(Refusal::InvalidAssignment { .. })), "{wrong:?}");
+    }
+}
+
+#[test]
+fn an_entry_out_of_order_is_refused_and_changes_nothing() {
+    let mut state = opened(2);
+    let before = state.clone();
+    let entry = Entry::ProducerIdsGranted { broker: BrokerId(1), from: 1, to_end: 2 };
+    assert!(state.apply(state.index(), &entry).is_err());
+    assert!(state.apply(state.index().next().next(), &entry).is_err());
+    assert!(
+        state
+            .apply(
+                MetaIndex(state.index().0 + 1),
+                &Entry::TopicDeleted { topic: topic_id(9), deleted_at_ms: 1 }
+            )
+            .is_err()
+    );
+    assert_eq!(state, before);
+}

@@ -1,0 +1,109 @@
+//! What is logged: one change of the metadata, decided and complete.
+//!
+//! Always true: an entry carries every time and every minted id it needs, so that applying it is the same everywhere.
+//! Names of kinds and fields are stored for ever; a kind or a field this version does not know is refused, and the
+//! node that meets one stops.
+
+use fidelog_record::types::{BrokerId, DirectoryId, Generation, TopicId, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use super::{BrokerEntry, TopicConfig, TopicDefaults, TopicEntry};
+
+/// What a registration says about the data the broker held before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataFound {
+    /// The directory of the last registration, not rolled back; or the broker is new.
+    Intact,
+    /// Another directory: emptied, replaced or foreign.
+    OtherDirectory,
+    /// The same directory at a lower generation than registered: rolled back or cloned (N13).
+    RolledBack,
+}
+
+/// One change of the metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Entry {
+    /// A process start. Raises the leader epoch of every partition the broker leads (N1); where the data is not
+    /// intact, takes its replicas out of every set.
+    BrokerRegistered {
+        /// The broker from now on.
+        broker: BrokerEntry,
+        /// What it found.
+        data: DataFound,
+    },
+    /// A data directory in use has a higher generation.
+    GenerationRaised {
+        /// Whose.
+        broker: BrokerId,
+        /// The generation from now on.
+        generation: Generation,
+    },
+    /// The cluster's defaults for topics.
+    TopicDefaultsSet {
+        /// From now on.
+        defaults: TopicDefaults,
+    },
+    /// A new topic, not yet usable.
+    TopicCreated {
+        /// The topic, in state creating.
+        topic: TopicEntry,
+        /// The brokers of each partition's replicas, the first replica first.
+        assignment: Vec<Vec<BrokerId>>,
+    },
+    /// A broker has made and synced its directories for all its replicas of a topic. Opens the topic when it was
+    /// the last one needed (N14).
+    ReplicasReady {
+        /// Which broker.
+        broker: BrokerId,
+        /// The data directory they lie in.
+        directory: DirectoryId,
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// Replica directories that must exist are missing.
+    ReplicasLost {
+        /// Which broker.
+        broker: BrokerId,
+        /// Whose directories.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A partition's in-sync set.
+    IsrChanged {
+        /// Which partition.
+        partition: TopicPartition,
+        /// From now on.
+        isr: Vec<BrokerId>,
+    },
+    /// A topic's own settings.
+    TopicAltered {
+        /// Which topic.
+        topic: TopicId,
+        /// All of them, from now on.
+        config: TopicConfig,
+    },
+    /// A topic is deleted: its data may go.
+    TopicDeleted {
+        /// Which topic.
+        topic: TopicId,
+        /// When, Unix milliseconds of the deciding node.
+        deleted_at_ms: u64,
+    },
+    /// A broker no longer has anything of a deleted topic.
+    ReplicaDeleted {
+        /// Which broker.
+        broker: BrokerId,
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// A block of producer ids is given away and never used again.
+    ProducerIdsGranted {
+        /// To whom.
+        broker: BrokerId,
+        /// First id of the block.
+        from: u64,
+        /// End of the block, exclusive.
+        to_end: u64,
+    },
+}

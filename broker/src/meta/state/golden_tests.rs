@@ -1,0 +1,141 @@
+//! Bytes written by every version, kept for ever: each file of `golden/` decodes and encodes to itself.
+//!
+//! A changed file is a broken promise to those who have such bytes on disk. A new kind gets a new file, with the bytes
+//! that the failing test prints.
+
+use super::fixture::{at, directory, founded, opened, topic_id};
+use super::*;
+use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, MetaIndex, TopicName};
+
+fn entries() -> Vec<(&'static str, Entry)> {
+    let broker = BrokerEntry {
+        id: BrokerId(1),
+        epoch: BrokerEpoch(7),
+        start: StartId::from_random([1; 16]),
+        directory: directory(1),
+        generation: Generation(3),
+        clean: true,
+        client_address: "b1.example:9094".to_owned(),
+        peer_address: "b1.example:9095".to_owned(),
+        rack: Some("east".to_owned()),
+        feature_level: 1,
+        registered_at_ms: 1_750_000_000_000,
+    };
+    let config =
+        TopicConfig { min_insync_replicas: Some(2), retention_ms: Some(3_600_000), ..TopicConfig::default() };
+    let topic = TopicEntry {
+        id: topic_id(0xaa),
+        name: TopicName::new("orders").unwrap(),
+        partition_count: 2,
+        replication_factor: 2,
+        config: config.clone(),
+        created_at_ms: 1_750_000_000_000,
+        state: TopicState::Creating,
+        internal: false,
+    };
+    let (one, two, topic_id) = (BrokerId(1), BrokerId(2), topic_id(0xaa));
+    vec![
+        ("broker_registered", Entry::BrokerRegistered { broker, data: DataFound::RolledBack }),
+        ("generation_raised", Entry::GenerationRaised { broker: one, generation: Generation(4) }),
+        ("topic_defaults_set", Entry::TopicDefaultsSet { defaults: TopicDefaults::default() }),
+        ("topic_created", Entry::TopicCreated { topic, assignment: vec![vec![one, two], vec![two, one]] }),
+        ("replicas_ready", Entry::ReplicasReady { broker: one, directory: directory(1), topic: topic_id }),
+        ("replicas_lost", Entry::ReplicasLost { broker: one, partitions: vec![at(0xaa, 1)] }),
+        ("isr_changed", Entry::IsrChanged { partition: at(0xaa, 1), isr: vec![two] }),
+        ("topic_altered", Entry::TopicAltered { topic: topic_id, config }),
+        ("topic_deleted", Entry::TopicDeleted { topic: topic_id, deleted_at_ms: 1_750_000_000_001 }),
+        ("replica_deleted", Entry::ReplicaDeleted { broker: two, topic: topic_id }),
+        ("producer_ids_granted", Entry::ProducerIdsGranted { broker: one, from: 1, to_end: 1001 }),
+    ]
+}
+
+fn snapshot() -> ClusterState {
+    let mut state = opened(3);
+    let mut emptied = super::fixture::next_start(1, 2);
+    emptied.directory = directory(0x11);
+    super::fixture::done(&mut state, &super::fixture::register(emptied));
+    super::fixture::step(&mut state, &super::fixture::create("gone", 1, 2), 0xbb).unwrap();
+    super::fixture::done(&mut state, &Proposal::DeleteTopic { topic: topic_id(0xbb) });
+    state
+}
+
+macro_rules! golden_files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("golden/", $name, ".json")))),*]
+    };
+}
+
+const GOLDEN: &[(&str, &[u8])] = golden_files![
+    "broker_registered",
+    "generation_raised",
+    "topic_defaults_set",
+    "topic_created",
+    "replicas_ready",
+    "replicas_lost",
+    "isr_changed",
+    "topic_altered",
+    "topic_deleted",
+    "replica_deleted",
+    "producer_ids_granted",
+    "snapshot",
+    "snapshot_founded",
+];
+
+fn golden(name: &str) -> &'static [u8] {
+    GOLDEN.iter().find(|(file, _)| *file == name).unwrap_or_else(|| panic!("no golden file {name}")).1
+}
+
+fn check<T: Stored + PartialEq + std::fmt::Debug>(name: &str, value: &T) {
+    let bytes = golden(name);
+    assert_eq!(&T::from_bytes(bytes).unwrap(), value, "{name} means something else now");
+    let text = String::from_utf8(value.to_bytes()).unwrap();
+    assert_eq!(text, String::from_utf8(bytes.to_vec()).unwrap(), "{name} would be written differently now");
+}
+
+#[test]
+fn every_golden_entry_decodes_and_encodes_to_itself() {
+    for (name, entry) in entries() {
+        check(name, &entry);
+    }
+}
+
+#[test]
+fn the_golden_snapshot_decodes_and_encodes_to_itself() {
+    check("snapshot", &snapshot());
+    check("snapshot_founded", &founded());
+}
+
+#[test]
+fn what_this_version_does_not_know_is_refused() {
+    let unknown_kind = br#"{"kind":"partition_moved","partition":1}"#;
+    assert!(Entry::from_bytes(unknown_kind).is_err());
+    let known = String::from_utf8(golden("generation_raised").to_vec()).unwrap();
+    let unknown_field = known.replace("\"generation\"", "\"later\":1,\"generation\"");
+    assert!(Entry::from_bytes(unknown_field.as_bytes()).is_err());
+    let inner = String::from_utf8(golden("broker_registered").to_vec()).unwrap();
+    let unknown_inner = inner.replace("\"rack\"", "\"later\":1,\"rack\"");
+    assert_ne!(inner, unknown_inner);
+    assert!(Entry::from_bytes(unknown_inner.as_bytes()).is_err());
+    let trailing = format!("{known}{{}}");
+    assert!(Entry::from_bytes(trailing.as_bytes()).is_err());
+    let newer =
+        String::from_utf8(golden("snapshot").to_vec()).unwrap().replace("\"format\":1", "\"format\":2");
+    assert!(ClusterState::from_bytes(newer.as_bytes()).is_err());
+    let level = String::from_utf8(golden("snapshot").to_vec())
+        .unwrap()
+        .replace("\"feature_level\":1", "\"feature_level\":9");
+    assert!(ClusterState::from_bytes(level.as_bytes()).is_err());
+}
+
+#[test]
+fn proposals_refusals_and_outcomes_survive_their_bytes() {
+    let proposal = super::fixture::change_isr(&opened(3), at(0xaa, 0), &[1, 2]);
+    assert_eq!(Proposal::from_bytes(&proposal.to_bytes()).unwrap(), proposal);
+    let refusal = super::fixture::refused(&opened(2), &super::fixture::create("ORDERS", 1, 2));
+    assert_eq!(Refusal::from_bytes(&refusal.to_bytes()).unwrap(), refusal);
+    for (_, entry) in entries() {
+        let outcome = Outcome::of(&entry);
+        assert_eq!(Outcome::from_bytes(&outcome.to_bytes()).unwrap(), outcome);
+    }
+    assert_eq!(opened(3).index(), MetaIndex(8));
+}

@@ -1,0 +1,59 @@
+//! The cluster's metadata as a value: entries go in, a new state comes out.
+//!
+//! ```text
+//!   Proposal --decide(state, now, minted ids)--> Entry --apply(index)--> state' + Changes
+//!      \--> Refusal (definite, nothing happened)
+//! ```
+//!
+//! Always true: [`ClusterState::decide`] and [`ClusterState::apply`] are pure; times and minted ids live inside
+//! entries, so every node that applies the same entries holds the same state. An entry that `decide` produced always
+//! applies; one that does not apply, or that this version does not know, stops the node. What is stored and sent
+//! (entries, snapshots, proposals, refusals) is JSON with stable names, kept readable by golden files for ever.
+//!
+//! Not here: who may decide (the quorum), where entries are kept (the store), sessions and heartbeats (volatile),
+//! elections (a partition's first replica leads; when its data is lost the partition stays without a leader).
+
+mod apply;
+mod broker;
+mod changes;
+mod cluster;
+mod codec;
+mod config;
+mod config_key;
+mod decide;
+mod defaults;
+mod entry;
+mod outcome;
+mod partition;
+mod placement;
+mod proposal;
+mod refusal;
+mod snapshot;
+mod tombstone;
+mod topic;
+
+#[cfg(test)]
+pub(in crate::meta) mod fixture;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod properties;
+
+pub use apply::ApplyError;
+pub use broker::{BrokerEntry, StartId};
+pub use changes::Changes;
+pub use cluster::{CLUSTER_PARTITION_COUNT_MAX, ClusterState, FEATURE_LEVEL};
+pub use codec::{DecodeError, Stored};
+pub(in crate::meta) use codec::{decode, encode};
+pub use config::{ConfigError, Effective, EffectiveConfig, Source, TopicConfig};
+pub use config_key::ConfigKey;
+pub use decide::Minted;
+pub use defaults::{REPLICATION_FACTOR_MAX, TopicDefaults};
+pub use entry::{DataFound, Entry};
+pub use outcome::Outcome;
+pub use partition::{OfflineReason, PartitionEntry, ReplicaEntry};
+pub use proposal::{ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, Registration};
+pub use refusal::Refusal;
+pub use snapshot::Snapshot;
+pub use tombstone::Tombstone;
+pub use topic::{TopicEntry, TopicState};

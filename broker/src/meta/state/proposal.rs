@@ -1,0 +1,177 @@
+//! What a node asks of the quorum.
+//!
+//! Proposals are decided by [`super::ClusterState::decide`]. They may be sent again after an unknown outcome:
+//! compare-and-set refuses the second, or it changes nothing that matters.
+
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, Incarnation, LeaderEpoch, MetaIndex,
+    PartitionEpoch, TopicId, TopicName, TopicPartition,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigKey, StartId, TopicConfig, TopicDefaults};
+
+/// The most producer ids of one grant.
+pub const PRODUCER_IDS_PER_GRANT_MAX: u32 = 1_000_000;
+
+/// What a broker says of itself when its process starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// The cluster it was formatted for.
+    pub cluster: ClusterId,
+    /// Its number, from 1.
+    pub id: BrokerId,
+    /// This process start.
+    pub start: StartId,
+    /// Its data directory.
+    pub directory: DirectoryId,
+    /// The generation it found there before raising it.
+    pub generation_found: Generation,
+    /// The generation it raised it to, synced already; above the one found.
+    pub generation_new: Generation,
+    /// Whether the former process had stopped cleanly.
+    pub clean: bool,
+    /// Where clients reach it, `host:port`.
+    pub client_address: String,
+    /// Where brokers reach it, `host:port`.
+    pub peer_address: String,
+    /// Its rack, when it has one.
+    pub rack: Option<String>,
+    /// The highest feature level its version knows.
+    pub feature_level: u32,
+    /// The quorum's incarnation it has seen; none when it never saw one.
+    pub incarnation_seen: Option<Incarnation>,
+    /// The highest index it has seen and synced.
+    pub index_seen: MetaIndex,
+    /// Filled by the node that receives the registration, which alone knows sessions: whether another process start
+    /// of this broker still has one (N13).
+    pub former_session_alive: bool,
+}
+
+/// A member of a proposed in-sync set, named so exactly that its double cannot pass for it (N8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsrMember {
+    /// Which broker.
+    pub broker: BrokerId,
+    /// The registration the leader speaks with.
+    pub broker_epoch: BrokerEpoch,
+    /// The directory the leader has matched.
+    pub directory: DirectoryId,
+}
+
+/// One setting to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigChange {
+    /// Which.
+    pub key: ConfigKey,
+    /// Its value; none: inherited again.
+    pub value: Option<u64>,
+}
+
+/// A change somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Proposal {
+    /// A process start registers.
+    RegisterBroker {
+        /// What it says of itself.
+        registration: Registration,
+    },
+    /// A data directory in use raised its generation, synced already.
+    RaiseGeneration {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// The new generation.
+        generation: Generation,
+    },
+    /// Other defaults for topics.
+    SetTopicDefaults {
+        /// All of them.
+        defaults: TopicDefaults,
+    },
+    /// A new topic.
+    CreateTopic {
+        /// Its name.
+        name: TopicName,
+        /// How many partitions; none: the default.
+        partition_count: Option<u32>,
+        /// Replicas of each; none: the default.
+        replication_factor: Option<u16>,
+        /// What is set for it, the minimum included.
+        config: TopicConfig,
+        /// Whether one replica is wanted in so many words (G1).
+        allow_unreplicated: bool,
+        /// Whether Fidelog itself asks: only then the name may, and must, begin with `__`.
+        internal: bool,
+        /// The brokers of each partition's replicas; none: spread evenly.
+        assignment: Option<Vec<Vec<BrokerId>>>,
+    },
+    /// The directories of all replicas of a topic on this broker are made and synced.
+    ReplicasReady {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// The data directory they lie in.
+        directory: DirectoryId,
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// Replica directories that must exist are missing.
+    ReplicasLost {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Whose directories.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Another in-sync set; the present one again withdraws what is under way (N7).
+    ChangeIsr {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The proposer, which must lead it.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// The epoch it leads in.
+        leader_epoch: LeaderEpoch,
+        /// The entry's version it has seen: compare and set.
+        partition_epoch: PartitionEpoch,
+        /// The set.
+        isr: Vec<IsrMember>,
+    },
+    /// Other settings for a topic.
+    AlterTopic {
+        /// Which topic.
+        topic: TopicId,
+        /// What to change; the last change of a key counts.
+        changes: Vec<ConfigChange>,
+    },
+    /// A topic is to go, with its data.
+    DeleteTopic {
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// Nothing of a deleted topic is left on this broker, synced.
+    ReplicaDeleted {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// A block of producer ids.
+    GrantProducerIds {
+        /// For whom.
+        broker: BrokerId,
+        /// How many: 1 to [`PRODUCER_IDS_PER_GRANT_MAX`].
+        count: u32,
+    },
+}

@@ -1,0 +1,24 @@
+//! What the metadata says about a partition, as far as a replica needs it.
+
+use std::collections::BTreeSet;
+
+use fidelog_record::types::{BrokerId, LeaderEpoch, PartitionEpoch};
+
+/// A partition's entry as the watch shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Everyone who holds a copy, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// The in-sync set.
+    pub isr: BTreeSet<BrokerId>,
+    /// Who leads; `None` when nobody can.
+    pub leader: Option<BrokerId>,
+    /// Which leadership that is.
+    pub leader_epoch: LeaderEpoch,
+    /// Version of the entry.
+    pub partition_epoch: PartitionEpoch,
+    /// Fewest in-sync replicas that may acknowledge.
+    pub min_insync: usize,
+    /// Who led and came back without its data: DATA_LOSS.
+    pub lost_leader: Option<BrokerId>,
+}

@@ -1,0 +1,300 @@
+//! A follower's steps: reconcile on every stream, append what follows, report what is synced (N2, N3, N5).
+
+use std::collections::VecDeque;
+
+use fidelog_log::CutDone;
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{LeaderEpoch, Offset};
+
+use super::effect::Effect;
+use super::machine::{Machine, Role};
+use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
+use crate::replica::{Reconciliation, Step, StreamId};
+
+/// What a follower knows of its leader's stream.
+#[derive(Debug, Default)]
+pub struct Following {
+    stream: Option<(StreamId, LeaderEpoch)>,
+    phase: Phase,
+    /// The leader's committed end, as last heard on this stream.
+    heard_committed_end: Offset,
+    /// The leader's start.
+    heard_start: Offset,
+    /// The start the log was asked to advance to.
+    asked_start: Offset,
+    /// Batches that fit and have no room in the log yet.
+    parked: VecDeque<PlacedBatch>,
+}
+
+/// How far a follower is on its stream.
+#[derive(Debug, Default)]
+enum Phase {
+    /// No stream, or refused on it.
+    #[default]
+    Apart,
+    /// Asking where the logs part.
+    Asking(Reconciliation),
+    /// The cut is on its way to the disk.
+    Cutting,
+    /// The new beginning is on its way to the disk.
+    StartingOver,
+    /// A prefix of the leader's log.
+    Matched,
+}
+
+impl Following {
+    /// Whether a cut is on its way: syncs begun before it count for nothing.
+    pub(super) fn is_cutting(&self) -> bool {
+        matches!(self.phase, Phase::Cutting | Phase::StartingOver)
+    }
+
+    pub(super) fn refuse_stopped<W>(&self, why: &str) -> Option<Effect<W>> {
+        let (stream, epoch) = self.stream?;
+        let message =
+            FollowerMessage::Refused { cause: RefusalCause::Stopped, message: why.to_owned(), epoch };
+        Some(Effect::Reply { stream, epoch, message })
+    }
+}
+
+impl<W> Machine<W> {
+    /// The leader speaks, on `stream`, in `epoch`.
+    pub fn led(&mut self, stream: StreamId, epoch: LeaderEpoch, message: LeaderMessage) {
+        if let Err((cause, message)) = self.may_follow(epoch) {
+            self.refuse(stream, epoch, cause, message);
+            return;
+        }
+        if let LeaderMessage::Begin { start, committed_end } = message {
+            self.begin(stream, epoch, start, committed_end);
+            return;
+        }
+        let Role::Follower(following) = &mut self.role else { return };
+        if following.stream != Some((stream, epoch)) {
+            return; // The partition belongs to another stream by now.
+        }
+        match message {
+            LeaderMessage::Begin { .. } => unreachable!("handled above"),
+            LeaderMessage::EpochEnd { asked, epoch, end } => self.epoch_end((asked, epoch, end)),
+            LeaderMessage::Push(push) => self.pushed(push),
+            LeaderMessage::Committed { start, committed_end } => self.hear(start, committed_end),
+        }
+    }
+
+    fn may_follow(&self, epoch: LeaderEpoch) -> Result<(), (RefusalCause, String)> {
+        if let Role::Stopped(why) = &self.role {
+            return Err((RefusalCause::Stopped, why.clone()));
+        }
+        let Some(seen) = &self.assignment else {
+            return Err((RefusalCause::NotAReplica, format!("{}: no entry known yet", self.id)));
+        };
+        if epoch < seen.leader_epoch {
+            let message = format!("epoch {epoch} is over; epoch {} was seen", seen.leader_epoch);
+            return Err((RefusalCause::Fenced, message));
+        }
+        if epoch > seen.leader_epoch {
+            let message = format!("epoch {epoch} is not known yet; {} is", seen.leader_epoch);
+            return Err((RefusalCause::UnknownEpoch, message));
+        }
+        if !matches!(self.role, Role::Follower(_)) {
+            return Err((RefusalCause::NotAReplica, format!("{}: this broker does not follow", self.id)));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, stream: StreamId, epoch: LeaderEpoch, cause: RefusalCause, message: String) {
+        if let Role::Follower(following) = &mut self.role
+            && following.stream == Some((stream, epoch))
+            && !following.is_cutting()
+        {
+            following.phase = Phase::Apart;
+            following.parked.clear();
+        }
+        let seen = self.assignment.as_ref().map_or(LeaderEpoch(0), |seen| seen.leader_epoch);
+        let message = FollowerMessage::Refused { cause, message, epoch: seen };
+        self.effects.push(Effect::Reply { stream, epoch, message });
+    }
+
+    fn reply(&mut self, message: FollowerMessage) {
+        let Role::Follower(Following { stream: Some((stream, epoch)), .. }) = self.role else { return };
+        self.effects.push(Effect::Reply { stream, epoch, message });
+    }
+
+    fn begin(&mut self, stream: StreamId, epoch: LeaderEpoch, start: Offset, committed_end: Offset) {
+        let (own_start, own_end) = (self.log.start, self.log.end);
+        let Role::Follower(following) = &mut self.role else { return };
+        if following.is_cutting() {
+            // One durable step at a time; the leader begins again after this refusal.
+            let message = format!("{}: a cut is under way", self.id);
+            self.refuse(stream, epoch, RefusalCause::Gap, message);
+            return;
+        }
+        following.stream = Some((stream, epoch));
+        following.heard_committed_end = committed_end;
+        following.heard_start = start;
+        following.parked.clear();
+        if start > own_end || (own_end == own_start && start != own_start) {
+            // All we have was passed by retention: beginning anew there is not a cut (N5).
+            following.phase = Phase::StartingOver;
+            self.effects.push(Effect::StartOver(start));
+            return;
+        }
+        let (talk, step) = Reconciliation::begin(&self.log.epochs, own_start, own_end);
+        following.phase = Phase::Asking(talk);
+        self.take_step(step);
+    }
+
+    fn epoch_end(&mut self, answer: (LeaderEpoch, LeaderEpoch, Offset)) {
+        let (start, end) = (self.log.start, self.log.end);
+        let Role::Follower(Following { phase: Phase::Asking(talk), .. }) = &mut self.role else { return };
+        if let Some(step) = talk.answered(&self.log.epochs, start, end, answer) {
+            self.take_step(step);
+        }
+    }
+
+    fn take_step(&mut self, step: Step) {
+        match step {
+            Step::Ask { epoch, end } => self.reply(FollowerMessage::Ask { epoch, end }),
+            Step::AgreeUpTo(to) if to < self.log.committed_end => {
+                let message = format!(
+                    "{}: the leader's log parts from ours at {to}, below our committed end {}; nothing was cut",
+                    self.id, self.log.committed_end
+                );
+                self.effects.push(Effect::Alarm(message.clone()));
+                if let Role::Follower(Following { stream: Some((stream, epoch)), .. }) = self.role {
+                    self.refuse(stream, epoch, RefusalCause::WouldCutCommitted, message);
+                }
+            }
+            Step::AgreeUpTo(to) if to < self.log.end => {
+                if let Role::Follower(following) = &mut self.role {
+                    following.phase = Phase::Cutting;
+                }
+                self.effects.push(Effect::Cut { to, committed_end: self.log.committed_end });
+            }
+            Step::AgreeUpTo(_) => self.match_here(),
+        }
+    }
+
+    /// The cut, or the new beginning, is durable: this is what the log holds now.
+    pub fn cut_done(&mut self, done: CutDone) {
+        let over = matches!(self.role, Role::Follower(Following { phase: Phase::StartingOver, .. }));
+        let start = if over { done.end } else { self.log.start };
+        self.log.start = start;
+        self.log.end = done.end;
+        self.log.durable_end = done.end;
+        self.log.committed_end = self.log.committed_end.clamp(start, done.end);
+        self.log.epochs = done.epochs;
+        self.log.producers = done.producers;
+        self.log.room_bytes = done.room_bytes;
+        self.securing = false;
+        if let Role::Follower(following) = &self.role
+            && following.is_cutting()
+        {
+            self.match_here();
+        }
+        self.effects.push(Effect::Publish);
+    }
+
+    fn match_here(&mut self) {
+        let (end, durable_end, last_epoch) = (self.log.end, self.log.durable_end, self.log.epochs.last_epoch());
+        if let Role::Follower(following) = &mut self.role {
+            following.phase = Phase::Matched;
+        }
+        self.reply(FollowerMessage::Matched { end, durable_end, last_epoch });
+        self.hear_committed();
+    }
+
+    fn pushed(&mut self, push: Push) {
+        let Role::Follower(following) = &mut self.role else { return };
+        if !matches!(following.phase, Phase::Matched) {
+            return; // Sent before our refusal arrived.
+        }
+        let (own_end, own_epoch) = following
+            .parked
+            .back()
+            .map_or((self.log.end, self.log.epochs.last_epoch()), |last| (last.end_offset(), last.leader_epoch()));
+        if push.previous_end != own_end || (own_end > self.log.start && push.previous_epoch != own_epoch) {
+            let message = format!(
+                "{}: a push after {} of epoch {} does not follow our end {own_end} of epoch {own_epoch}",
+                self.id, push.previous_end, push.previous_epoch
+            );
+            if let Some((stream, epoch)) = following.stream {
+                self.refuse(stream, epoch, RefusalCause::Gap, message);
+            }
+            return;
+        }
+        following.parked.extend(push.batches);
+        self.append_parked();
+        self.hear(push.start, push.committed_end);
+    }
+
+    /// Appends what was pushed, as far as there is room.
+    pub(super) fn append_parked(&mut self) {
+        loop {
+            let Role::Follower(following) = &mut self.role else { return };
+            let Some(batch) = following.parked.pop_front() else { return };
+            if batch.length() as u64 > self.log.room_bytes {
+                let wanted = following.parked.iter().chain([&batch]).map(|batch| batch.length() as u64).sum();
+                following.parked.push_front(batch);
+                self.ask_room(wanted);
+                return;
+            }
+            if batch.base_offset() != self.log.end || batch.leader_epoch() < self.log.epochs.last_epoch() {
+                let message = format!(
+                    "{}: a pushed batch at {} of epoch {} does not follow our end {} of epoch {}",
+                    self.id,
+                    batch.base_offset(),
+                    batch.leader_epoch(),
+                    self.log.end,
+                    self.log.epochs.last_epoch()
+                );
+                if let Some((stream, epoch)) = following.stream {
+                    self.refuse(stream, epoch, RefusalCause::Gap, message);
+                }
+                return;
+            }
+            self.accept(batch);
+        }
+    }
+
+    pub(super) fn no_room(&mut self, why: &str) {
+        let Role::Follower(Following { stream: Some((stream, epoch)), .. }) = self.role else { return };
+        self.refuse(stream, epoch, RefusalCause::DiskFull, why.to_owned());
+    }
+
+    pub(super) fn report_durable(&mut self) {
+        let durable_end = self.log.durable_end;
+        if let Role::Follower(Following { phase: Phase::Matched, .. }) = self.role {
+            self.reply(FollowerMessage::Report { durable_end });
+        }
+        self.hear_committed();
+    }
+
+    fn hear(&mut self, start: Offset, committed_end: Offset) {
+        if let Role::Follower(following) = &mut self.role {
+            following.heard_committed_end = following.heard_committed_end.max(committed_end);
+            following.heard_start = following.heard_start.max(start);
+        }
+        self.hear_committed();
+    }
+
+    /// Adopts the smaller of what was heard and what is matched and synced here (N5); drops what the leader dropped
+    /// (N15).
+    fn hear_committed(&mut self) {
+        let Role::Follower(Following { phase: Phase::Matched, heard_committed_end, heard_start, .. }) = self.role
+        else {
+            return;
+        };
+        let reached = heard_committed_end.min(self.log.durable_end);
+        if reached > self.log.committed_end {
+            self.log.committed_end = reached;
+            self.effects.push(Effect::NoteCommitted(reached));
+            self.effects.push(Effect::Publish);
+        }
+        let start = heard_start.min(self.log.committed_end);
+        if let Role::Follower(following) = &mut self.role
+            && start > self.log.start.max(following.asked_start)
+        {
+            following.asked_start = start;
+            self.effects.push(Effect::AdvanceStart(start));
+        }
+    }
+}

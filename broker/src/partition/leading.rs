@@ -1,0 +1,482 @@
+//! A leader's steps: opening its epoch, hearing its followers, moving `committed_end` (N4, N6).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fidelog_log::env::Moment;
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
+
+use super::assignment::Assignment;
+use super::effect::Effect;
+use super::machine::{Machine, Role};
+use super::outcome::{ProduceAnswer, Stages, Stored};
+use super::pending::{Joined, Waiting};
+use super::produce::Parked;
+use crate::replica::message::{FollowerMessage, LeaderMessage, RefusalCause};
+use crate::replica::{FollowerState, Followers, InSync, Incarnate, StreamId, committed_end};
+
+/// What a leader knows.
+#[derive(Debug)]
+pub struct Leading<W> {
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
+    /// The log's end when this epoch began.
+    pub epoch_start: Offset,
+    /// Its followers.
+    pub followers: Followers,
+    /// Whom an acknowledgement waits for.
+    pub in_sync: InSync,
+    pub(super) min_insync: usize,
+    /// The committed in-sync set for receipts, the leader first.
+    pub(super) synced_by: Arc<[BrokerId]>,
+    pub(super) opening: Option<Opening>,
+    /// What an opening leader copied from a follower and has no room for yet.
+    pub(super) copied: Vec<PlacedBatch>,
+    pub(super) waiting: Waiting<W>,
+    pub(super) parked: VecDeque<Parked<W>>,
+    pub(super) parked_bytes: u64,
+    /// Placed batches from `tail_base` to the end, kept until they are committed and synced here.
+    pub(super) tail: VecDeque<PlacedBatch>,
+    pub(super) proposed_at: Option<Moment>,
+}
+
+/// A leader whose former process did not stop cleanly: it must first learn what its followers hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    since: Moment,
+    copying: bool,
+}
+
+impl<W> Leading<W> {
+    /// Whether the epoch is open: produces are taken.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.opening.is_none()
+    }
+
+    /// The base of the oldest batch still in memory; the log's end when there is none.
+    pub(super) fn tail_base(&self, end: Offset) -> Offset {
+        self.tail.front().map_or(end, PlacedBatch::base_offset)
+    }
+}
+
+impl<W> Machine<W> {
+    pub(super) fn lead(&mut self, assignment: &Assignment, now: Moment) {
+        let followers = assignment.replicas.iter().copied().filter(|&id| id != self.me);
+        let alone = assignment.isr.iter().all(|&id| id == self.me);
+        let opening = (self.unclean && !alone).then_some(Opening { since: now, copying: false });
+        self.role = Role::Leader(Leading {
+            epoch: assignment.leader_epoch,
+            epoch_start: self.log.end,
+            followers: Followers::new(followers, now),
+            in_sync: InSync::new(assignment.partition_epoch, assignment.isr.clone()),
+            min_insync: assignment.min_insync,
+            synced_by: self.synced_by(assignment),
+            opening,
+            copied: Vec::new(),
+            waiting: Waiting::default(),
+            parked: VecDeque::new(),
+            parked_bytes: 0,
+            tail: VecDeque::new(),
+            proposed_at: None,
+        });
+        if opening.is_none() {
+            self.unclean = false;
+        }
+        self.advance_committed(now);
+    }
+
+    pub(super) fn synced_by(&self, assignment: &Assignment) -> Arc<[BrokerId]> {
+        let others = assignment.isr.iter().copied().filter(|&id| id != self.me);
+        std::iter::once(self.me).chain(others).collect()
+    }
+
+    /// A stream to a follower is up: begin on it.
+    pub fn stream_up(&mut self, stream: StreamId, incarnate: Incarnate) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if leading.followers.get(incarnate.broker).is_none() {
+            return;
+        }
+        leading.followers.begin(stream, incarnate);
+        self.say_begin(incarnate.broker, stream);
+    }
+
+    pub(super) fn say_begin(&mut self, to: BrokerId, stream: StreamId) {
+        let Role::Leader(leading) = &self.role else { return };
+        let message = LeaderMessage::Begin { start: self.log.start, committed_end: self.log.committed_end };
+        self.effects.push(Effect::Tell { to, stream, epoch: leading.epoch, message });
+    }
+
+    /// A stream to a follower ended.
+    pub fn stream_down(&mut self, stream: StreamId, follower: BrokerId, now: Moment) {
+        if let Role::Leader(leading) = &mut self.role {
+            leading.followers.down(follower, stream, now);
+        }
+    }
+
+    /// A follower speaks. Anything of another stream or epoch is ignored (N4).
+    pub fn heard(
+        &mut self,
+        from: BrokerId,
+        stream: StreamId,
+        epoch: LeaderEpoch,
+        message: FollowerMessage,
+        now: Moment,
+    ) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if epoch != leading.epoch || leading.followers.get(from).and_then(|f| f.stream()) != Some(stream) {
+            return;
+        }
+        match message {
+            FollowerMessage::Ask { epoch, end } => self.asked(from, stream, epoch, end, now),
+            FollowerMessage::Matched { end, durable_end, last_epoch } => {
+                self.matched(from, stream, end, durable_end, last_epoch, now);
+            }
+            FollowerMessage::Report { durable_end } => match leading.followers.reported(from, durable_end) {
+                Ok(()) => {
+                    self.advance_committed(now);
+                    self.grow_if_ready(from, now);
+                    self.push_ready(from);
+                }
+                Err(why) => self.distrust(from, stream, &why, now),
+            },
+            FollowerMessage::Refused { cause, message, epoch } => {
+                self.refused(from, stream, cause, &message, epoch, now);
+            }
+        }
+    }
+
+    fn asked(&mut self, from: BrokerId, stream: StreamId, asked: LeaderEpoch, end: Offset, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if leading.opening.is_some() {
+            if let Some(follower) = leading.followers.get_mut(from) {
+                follower.told = Some((asked, end));
+            }
+            self.open_if_told(now);
+            return;
+        }
+        self.answer_ask(from, stream, asked);
+    }
+
+    fn answer_ask(&mut self, to: BrokerId, stream: StreamId, asked: LeaderEpoch) {
+        let Role::Leader(leading) = &self.role else { return };
+        let (epoch, end) = self.log.epochs.end_of(asked, self.log.end).unwrap_or((LeaderEpoch(0), self.log.start));
+        let message = LeaderMessage::EpochEnd { asked, epoch, end };
+        self.effects.push(Effect::Tell { to, stream, epoch: leading.epoch, message });
+    }
+
+    fn matched(
+        &mut self,
+        from: BrokerId,
+        stream: StreamId,
+        end: Offset,
+        durable_end: Offset,
+        last_epoch: LeaderEpoch,
+        now: Moment,
+    ) {
+        let own_epoch =
+            end.0.checked_sub(1).and_then(|last| self.log.epochs.epoch_at(Offset(last))).unwrap_or(LeaderEpoch(0));
+        let Role::Leader(leading) = &mut self.role else { return };
+        if end > self.log.start && own_epoch != last_epoch {
+            let why = format!(
+                "broker {from} says it matches up to {end} with a last batch of epoch {last_epoch}; ours there is of \
+                 epoch {own_epoch}"
+            );
+            self.distrust(from, stream, &why, now);
+            return;
+        }
+        if leading.opening.is_some() {
+            // An empty follower matches without asking.
+            if let Some(follower) = leading.followers.get_mut(from) {
+                follower.told = Some((last_epoch, end));
+            }
+        }
+        match leading.followers.matched(from, end, durable_end, own_epoch, self.log.end) {
+            Ok(()) => {
+                self.advance_committed(now);
+                self.open_if_told(now);
+                self.grow_if_ready(from, now);
+                self.push_ready(from);
+            }
+            Err(why) => self.distrust(from, stream, &why, now),
+        }
+    }
+
+    /// A follower said what cannot be: its position is forgotten and asked for again.
+    fn distrust(&mut self, from: BrokerId, stream: StreamId, why: &str, now: Moment) {
+        self.effects.push(Effect::Alarm(format!("{}: {why}", self.id)));
+        self.begin_later(from, stream, now);
+    }
+
+    fn begin_later(&mut self, from: BrokerId, stream: StreamId, now: Moment) {
+        let retry_at = now.plus(std::time::Duration::from_millis(self.limits.retry_ms));
+        let Role::Leader(leading) = &mut self.role else { return };
+        if let Some(incarnate) = leading.followers.get(from).and_then(|follower| follower.incarnate) {
+            leading.followers.begin(stream, incarnate);
+            if let Some(follower) = leading.followers.get_mut(from) {
+                follower.retry_at = Some(retry_at);
+            }
+        }
+    }
+
+    fn refused(
+        &mut self,
+        from: BrokerId,
+        stream: StreamId,
+        cause: RefusalCause,
+        message: &str,
+        epoch: LeaderEpoch,
+        now: Moment,
+    ) {
+        match cause {
+            RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica | RefusalCause::DiskFull => {}
+            RefusalCause::Fenced
+            | RefusalCause::Stopped
+            | RefusalCause::WouldCutCommitted
+            | RefusalCause::Corrupt => {
+                self.effects.push(Effect::Alarm(format!(
+                    "{}: broker {from}, which has seen epoch {epoch}, cannot follow: {message}",
+                    self.id
+                )));
+            }
+        }
+        self.begin_later(from, stream, now);
+    }
+
+    /// Begins again where a refusal's pause is over.
+    pub(super) fn retry_begins(&mut self, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let due: Vec<_> = leading
+            .followers
+            .iter_mut()
+            .filter(|(_, follower)| follower.retry_at.is_some_and(|at| at <= now))
+            .filter_map(|(id, follower)| {
+                follower.retry_at = None;
+                follower.stream().map(|stream| (id, stream))
+            })
+            .collect();
+        for (id, stream) in due {
+            self.say_begin(id, stream);
+        }
+    }
+
+    /// Moves `committed_end` as far as the reports allow (N6) and answers what it passes.
+    pub(super) fn advance_committed(&mut self, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if leading.opening.is_some() {
+            return;
+        }
+        let me = self.me;
+        let durable_end = self.log.durable_end;
+        let followers = &leading.followers;
+        let reported = leading.in_sync.waited_for().map(|id| {
+            if id == me { Some(durable_end) } else { followers.get(id).and_then(|follower| follower.durable_end()) }
+        });
+        let isr_count = leading.in_sync.committed().len();
+        let reached = committed_end(self.log.committed_end, reported, isr_count, leading.min_insync);
+        if reached == self.log.committed_end {
+            return;
+        }
+        assert!(
+            reached <= durable_end && reached > self.log.committed_end,
+            "{}: committed end {reached} outside ({}, {durable_end}]",
+            self.id,
+            self.log.committed_end
+        );
+        self.log.committed_end = reached;
+        self.answer_committed(now);
+        self.trim_tail();
+        self.spread_committed();
+        self.effects.push(Effect::NoteCommitted(reached));
+        self.effects.push(Effect::Publish);
+    }
+
+    fn answer_committed(&mut self, now: Moment) {
+        let committed_end = self.log.committed_end;
+        let Role::Leader(leading) = &mut self.role else { return };
+        while let Some(mut pending) = leading.waiting.pop_committed(committed_end) {
+            let Some(waiter) = pending.waiter.take() else { continue };
+            let stored = Stored {
+                base: pending.base,
+                end: pending.end,
+                epoch: leading.epoch,
+                synced_by: Arc::clone(&leading.synced_by),
+                append_time_ms: pending.append_time_ms,
+                stages: pending.stages(now),
+                duplicate: false,
+                already_stored: false,
+            };
+            self.effects.push(Effect::Answer(waiter, ProduceAnswer::Stored(stored)));
+        }
+        for joined in leading.waiting.take_joined(committed_end) {
+            let answer = duplicate_answer(leading, &joined, now);
+            self.effects.push(Effect::Answer(joined.waiter, answer));
+        }
+    }
+
+    fn trim_tail(&mut self) {
+        let keep_from = self.log.committed_end.min(self.log.durable_end);
+        let Role::Leader(leading) = &mut self.role else { return };
+        while leading.tail.front().is_some_and(|batch| batch.end_offset() <= keep_from) {
+            leading.tail.pop_front();
+        }
+    }
+
+    fn spread_committed(&mut self) {
+        let Role::Leader(leading) = &self.role else { return };
+        for (to, follower) in leading.followers.iter() {
+            if let FollowerState::Matched { stream, .. } = follower.state {
+                self.effects.push(Effect::CommittedReady { to, stream });
+            }
+        }
+    }
+
+    /// Opens the epoch once every living in-sync member has adopted it and told its end, at least one of them; what
+    /// one holds beyond us in the last common epoch is copied first.
+    pub(super) fn open_if_told(&mut self, now: Moment) {
+        let down_ms_max = self.limits.replica_down_ms_max;
+        let me = self.me;
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(opening) = leading.opening else { return };
+        if opening.copying {
+            return;
+        }
+        let waited = now.micros_since(opening.since) >= down_ms_max * 1000;
+        let members = leading.in_sync.committed().iter().copied().filter(|&id| id != me);
+        let mut told = Vec::new();
+        for id in members {
+            match leading.followers.get(id).map(|follower| (follower.told, follower.stream())) {
+                Some((Some(tail), Some(_))) => told.push((id, tail)),
+                Some((None, None)) if waited => {} // It does not live.
+                _ => return,
+            }
+        }
+        if told.is_empty() {
+            return;
+        }
+        let own_last = self.log.epochs.last_epoch();
+        let beyond = told.iter().filter(|(_, (epoch, _))| *epoch == own_last).max_by_key(|(_, (_, end))| *end);
+        if let Some(&(from, (_, end))) = beyond
+            && end > self.log.end
+        {
+            leading.opening = Some(Opening { copying: true, ..opening });
+            let (start, epoch) = (self.log.end, leading.epoch);
+            self.effects.push(Effect::ReadTail { from, start, end, epoch });
+            return;
+        }
+        if self.log.durable_end < self.log.end {
+            return; // What was copied is not synced yet.
+        }
+        self.open(now);
+    }
+
+    fn open(&mut self, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.opening = None;
+        leading.epoch_start = self.log.end;
+        self.unclean = false;
+        let asks: Vec<_> = leading
+            .followers
+            .iter()
+            .filter(|(_, follower)| matches!(follower.state, FollowerState::Beginning { .. }))
+            .filter_map(|(id, follower)| Some((id, follower.stream()?, follower.told?.0)))
+            .collect();
+        for (id, stream, asked) in asks {
+            self.answer_ask(id, stream, asked);
+        }
+        self.advance_committed(now);
+        self.effects.push(Effect::Publish);
+    }
+
+    /// Batches a follower held beyond us: appended as they are, under the epoch they carry, once there is room.
+    ///
+    /// # Errors
+    /// A sentence, when they do not continue our log; nothing is appended then.
+    pub fn tail_copied(&mut self, batches: Vec<PlacedBatch>, now: Moment) -> Result<(), String> {
+        let (own_end, own_epoch) = (self.log.end, self.log.epochs.last_epoch());
+        let Role::Leader(leading) = &mut self.role else { return Ok(()) };
+        if leading.opening.is_none_or(|opening| !opening.copying) {
+            return Ok(());
+        }
+        let mut end = own_end;
+        for batch in &batches {
+            if batch.base_offset() != end || batch.leader_epoch() != own_epoch {
+                return Err(format!(
+                    "{}: a copied batch at {} of epoch {} does not continue our end {end} of epoch {own_epoch}",
+                    self.id,
+                    batch.base_offset(),
+                    batch.leader_epoch(),
+                ));
+            }
+            end = batch.end_offset();
+        }
+        leading.copied = batches;
+        self.append_copied(now);
+        Ok(())
+    }
+
+    pub(super) fn append_copied(&mut self, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let bytes: u64 = leading.copied.iter().map(|batch| batch.length() as u64).sum();
+        if bytes > self.log.room_bytes {
+            self.ask_room(bytes);
+            return;
+        }
+        let copied = std::mem::take(&mut leading.copied);
+        if let Some(opening) = &mut leading.opening {
+            opening.copying = false;
+        }
+        for batch in copied {
+            self.accept(batch);
+        }
+        self.open_if_told(now);
+    }
+
+    /// The copy could not be had; it is tried again when the follower tells its end anew.
+    pub fn tail_not_copied(&mut self, from: BrokerId, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if let Some(opening) = &mut leading.opening {
+            opening.copying = false;
+        }
+        if let Some(stream) = leading.followers.get(from).and_then(|follower| follower.stream()) {
+            self.begin_later(from, stream, now);
+        }
+    }
+
+    /// Takes a batch into epochs, producers and the log's end, and hands it to the flusher.
+    pub(super) fn accept(&mut self, batch: PlacedBatch) {
+        assert_eq!(batch.base_offset(), self.log.end, "{}: a batch leaves a hole", self.id);
+        let length = batch.length() as u64;
+        assert!(
+            length <= self.log.room_bytes,
+            "{}: {length} bytes appended with room for {}",
+            self.id,
+            self.log.room_bytes
+        );
+        self.log.room_bytes -= length;
+        self.log
+            .epochs
+            .append(batch.leader_epoch(), batch.base_offset())
+            .unwrap_or_else(|error| panic!("{}: {error}", self.id));
+        self.log.producers.apply(batch.header());
+        self.log.end = batch.end_offset();
+        self.effects.push(Effect::Append(batch));
+    }
+}
+
+/// The receipt of a resend: the original's offsets.
+pub(super) fn duplicate_answer<W>(leading: &Leading<W>, joined: &Joined<W>, now: Moment) -> ProduceAnswer {
+    let (base, end) =
+        if joined.already_stored { (Offset::ZERO, Offset::ZERO) } else { (joined.base, joined.end) };
+    ProduceAnswer::Stored(Stored {
+        base,
+        end,
+        epoch: leading.epoch,
+        synced_by: Arc::clone(&leading.synced_by),
+        append_time_ms: 0,
+        stages: Stages { queue_us: now.micros_since(joined.arrived), ..Stages::default() },
+        duplicate: true,
+        already_stored: joined.already_stored,
+    })
+}

@@ -1,0 +1,38 @@
+//! The network as partitions see it: streams to followers and to leaders, addressed by number. Floor rpc carries it.
+
+use std::sync::Arc;
+
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+
+use super::shell::Partition;
+use crate::replica::message::{FollowerMessage, LeaderMessage};
+use crate::replica::{Proposed, StreamId};
+
+/// What a partition asks of the world beyond its own disk. Every call returns at once and may do nothing when the
+/// stream is gone: then its partitions hear of that.
+pub trait Links: Send + Sync {
+    /// Says something to a follower.
+    fn tell(&self, stream: StreamId, partition: &Partition, epoch: LeaderEpoch, message: LeaderMessage);
+
+    /// Says something to a leader.
+    fn reply(&self, stream: StreamId, at: TopicPartition, epoch: LeaderEpoch, message: FollowerMessage);
+
+    /// The stream's sender should ask the partition for its next push.
+    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>);
+
+    /// The stream's sender should spread the partition's committed end within 5 ms.
+    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>);
+
+    /// Sends a change of the in-sync set to the quorum.
+    fn propose(&self, at: TopicPartition, epoch: LeaderEpoch, proposed: Proposed);
+
+    /// Reads a follower's tail, then calls [`Partition::tail_copied`] or [`Partition::tail_not_copied`].
+    fn read_tail(
+        &self,
+        partition: &Arc<Partition>,
+        from: BrokerId,
+        epoch: LeaderEpoch,
+        start: Offset,
+        end: Offset,
+    );
+}

@@ -1,0 +1,98 @@
+//! How the in-sync set changes (N7): the leader examines its followers and proposes; only the watch decides.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fidelog_log::env::Moment;
+use fidelog_record::types::BrokerId;
+
+use super::assignment::Assignment;
+use super::effect::Effect;
+use super::machine::{Machine, Role};
+use crate::replica::{Follower, FollowerState};
+
+impl<W> Machine<W> {
+    /// The watch shows a later entry of the same epoch.
+    pub(super) fn members_seen(&mut self, assignment: &Assignment, now: Moment) {
+        let synced_by = self.synced_by(assignment);
+        let followers: Vec<_> = assignment.replicas.iter().copied().filter(|&id| id != self.me).collect();
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.in_sync.seen(assignment.partition_epoch, assignment.isr.clone());
+        leading.min_insync = assignment.min_insync;
+        leading.synced_by = synced_by;
+        leading.proposed_at = None;
+        leading.followers.retain(&followers, now);
+        self.advance_committed(now);
+        self.open_if_told(now);
+    }
+
+    /// Whether a member no longer deserves to be waited for.
+    fn lags(&self, follower: &Follower, now: Moment) -> bool {
+        let down = Duration::from_millis(self.limits.replica_down_ms_max);
+        let lag = Duration::from_millis(self.limits.replica_lag_ms_max);
+        match follower.state {
+            FollowerState::Down => now.since(follower.down_since) >= down,
+            FollowerState::Beginning { .. } | FollowerState::Matched { .. } => {
+                now.since(follower.caught_up_at) >= lag
+            }
+        }
+    }
+
+    /// At every tick: who lags is proposed out, a growth whose target failed is withdrawn, what was not answered is
+    /// proposed again.
+    pub(super) fn examine_members(&mut self, now: Moment) {
+        self.retry_begins(now);
+        let end = self.log.end;
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.followers.examine(end, now);
+        if leading.opening.is_some() {
+            return; // Until the epoch is open it shrinks nothing.
+        }
+        let retry = Duration::from_millis(self.limits.retry_ms);
+        if leading.proposed_at.is_some_and(|at| now.since(at) < retry) {
+            return;
+        }
+        let Role::Leader(leading) = &self.role else { return };
+        let committed = leading.in_sync.committed();
+        let stays = |id: &BrokerId| {
+            *id == self.me || leading.followers.get(*id).is_some_and(|follower| !self.lags(follower, now))
+        };
+        let kept: BTreeSet<BrokerId> = committed.iter().copied().filter(stays).collect();
+        let wanted: BTreeSet<BrokerId> =
+            kept.iter().copied().chain(leading.followers.iter().map(|(id, _)| id).filter(|id| self.ready(*id))).collect();
+        // With a change on its way the set is proposed again even when it is the committed one: that withdraws it.
+        if wanted != *committed || leading.in_sync.is_changing() {
+            self.propose(wanted, now);
+        }
+    }
+
+    /// Whether a follower may join: it holds what is committed and where this epoch began (N7).
+    fn ready(&self, id: BrokerId) -> bool {
+        let Role::Leader(leading) = &self.role else { return false };
+        let bar = self.log.committed_end.max(leading.epoch_start);
+        leading.followers.get(id).and_then(|follower| follower.durable_end()).is_some_and(|end| end >= bar)
+    }
+
+    /// At a report: a follower outside the set that holds enough is proposed at once.
+    pub(super) fn grow_if_ready(&mut self, id: BrokerId, now: Moment) {
+        let Role::Leader(leading) = &self.role else { return };
+        if leading.opening.is_some()
+            || leading.in_sync.is_changing()
+            || leading.in_sync.committed().contains(&id)
+            || !self.ready(id)
+        {
+            return;
+        }
+        let mut wanted = leading.in_sync.committed().clone();
+        wanted.insert(id);
+        self.propose(wanted, now);
+    }
+
+    fn propose(&mut self, wanted: BTreeSet<BrokerId>, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        leading.proposed_at = Some(now);
+        let epoch = leading.epoch;
+        let proposed = leading.in_sync.propose(wanted);
+        self.effects.push(Effect::Propose { epoch, proposed });
+    }
+}

@@ -1,0 +1,36 @@
+//! Floor 6: one owner per partition: decide, write, wake.
+//!
+//! [`Machine`] is pure: a step takes an event and the time and pushes [`Effect`]s; it holds everything this replica
+//! knows of its partition. [`Partition`] is the thin shell: a lock around the machine, and hands that carry the
+//! effects out. The lock is held for a step only, never across an await or a file call.
+
+mod assignment;
+mod effect;
+mod following;
+mod leading;
+mod links;
+mod machine;
+mod membership;
+mod outcome;
+mod pending;
+mod produce;
+mod push;
+mod registry;
+mod shell;
+mod waiter;
+
+#[cfg(test)]
+mod machine_tests;
+
+pub use assignment::Assignment;
+pub use effect::Effect;
+pub use machine::{LogState, Machine, MachineLimits, Positions, Published, Role, Setup};
+pub use leading::Leading;
+pub use following::Following;
+pub use links::Links;
+pub use shell::{Partition, ReadAnswer, ReadRefusal};
+pub use produce::Produce;
+pub use waiter::{AnswerSink, Waiter};
+pub use outcome::{ProduceAnswer, ProduceRefusal, Stages, Stored, Unknown};
+pub use push::NextPush;
+pub use registry::Partitions;

@@ -1,0 +1,371 @@
+//! The shell of a partition: a lock around its machine, and hands that carry out what a step wants done.
+//!
+//! Effects are carried out while the lock is held: batches must reach the flusher in offset order, and messages a
+//! stream in the order they were decided. Each takes microseconds at most; none waits. The flusher calls back
+//! with no lock of its own held. Lock order: partition, then flusher queue or stream outbox.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use bytes::Bytes;
+use fidelog_log::env::{Clock, Moment};
+use fidelog_log::{
+    CutDone, FlushTiming, Flusher, Log, LogEvents, LogFailure, LogHandle, LogView, LogWork, ProducerTable, Room, SecureError,
+};
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::assignment::Assignment;
+use super::effect::Effect;
+use super::links::Links;
+use super::machine::{Machine, Published};
+use super::produce::Produce;
+use super::push::NextPush;
+use super::waiter::Waiter;
+use crate::replica::message::{FollowerMessage, LeaderMessage};
+use crate::replica::{Incarnate, StreamId};
+
+/// One partition on this broker.
+pub struct Partition {
+    id: TopicPartition,
+    topic_bytes: Bytes,
+    clock: Arc<dyn Clock>,
+    links: Arc<dyn Links>,
+    flusher: Arc<Flusher>,
+    log: OnceLock<LogHandle>,
+    closed: watch::Sender<bool>,
+    state: Mutex<State>,
+    published: watch::Sender<Published>,
+    this: Weak<Partition>,
+}
+
+struct State {
+    machine: Machine<Waiter>,
+    /// Reused from step to step.
+    effects: Vec<Effect<Waiter>>,
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Partition({})", self.id)
+    }
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub enum ReadAnswer {
+    /// Whole batches as stored; the first may begin before the offset asked for.
+    Batches {
+        /// The bytes.
+        bytes: Bytes,
+        /// Where to go on.
+        next: Offset,
+    },
+    /// Nothing is committed at or after the offset yet.
+    Nothing,
+}
+
+/// Why a read cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadRefusal {
+    /// This replica does not lead an open epoch.
+    NotLeader,
+    /// Below the start or above the end.
+    OutOfRange {
+        /// First offset kept.
+        start: Offset,
+        /// First offset not committed.
+        committed_end: Offset,
+    },
+    /// It may exist, but this leader does not know it to be committed yet (N6).
+    NotYet {
+        /// First offset not known to be committed.
+        committed_end: Offset,
+    },
+    /// Damaged, and not yet repaired.
+    DataLoss(String),
+    /// The disk could not be read.
+    Disk(String),
+}
+
+impl Partition {
+    /// A partition around its machine; [`Self::attach`] must follow before any step.
+    #[must_use]
+    pub fn new(
+        machine: Machine<Waiter>,
+        flusher: Arc<Flusher>,
+        clock: Arc<dyn Clock>,
+        links: Arc<dyn Links>,
+    ) -> Arc<Self> {
+        let published = watch::Sender::new(machine.published());
+        Arc::new_cyclic(|this| Self {
+            id: machine.id(),
+            topic_bytes: Bytes::copy_from_slice(machine.id().topic.as_bytes()),
+            clock,
+            links,
+            flusher,
+            log: OnceLock::new(),
+            closed: watch::Sender::new(false),
+            state: Mutex::new(State { machine, effects: Vec::new() }),
+            published,
+            this: this.clone(),
+        })
+    }
+
+    /// Hands the partition's log to the flusher, which reports to this partition from then on.
+    ///
+    /// # Panics
+    /// When it has one already.
+    pub fn attach(self: &Arc<Self>, log: Log) {
+        assert_eq!(log.partition(), self.id, "another partition's log");
+        let handle = self.flusher.attach(log, Arc::clone(self) as Arc<dyn LogEvents>);
+        assert!(self.log.set(handle).is_ok(), "{}: attached twice", self.id);
+    }
+
+    fn submit(&self, work: LogWork) {
+        self.flusher.submit(self.log(), work);
+    }
+
+    /// Lets go of the log, or deletes it with all its files; waits until that is done.
+    pub async fn close(&self, delete: bool) {
+        self.step(|machine, _| machine.stopping());
+        let mut closed = self.closed.subscribe();
+        self.submit(if delete { LogWork::Delete } else { LogWork::Close });
+        // Stopping here is safe: the flusher goes on by itself.
+        let waited = closed.wait_for(|&closed| closed).await;
+        debug_assert!(waited.is_ok(), "the sender is borrowed here");
+    }
+
+    fn log(&self) -> &LogHandle {
+        self.log.get().expect("a partition is attached to its log before its first step")
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn id(&self) -> TopicPartition {
+        self.id
+    }
+
+    /// Its topic's id as sent on the wire, without a copy.
+    #[must_use]
+    pub fn topic_bytes(&self) -> Bytes {
+        self.topic_bytes.clone()
+    }
+
+    /// What readers may know, and its changes.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.subscribe()
+    }
+
+    /// The log's view, for readers.
+    #[must_use]
+    pub fn view(&self) -> LogView {
+        self.log().view().clone()
+    }
+
+    /// Looks at the machine.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Machine<Waiter>) -> T) -> T {
+        look(&self.state.lock().machine)
+    }
+
+    /// One step: an event goes in, what it wants done is done.
+    fn step<T>(&self, event: impl FnOnce(&mut Machine<Waiter>, Moment) -> T) -> T {
+        let mut state = self.state.lock();
+        // Read under the lock, so that a partition's moments never go back.
+        let now = self.clock.now();
+        let State { machine, effects } = &mut *state;
+        let answer = event(machine, now);
+        machine.take_effects(effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect, machine);
+        }
+        answer
+    }
+
+    fn carry_out(&self, effect: Effect<Waiter>, machine: &Machine<Waiter>) {
+        match effect {
+            Effect::Append(batch) => self.submit(LogWork::Append(vec![batch])),
+            Effect::Secure(bytes) => self.submit(LogWork::Secure { bytes }),
+            Effect::Cut { to, committed_end } => self.submit(LogWork::Cut { to, committed_end }),
+            Effect::StartOver(at) => self.submit(LogWork::StartOver { at, producers: ProducerTable::default() }),
+            Effect::AdvanceStart(to) => self.submit(LogWork::AdvanceStart { to }),
+            Effect::NoteCommitted(end) => self.submit(LogWork::Committed { end }),
+            Effect::Answer(waiter, answer) => waiter.answer(answer),
+            Effect::Tell { stream, epoch, message, .. } => self.links.tell(stream, self, epoch, message),
+            Effect::Reply { stream, epoch, message } => self.links.reply(stream, self.id, epoch, message),
+            Effect::PushReady { stream, .. } => {
+                if let Some(this) = self.this.upgrade() {
+                    self.links.push_ready(stream, &this);
+                }
+            }
+            Effect::CommittedReady { stream, .. } => {
+                if let Some(this) = self.this.upgrade() {
+                    self.links.committed_ready(stream, &this);
+                }
+            }
+            Effect::Propose { epoch, proposed } => self.links.propose(self.id, epoch, proposed),
+            Effect::ReadTail { from, start, end, epoch } => {
+                if let Some(this) = self.this.upgrade() {
+                    self.links.read_tail(&this, from, epoch, start, end);
+                }
+            }
+            Effect::Publish => {
+                self.published.send_replace(machine.published());
+            }
+            Effect::Alarm(message) => warn!(partition = %self.id, "{message}"),
+        }
+    }
+
+    /// Takes a produce; its waiter is answered exactly once.
+    pub fn produce(&self, produce: Produce<Waiter>) {
+        let wall_ms = self.clock.wall_ms();
+        self.step(|machine, now| machine.produce(produce, now, wall_ms));
+    }
+
+    /// The watch shows this entry.
+    pub fn assigned(&self, assignment: Assignment) {
+        self.step(|machine, now| machine.assigned(assignment, now));
+    }
+
+    /// A stream to a follower is up.
+    pub fn stream_up(&self, stream: StreamId, incarnate: Incarnate) {
+        self.step(|machine, _| machine.stream_up(stream, incarnate));
+    }
+
+    /// A stream to a follower ended.
+    pub fn stream_down(&self, stream: StreamId, follower: BrokerId) {
+        self.step(|machine, now| machine.stream_down(stream, follower, now));
+    }
+
+    /// A follower speaks.
+    pub fn heard(&self, from: BrokerId, stream: StreamId, epoch: LeaderEpoch, message: FollowerMessage) {
+        self.step(|machine, now| machine.heard(from, stream, epoch, message, now));
+    }
+
+    /// The leader speaks.
+    pub fn led(&self, stream: StreamId, epoch: LeaderEpoch, message: LeaderMessage) {
+        self.step(|machine, _| machine.led(stream, epoch, message));
+    }
+
+    /// Batches copied from a follower's tail.
+    pub fn tail_copied(&self, from: BrokerId, batches: Vec<PlacedBatch>) {
+        self.step(|machine, now| {
+            if let Err(why) = machine.tail_copied(batches, now) {
+                warn!(partition = %machine.id(), "{why}");
+                machine.tail_not_copied(from, now);
+            }
+        });
+    }
+
+    /// A follower's tail could not be copied.
+    pub fn tail_not_copied(&self, from: BrokerId) {
+        self.step(|machine, now| machine.tail_not_copied(from, now));
+    }
+
+    /// What the stream's sender should push next.
+    pub fn next_push(&self, to: BrokerId, stream: StreamId, bytes_max: u64) -> NextPush {
+        self.step(|machine, _| machine.next_push(to, stream, bytes_max))
+    }
+
+    /// What was read for [`NextPush::Read`].
+    pub fn read_for_push(
+        &self,
+        to: BrokerId,
+        stream: StreamId,
+        epoch: LeaderEpoch,
+        batches: Vec<PlacedBatch>,
+    ) -> NextPush {
+        self.step(|machine, _| machine.read_for_push(to, stream, epoch, batches))
+    }
+
+    /// The committed end, for a follower that has not heard of it.
+    pub fn next_committed(&self, to: BrokerId, stream: StreamId) -> Option<(LeaderEpoch, LeaderMessage)> {
+        self.step(|machine, _| machine.next_committed(to, stream))
+    }
+
+    /// The leader's decision to drop what lies below `to` (N15); never beyond what is committed.
+    pub fn advance_start(&self, to: Offset) {
+        self.step(|machine, _| machine.retain_from(to));
+    }
+
+    /// Time passes.
+    pub fn tick(&self) {
+        self.step(|machine, now| machine.tick(now));
+    }
+
+    /// The broker stops.
+    pub fn stopping(&self) {
+        self.step(|machine, _| machine.stopping());
+    }
+
+    /// Committed batches from `offset` on, about `bytes_max` of them and at least one. Reads the disk: call it where
+    /// blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ReadRefusal`].
+    pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<ReadAnswer, ReadRefusal> {
+        let published = self.published.borrow().clone();
+        let positions = published.positions;
+        if published.leading.is_none() {
+            return Err(ReadRefusal::NotLeader);
+        }
+        if offset < positions.start {
+            let (start, committed_end) = (positions.start, positions.committed_end);
+            return Err(ReadRefusal::OutOfRange { start, committed_end });
+        }
+        if offset > positions.committed_end {
+            let committed_end = positions.committed_end;
+            return Err(if published.confirmed && offset > self.inspect(|machine| machine.positions().end) {
+                ReadRefusal::OutOfRange { start: positions.start, committed_end }
+            } else {
+                ReadRefusal::NotYet { committed_end }
+            });
+        }
+        if offset == positions.committed_end {
+            return Ok(ReadAnswer::Nothing);
+        }
+        let read = self.view().read(offset, bytes_max, positions.committed_end).map_err(refusal_of)?;
+        Ok(ReadAnswer::Batches { bytes: read.batches, next: read.next_offset })
+    }
+}
+
+fn refusal_of(error: fidelog_log::ReadError) -> ReadRefusal {
+    use fidelog_log::ReadError;
+    match error {
+        ReadError::OutOfRange { start, end, .. } => ReadRefusal::OutOfRange { start, committed_end: end },
+        damaged @ ReadError::DataLoss { .. } => ReadRefusal::DataLoss(damaged.to_string()),
+        ReadError::Disk(error) => ReadRefusal::Disk(error.to_string()),
+    }
+}
+
+impl LogEvents for Partition {
+    fn secured(&self, room: Result<Room, SecureError>) {
+        let wall_ms = self.clock.wall_ms();
+        let answer = room.map_err(|error| error.to_string());
+        self.step(|machine, now| machine.secured(answer, now, wall_ms));
+    }
+
+    fn durable(&self, durable_end: Offset, timing: FlushTiming) {
+        self.step(|machine, now| machine.durable(durable_end, timing, now));
+    }
+
+    fn cut(&self, done: CutDone) {
+        self.step(|machine, _| machine.cut_done(done));
+    }
+
+    fn started(&self, start: Offset) {
+        self.step(|machine, _| machine.started(start));
+    }
+
+    fn failed(&self, failure: &LogFailure) {
+        error!(partition = %self.id, "{failure}");
+        self.step(|machine, _| machine.failed(&failure.to_string()));
+    }
+
+    fn closed(&self) {
+        self.closed.send_replace(true);
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 8: the only floor that names tonic and the proto crate.
+
+pub mod peer;

@@ -1,0 +1,268 @@
+//! All streams of this broker, by number: how partitions reach the network.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use fidelog_log::env::Clock;
+use fidelog_proto::internal::v1 as wire;
+use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, DirectoryId, LeaderEpoch, Offset, TopicPartition};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tracing::{debug, warn};
+
+use super::codec;
+use super::outbox::Outbox;
+use super::reply_outbox::ReplyOutbox;
+use super::tail;
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::state::{IsrMember, Proposal};
+use crate::meta::view::MetaView;
+use crate::partition::{Links, Partition};
+use crate::replica::message::{FollowerMessage, LeaderMessage};
+use crate::replica::{Incarnate, Proposed, StreamId};
+
+/// A stream to a follower that is up.
+#[derive(Clone, Debug)]
+pub struct LiveStream {
+    /// The stream.
+    pub stream: StreamId,
+    /// Whom it reaches.
+    pub incarnate: Incarnate,
+}
+
+/// Who this broker is, for hellos and proposals.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) cluster: ClusterId,
+    pub(super) broker: BrokerId,
+    pub(super) epoch: BrokerEpoch,
+    pub(super) directory: DirectoryId,
+}
+
+impl Identity {
+    pub(super) fn hello(&self, lane: wire::Lane) -> wire::Hello {
+        wire::Hello {
+            cluster_id: Bytes::copy_from_slice(self.cluster.as_bytes()),
+            broker_id: self.broker.0,
+            broker_epoch: self.epoch.0,
+            directory_id: Bytes::copy_from_slice(self.directory.as_bytes()),
+            lane: lane.into(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Outgoing {
+    outbox: Arc<Outbox>,
+    incarnate: Incarnate,
+}
+
+/// The streams. One for the whole broker.
+pub struct PeerLinks {
+    pub(super) identity: Identity,
+    pub(super) view: Arc<MetaView>,
+    pub(super) clock: Arc<dyn Clock>,
+    quorum: Arc<dyn MetadataQuorum>,
+    runtime: Handle,
+    next_stream: AtomicU64,
+    outgoing: ArcSwap<HashMap<StreamId, Outgoing>>,
+    incoming: ArcSwap<HashMap<StreamId, Arc<ReplyOutbox>>>,
+    /// Serialises changes of the two maps; reading them takes no lock.
+    changing: Mutex<()>,
+}
+
+impl std::fmt::Debug for PeerLinks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PeerLinks({} outgoing, {} incoming)", self.outgoing.load().len(), self.incoming.load().len())
+    }
+}
+
+impl PeerLinks {
+    /// No streams yet. Proposals and reads run on the runtime this is called in.
+    #[must_use]
+    pub fn new(
+        registered: (ClusterId, Incarnate),
+        view: Arc<MetaView>,
+        quorum: Arc<dyn MetadataQuorum>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let (cluster, me) = registered;
+        Arc::new(Self {
+            identity: Identity { cluster, broker: me.broker, epoch: me.epoch, directory: me.directory },
+            view,
+            clock,
+            quorum,
+            runtime: Handle::current(),
+            next_stream: AtomicU64::new(1),
+            outgoing: ArcSwap::default(),
+            incoming: ArcSwap::default(),
+            changing: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn mint(&self) -> StreamId {
+        StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn add_outgoing(&self, outbox: Arc<Outbox>, incarnate: Incarnate) {
+        let _changing = self.changing.lock();
+        let mut map = HashMap::clone(&self.outgoing.load());
+        map.insert(outbox.stream, Outgoing { outbox, incarnate });
+        self.outgoing.store(Arc::new(map));
+    }
+
+    pub(super) fn remove_outgoing(&self, stream: StreamId) {
+        let _changing = self.changing.lock();
+        let mut map = HashMap::clone(&self.outgoing.load());
+        map.remove(&stream);
+        self.outgoing.store(Arc::new(map));
+    }
+
+    pub(super) fn add_incoming(&self, stream: StreamId, outbox: Arc<ReplyOutbox>) {
+        let _changing = self.changing.lock();
+        let mut map = HashMap::clone(&self.incoming.load());
+        map.insert(stream, outbox);
+        self.incoming.store(Arc::new(map));
+    }
+
+    pub(super) fn remove_incoming(&self, stream: StreamId) {
+        let _changing = self.changing.lock();
+        let mut map = HashMap::clone(&self.incoming.load());
+        map.remove(&stream);
+        self.incoming.store(Arc::new(map));
+    }
+
+    fn find(&self, to: BrokerId, lane: wire::Lane) -> Option<LiveStream> {
+        let outgoing = self.outgoing.load();
+        let found = outgoing.values().find(|it| it.outbox.to == to && it.outbox.lane == lane)?;
+        Some(LiveStream { stream: found.outbox.stream, incarnate: found.incarnate })
+    }
+
+    /// The live streams that are up, for a partition that begins to lead.
+    #[must_use]
+    pub fn live_streams(&self) -> Vec<LiveStream> {
+        let outgoing = self.outgoing.load();
+        let live = outgoing.values().filter(|it| it.outbox.lane == wire::Lane::Live);
+        live.map(|it| LiveStream { stream: it.outbox.stream, incarnate: it.incarnate }).collect()
+    }
+
+    /// Whether a live stream to this broker is up.
+    #[must_use]
+    pub fn reaches(&self, broker: BrokerId) -> bool {
+        self.find(broker, wire::Lane::Live).is_some()
+    }
+
+    fn move_to(&self, partition: &Arc<Partition>, to: BrokerId, lane: wire::Lane) -> bool {
+        let Some(target) = self.find(to, lane) else { return false };
+        debug!(partition = %partition.id(), follower = %to, ?lane, "replication moves to another stream");
+        partition.stream_up(target.stream, target.incarnate);
+        true
+    }
+
+    /// Sends a partition that is far behind to the catch-up stream, when there is one.
+    pub(super) fn move_to_catch_up(&self, partition: &Arc<Partition>, to: BrokerId) -> bool {
+        self.move_to(partition, to, wire::Lane::CatchUp)
+    }
+
+    /// Sends a partition that has nearly caught up back to the live stream, when there is one.
+    pub(super) fn move_to_live(&self, partition: &Arc<Partition>, to: BrokerId) -> bool {
+        self.move_to(partition, to, wire::Lane::Live)
+    }
+
+    /// The in-sync set of a proposal, each member named by the life the leader knows it in (N8).
+    fn members(&self, proposed: &Proposed) -> Option<Vec<IsrMember>> {
+        let state = self.view.state()?;
+        let outgoing = self.outgoing.load();
+        proposed
+            .isr
+            .iter()
+            .map(|&broker| {
+                if broker == self.identity.broker {
+                    let Identity { epoch, directory, .. } = self.identity;
+                    return Some(IsrMember { broker, broker_epoch: epoch, directory });
+                }
+                // A member that is not on a stream stays as the metadata knows it; only additions must match.
+                let live = outgoing.values().find(|it| it.incarnate.broker == broker).map(|it| it.incarnate);
+                match live {
+                    Some(it) => Some(IsrMember { broker, broker_epoch: it.epoch, directory: it.directory }),
+                    None => state.broker(broker).map(|entry| IsrMember {
+                        broker,
+                        broker_epoch: entry.epoch,
+                        directory: entry.directory,
+                    }),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Links for PeerLinks {
+    fn tell(&self, stream: StreamId, partition: &Partition, epoch: LeaderEpoch, message: LeaderMessage) {
+        if let Some(outgoing) = self.outgoing.load().get(&stream) {
+            let message = codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message);
+            outgoing.outbox.say(message);
+        }
+    }
+
+    fn reply(&self, stream: StreamId, at: TopicPartition, epoch: LeaderEpoch, message: FollowerMessage) {
+        if let Some(outbox) = self.incoming.load().get(&stream) {
+            outbox.push(at, epoch, message);
+        }
+    }
+
+    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>) {
+        if let Some(outgoing) = self.outgoing.load().get(&stream) {
+            outgoing.outbox.ready(partition);
+        }
+    }
+
+    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>) {
+        if let Some(outgoing) = self.outgoing.load().get(&stream) {
+            outgoing.outbox.committed(partition);
+        }
+    }
+
+    fn propose(&self, partition: TopicPartition, epoch: LeaderEpoch, proposed: Proposed) {
+        let Some(isr) = self.members(&proposed) else { return };
+        let Identity { broker, epoch: broker_epoch, .. } = self.identity;
+        let answer = self.quorum.propose(Proposal::ChangeIsr {
+            partition,
+            broker,
+            broker_epoch,
+            leader_epoch: epoch,
+            partition_epoch: proposed.partition_epoch,
+            isr,
+        });
+        self.runtime.spawn(async move {
+            // The answer is not believed: only the watch moves the set (N7). It is worth a line, no more.
+            if let Err(error) = answer.await {
+                debug!(%partition, "a change of the in-sync set was not accepted: {error}");
+            }
+        });
+    }
+
+    fn read_tail(
+        &self,
+        partition: &Arc<Partition>,
+        from: BrokerId,
+        epoch: LeaderEpoch,
+        start: Offset,
+        end: Offset,
+    ) {
+        let address = self.view.state().and_then(|state| state.broker(from).map(|it| it.peer_address.clone()));
+        let partition = Arc::clone(partition);
+        self.runtime.spawn(async move {
+            let Some(address) = address else { return partition.tail_not_copied(from) };
+            match tail::read(&address, &partition, epoch, start, end).await {
+                Ok(batches) => partition.tail_copied(from, batches),
+                Err(why) => {
+                    warn!(partition = %partition.id(), follower = %from, "cannot copy its tail: {why}");
+                    partition.tail_not_copied(from);
+                }
+            }
+        });
+    }
+}

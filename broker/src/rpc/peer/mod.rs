@@ -1,0 +1,23 @@
+//! The real network between brokers: replication streams, and the quorum for those who are not it.
+//!
+//! For every other broker there are two outgoing streams, live and catch-up, on connections of their own, so that one
+//! stuck log never delays the pushes of others (N2). A stream pulls what it sends: partitions only say that they have
+//! something, the stream asks them when it can send. So everything that waits goes out together, and nothing is
+//! queued that could not be sent.
+
+mod codec;
+mod frame;
+mod link;
+mod links;
+mod meta_service;
+mod outbox;
+mod remote_quorum;
+mod replication_service;
+mod reply_outbox;
+mod tail;
+
+pub use link::{LinkSettings, run_links};
+pub use links::{LiveStream, PeerLinks};
+pub use meta_service::{MetaServer, Sessions};
+pub use remote_quorum::RemoteQuorum;
+pub use replication_service::ReplicationServer;

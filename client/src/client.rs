@@ -1,0 +1,359 @@
+//! The client: where brokers are, and how to ask one of them.
+//!
+//! A [`Client`] is cheap to clone; clones share connections and routes. It does nothing by itself: producers and
+//! consumers run tasks of their own, and end with their handles.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fidelog_proto::Certainty;
+use fidelog_proto::v1::{self, cluster_service_client::ClusterServiceClient};
+use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
+use fidelog_record::types::{ClusterId, TopicName};
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use crate::admin::Admin;
+use crate::backoff;
+use crate::connection::{ConnectionSettings, Connections};
+use crate::consumer::ConsumerBuilder;
+use crate::error::{Leader, Refusal, RequestError};
+use crate::event::{Event, Listener};
+use crate::producer::ProducerBuilder;
+use crate::routes::{Change, Routes, TopicRoutes};
+
+/// How a client reaches its cluster. Made by [`Client::builder`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    addresses: Vec<String>,
+    connections_per_broker: usize,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    client_id: String,
+    listener: Listener,
+}
+
+impl ClientBuilder {
+    /// Connections to each broker; one is about one core of work. 1 to 16, default 2.
+    #[must_use]
+    pub fn connections_per_broker(mut self, connections: usize) -> Self {
+        self.connections_per_broker = connections.clamp(1, 16);
+        self
+    }
+
+    /// How long making a connection may take. 10 ms to 60 s, default 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.clamp(Duration::from_millis(10), Duration::from_secs(60));
+        self
+    }
+
+    /// How long a request that is not a produce or a consume may take in all, retries included. 10 ms to 10 min,
+    /// default 15 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout.clamp(Duration::from_millis(10), Duration::from_secs(600));
+        self
+    }
+
+    /// How the program names itself to brokers; printable ASCII. Default `fidelog-rust`.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Called with everything the client notices and mends: reconnects, new leaders, retries. It runs on the
+    /// client's own tasks, so it returns quickly. Default: nobody listens.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.listener = Listener::new(listener);
+        self
+    }
+
+    /// Asks the cluster who its brokers are.
+    ///
+    /// # Errors
+    /// When no broker answered within the request timeout.
+    pub async fn connect(self) -> Result<Client, RequestError> {
+        if self.addresses.is_empty() {
+            return Err(RequestError::Invalid(
+                "no address was given; name at least one broker as host:port".into(),
+            ));
+        }
+        let settings = ConnectionSettings {
+            per_broker: self.connections_per_broker,
+            connect_timeout: self.connect_timeout,
+            client_id: self.client_id,
+        };
+        let core = Core {
+            bootstrap: self.addresses,
+            request_timeout: self.request_timeout,
+            connections: Connections::new(settings, self.listener.clone()),
+            routes: Routes::default(),
+            listener: self.listener,
+            cluster: parking_lot::Mutex::default(),
+        };
+        core.ask_brokers().await?;
+        Ok(Client { core: Arc::new(core) })
+    }
+}
+
+/// A cluster, as a program sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Client {
+    /// Connects with every setting at its default. `addresses` are some of the cluster's brokers, as host:port; the
+    /// others are found through them.
+    ///
+    /// # Errors
+    /// As [`ClientBuilder::connect`].
+    pub async fn connect<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+    ) -> Result<Self, RequestError> {
+        Self::builder(addresses).connect().await
+    }
+
+    /// A client to be set up first.
+    pub fn builder<A: Into<String>>(addresses: impl IntoIterator<Item = A>) -> ClientBuilder {
+        ClientBuilder {
+            addresses: addresses.into_iter().map(Into::into).collect(),
+            connections_per_broker: 2,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(15),
+            client_id: "fidelog-rust".into(),
+            listener: Listener::default(),
+        }
+    }
+
+    /// A producer for one topic, to be set up first.
+    #[must_use]
+    pub fn producer(&self, topic: &str) -> ProducerBuilder {
+        ProducerBuilder::new(self.core.clone(), topic)
+    }
+
+    /// A consumer of one topic, to be set up first.
+    #[must_use]
+    pub fn consumer(&self, topic: &str) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.core.clone(), topic)
+    }
+
+    /// Topics, groups and the cluster itself.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.core.clone())
+    }
+
+    /// The cluster's identity.
+    #[must_use]
+    pub fn cluster_id(&self) -> ClusterId {
+        *self.core.cluster.lock()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("bootstrap", &self.core.bootstrap).finish_non_exhaustive()
+    }
+}
+
+/// Whether a request may be sent again when its outcome is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It reads, or repeating it changes nothing more.
+    Always,
+    /// Only after an attempt that surely changed nothing.
+    IfDefinite,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    bootstrap: Vec<String>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connections: Connections,
+    pub(crate) routes: Routes,
+    pub(crate) listener: Listener,
+    cluster: parking_lot::Mutex<ClusterId>,
+}
+
+impl Core {
+    /// Every address worth trying, those the cluster named first.
+    fn addresses(&self) -> Vec<String> {
+        let mut addresses = self.routes.addresses();
+        for address in &self.bootstrap {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        addresses
+    }
+
+    /// Sends a request to any broker, and again elsewhere or later as `repeat` allows, until the request timeout.
+    pub(crate) async fn call<T, F, Fut>(&self, repeat: Repeat, send: F) -> Result<T, RequestError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let give_up_at = Instant::now() + self.request_timeout;
+        let mut failures = 0;
+        loop {
+            let error = match self.call_once_each(repeat, give_up_at, &send).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            failures += 1;
+            let wait = backoff::wait(failures, rand::random()).max(advice(&error));
+            let may_repeat = repeat == Repeat::Always || error.certainty() == Certainty::Definite;
+            if !may_repeat || !error.is_passing() || Instant::now() + wait >= give_up_at {
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One round over all brokers; ends at the first answer, and at the first error that another broker cannot mend.
+    async fn call_once_each<T, F, Fut>(
+        &self,
+        repeat: Repeat,
+        give_up_at: Instant,
+        send: &F,
+    ) -> Result<T, RequestError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let addresses = self.addresses();
+        let mut last = None;
+        for address in &addresses {
+            let channel = match self.connections.any(address).await {
+                Ok(channel) => channel,
+                Err(error) => {
+                    let tried = addresses.join(", ");
+                    last.get_or_insert(RequestError::Unreachable { tried, cause: error.to_string() });
+                    continue;
+                }
+            };
+            let error = match self.call_at(address, give_up_at, send(channel)).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let lost = error.certainty() == Certainty::Unknown && repeat == Repeat::IfDefinite;
+            if lost || !error.is_passing() {
+                return Err(error);
+            }
+            last = Some(error);
+        }
+        Err(last.expect("a client has at least one address"))
+    }
+
+    /// Sends a request to this broker, once.
+    pub(crate) async fn call_one<T, F, Fut>(&self, address: &str, send: F) -> Result<T, RequestError>
+    where
+        F: FnOnce(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let give_up_at = Instant::now() + self.request_timeout;
+        let unreachable = |cause: String| RequestError::Unreachable { tried: address.to_owned(), cause };
+        let channel = self.connections.any(address).await.map_err(|error| unreachable(error.to_string()))?;
+        self.call_at(address, give_up_at, send(channel)).await
+    }
+
+    async fn call_at<T>(
+        &self,
+        address: &str,
+        give_up_at: Instant,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, RequestError> {
+        let error = match tokio::time::timeout_at(give_up_at.into(), answer).await {
+            Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Err(status)) => RequestError::from_status(&status, address),
+            Err(_) => {
+                RequestError::Lost { address: address.into(), cause: "the request timeout passed".into() }
+            }
+        };
+        if let RequestError::Lost { cause, .. } = &error {
+            self.connections.forget_all(address, cause);
+        }
+        Err(error)
+    }
+
+    async fn ask_brokers(&self) -> Result<(), RequestError> {
+        let answer = self.get_routes(Vec::new()).await?;
+        self.routes.adopt_brokers(&answer.brokers);
+        *self.cluster.lock() = ClusterId::try_from(&answer.cluster_id[..])
+            .map_err(|_| RequestError::Malformed("a cluster id of 16 bytes"))?;
+        Ok(())
+    }
+
+    async fn get_routes(&self, topics: Vec<String>) -> Result<v1::GetRoutesResponse, RequestError> {
+        let request = v1::GetRoutesRequest { topics };
+        self.call(Repeat::Always, |channel| {
+            let request = request.clone();
+            async move { cluster_client(channel).get_routes(request).await }
+        })
+        .await
+    }
+
+    /// The topic's routes as known, asked for when nothing is known.
+    pub(crate) async fn routes(&self, topic: &str) -> Result<Arc<TopicRoutes>, RequestError> {
+        match self.routes.topic(topic) {
+            Some(routes) => Ok(routes),
+            None => self.refresh_routes(topic).await,
+        }
+    }
+
+    /// Asks for the topic's routes anew. Callers that come together share one question.
+    pub(crate) async fn refresh_routes(&self, topic: &str) -> Result<Arc<TopicRoutes>, RequestError> {
+        let began = Instant::now();
+        let _asking = self.routes.asking.lock().await;
+        if let Some(routes) = self.routes.topic_since(topic, began) {
+            return Ok(routes);
+        }
+        let asked_at = Instant::now();
+        let answer = self.get_routes(vec![topic.to_owned()]).await?;
+        let (routes, changes) = self.routes.adopt(topic, answer, asked_at)?;
+        for change in changes {
+            self.tell_leader(topic, change);
+        }
+        Ok(routes)
+    }
+
+    /// Takes the hint that a refusal carries; tells whether it named another leader than the one known.
+    pub(crate) fn learn_leader(&self, topic: &str, partition: u32, refusal: &Refusal) -> bool {
+        let Some(leader) = refusal.leader.clone() else { return false };
+        let change = self.routes.learn(topic, partition, leader);
+        change.map(|change| self.tell_leader(topic, change)).is_some()
+    }
+
+    fn tell_leader(&self, topic: &str, change: Change) {
+        let Change { partition, leader: Leader { broker, epoch, .. } } = change;
+        self.listener.tell(Event::LeaderChanged {
+            topic: topic.to_owned(),
+            partition,
+            leader: broker,
+            epoch,
+        });
+    }
+}
+
+/// Checks a topic's name as a broker would, internal ones allowed.
+pub(crate) fn check_topic(topic: &str) -> Result<(), RequestError> {
+    TopicName::internal(topic).map(drop).map_err(|error| RequestError::Invalid(error.to_string()))
+}
+
+fn advice(error: &RequestError) -> Duration {
+    match error {
+        RequestError::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+        _ => Duration::ZERO,
+    }
+}
+
+pub(crate) fn cluster_client(channel: Channel) -> ClusterServiceClient<Channel> {
+    ClusterServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}

@@ -1,0 +1,290 @@
+//! The task of one consumer: keeps every partition subscribed at its leader, hands on what comes, grants credit as
+//! it is consumed. Decisions are the cursors'; here are the clock, the streams and the routes.
+//!
+//! It ends when every partition is over, or the consumer is dropped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fidelog_proto::v1::{RecordFormat, Subscribe};
+use futures::future::{BoxFuture, FutureExt, OptionFuture};
+use tokio::sync::mpsc;
+
+use crate::client::Core;
+use crate::event::Event;
+
+use super::batch::ConsumedBatch;
+use super::cursor::{Cursor, Move};
+use super::error::ConsumeError;
+use super::stream::{Said, Stream, StreamEvent};
+
+/// A batch on its way to the program, and the stream whose credit it used.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) batch: ConsumedBatch,
+    pub(crate) spent: Spent,
+}
+
+/// Credit that was used on a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    pub(crate) stream: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What a driver is made of.
+pub(crate) struct Driver {
+    core: Arc<Core>,
+    topic: String,
+    topic_id: Bytes,
+    bytes_max: u32,
+    buffer_bytes: u64,
+    cursors: BTreeMap<u32, Cursor>,
+    streams: HashMap<String, OpenStream>,
+    next_id: u64,
+    events: mpsc::UnboundedReceiver<StreamEvent>,
+    events_to: mpsc::UnboundedSender<StreamEvent>,
+    /// Bounded by the credit granted.
+    deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
+    consumed: mpsc::UnboundedReceiver<Spent>,
+    refreshing: Option<BoxFuture<'static, bool>>,
+    refresh: bool,
+    began_at: Instant,
+}
+
+struct OpenStream {
+    stream: Stream,
+    /// Credit consumed and not yet granted again.
+    owed: u64,
+    share: u64,
+}
+
+/// What a consumer was asked for.
+pub(crate) struct Wish {
+    pub(crate) topic: String,
+    pub(crate) topic_id: Bytes,
+    pub(crate) bytes_max: u32,
+    pub(crate) buffer_bytes: u64,
+    pub(crate) cursors: BTreeMap<u32, Cursor>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        wish: Wish,
+        deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
+        consumed: mpsc::UnboundedReceiver<Spent>,
+    ) -> Self {
+        let (events_to, events) = mpsc::unbounded_channel();
+        let Wish { topic, topic_id, bytes_max, buffer_bytes, cursors } = wish;
+        Self {
+            core,
+            topic,
+            topic_id,
+            bytes_max,
+            buffer_bytes,
+            cursors,
+            streams: HashMap::new(),
+            next_id: 1,
+            events,
+            events_to,
+            deliver,
+            consumed,
+            refreshing: None,
+            refresh: false,
+            began_at: Instant::now(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while !self.cursors.values().all(Cursor::is_over) {
+            self.subscribe_rested();
+            if self.refresh && self.refreshing.is_none() {
+                self.start_refresh();
+            }
+            let wake_at = self.wake_at();
+            let sleep = wake_at.map(|at| tokio::time::sleep_until(at.into()));
+            tokio::select! {
+                Some(event) = self.events.recv() => self.hear(event),
+                spent = self.consumed.recv() => match spent {
+                    Some(spent) => self.give_back(spent),
+                    None => return,
+                },
+                Some(_) = OptionFuture::from(self.refreshing.as_mut()) => self.refreshing = None,
+                Some(()) = OptionFuture::from(sleep) => {}
+            }
+        }
+    }
+
+    fn subscribe_rested(&mut self) {
+        if self.refreshing.is_some() || self.refresh {
+            return;
+        }
+        let now_ms = self.now_ms();
+        let rested = |cursor: &Cursor| cursor.resting_until_ms().is_some_and(|until| until <= now_ms);
+        let due: Vec<u32> =
+            self.cursors.iter().filter(|(_, cursor)| rested(cursor)).map(|(p, _)| *p).collect();
+        for partition in due {
+            match self.core.routes.leader(&self.topic, partition) {
+                Some(leader) => self.subscribe(partition, leader.address),
+                None => {
+                    self.rest(partition);
+                    self.refresh = true;
+                }
+            }
+        }
+    }
+
+    fn subscribe(&mut self, partition: u32, address: String) {
+        let subscription_id = u32::try_from(self.next_id & 0xffff_ffff).expect("masked to 32 bits");
+        self.next_id += 1;
+        let (topic, topic_id, max_bytes) = (self.topic.clone(), self.topic_id.clone(), self.bytes_max);
+        let stream = self.stream(address).stream.id;
+        let Some(cursor) = self.cursors.get_mut(&partition) else { return };
+        let offset = cursor.next();
+        cursor.subscribed(stream, subscription_id);
+        let open = self.streams.values().find(|open| open.stream.id == stream).expect("it was just opened");
+        open.stream.subscribe(Subscribe {
+            subscription_id,
+            topic,
+            topic_id,
+            partition,
+            offset,
+            format: RecordFormat::Batches.into(),
+            max_bytes,
+            leader_epoch: 0,
+        });
+    }
+
+    fn stream(&mut self, address: String) -> &mut OpenStream {
+        let brokers = u64::try_from(self.core.routes.addresses().len().max(1)).expect("a handful");
+        let id = self.next_id;
+        self.streams.entry(address).or_insert_with_key(|address| {
+            self.next_id += 1;
+            let share = (self.buffer_bytes / brokers).max(1);
+            let stream = Stream::open(self.core.clone(), address.clone(), id, self.events_to.clone());
+            stream.grant(share);
+            OpenStream { stream, owed: 0, share }
+        })
+    }
+
+    fn hear(&mut self, StreamEvent { stream, said }: StreamEvent) {
+        match said {
+            Said::Records { subscription, answer } => {
+                let spent = Spent { stream, bytes: answer.batches.len() as u64 };
+                let now_ms = self.now_ms();
+                let cursor = self.cursors.iter_mut().find(|(_, cursor)| cursor.reads(stream, subscription));
+                let Some((&partition, cursor)) = cursor else {
+                    // Of a subscription that is over: nobody will consume it.
+                    return self.give_back(spent);
+                };
+                let moved = cursor.records(answer, now_ms, rand::random());
+                if cursor.resting_until_ms().is_some() || cursor.is_over() {
+                    self.unsubscribe(stream, subscription);
+                }
+                self.carry_out(partition, moved, Some(spent));
+            }
+            Said::Ended { subscription, refusal } => {
+                let now_ms = self.now_ms();
+                let cursor = self.cursors.iter_mut().find(|(_, cursor)| cursor.reads(stream, subscription));
+                let Some((&partition, cursor)) = cursor else { return };
+                let _news = self.core.learn_leader(&self.topic, partition, &refusal);
+                let moved = cursor.ended(refusal, now_ms, rand::random());
+                self.tell_resumed(partition);
+                self.carry_out(partition, moved, None);
+            }
+            Said::Over { cause } => self.over(stream, &cause),
+        }
+    }
+
+    fn carry_out(&mut self, partition: u32, moved: Move, spent: Option<Spent>) {
+        match moved {
+            Move::Deliver(batch) => {
+                let spent = spent.unwrap_or(Spent { stream: 0, bytes: 0 });
+                let _gone = self.deliver.send(Ok(Delivered { batch, spent }));
+                return;
+            }
+            Move::Nothing => {}
+            Move::Refresh => self.refresh = true,
+            Move::Fail(error) => {
+                let _gone = self.deliver.send(Err(*error));
+            }
+            Move::Reset { from, to } => {
+                self.core.listener.tell(Event::ConsumerReset {
+                    topic: self.topic.clone(),
+                    partition,
+                    from,
+                    to,
+                });
+            }
+        }
+        if let Some(spent) = spent {
+            self.give_back(spent);
+        }
+    }
+
+    /// A stream is over: its partitions are subscribed again, at exactly the next offset, wherever they are led then.
+    fn over(&mut self, stream: u64, cause: &str) {
+        tracing::debug!(topic = self.topic, cause, "a consume stream ended");
+        self.streams.retain(|_, open| open.stream.id != stream);
+        let reading = |cursor: &Cursor| cursor.reads_on(stream);
+        let orphans: Vec<u32> =
+            self.cursors.iter().filter(|(_, cursor)| reading(cursor)).map(|(p, _)| *p).collect();
+        for partition in orphans {
+            self.rest(partition);
+            self.tell_resumed(partition);
+            self.refresh = true;
+        }
+    }
+
+    fn rest(&mut self, partition: u32) {
+        let now_ms = self.now_ms();
+        if let Some(cursor) = self.cursors.get_mut(&partition) {
+            cursor.rest(now_ms, rand::random());
+        }
+    }
+
+    fn tell_resumed(&self, partition: u32) {
+        if let Some(cursor) = self.cursors.get(&partition)
+            && cursor.resting_until_ms().is_some()
+        {
+            let (topic, offset) = (self.topic.clone(), cursor.next());
+            self.core.listener.tell(Event::ConsumerResumed { topic, partition, offset });
+        }
+    }
+
+    fn unsubscribe(&self, stream: u64, subscription: u32) {
+        if let Some(open) = self.streams.values().find(|open| open.stream.id == stream) {
+            open.stream.unsubscribe(subscription);
+        }
+    }
+
+    /// Grants credit again, a quarter of the share at a time: small answers should not cost a message each.
+    fn give_back(&mut self, Spent { stream, bytes }: Spent) {
+        let Some(open) = self.streams.values_mut().find(|open| open.stream.id == stream) else { return };
+        open.owed += bytes;
+        if open.owed > 0 && open.owed >= open.share / 4 {
+            open.stream.grant(std::mem::take(&mut open.owed));
+        }
+    }
+
+    fn start_refresh(&mut self) {
+        self.refresh = false;
+        let (core, topic) = (self.core.clone(), self.topic.clone());
+        self.refreshing = Some(async move { core.refresh_routes(&topic).await.is_ok() }.boxed());
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        if self.refreshing.is_some() {
+            return None;
+        }
+        let first = self.cursors.values().filter_map(Cursor::resting_until_ms).min()?;
+        Some(self.began_at + Duration::from_millis(first))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

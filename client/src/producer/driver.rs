@@ -1,0 +1,356 @@
+//! The task of one partition: takes batches from the queue, runs the lane, does what it says. All decisions are the
+//! lane's; here are the clock, the connection and the answers.
+//!
+//! It ends when its queue is closed and everything handed over has been answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fidelog_proto::v1::{OpenProducerRequest, ProduceRequest, produce_request};
+use fidelog_proto::v1::{Reason, produce_service_client::ProduceServiceClient};
+use fidelog_record::ProducerStamp;
+use fidelog_record::types::{ProducerEpoch, ProducerId};
+use futures::future::{BoxFuture, FutureExt, OptionFuture};
+use tokio::sync::mpsc;
+
+use crate::client::{Core, Repeat};
+use crate::error::{Refusal, RequestError};
+use crate::event::Event;
+use crate::receipt::BatchReceipt;
+
+use super::ProducerShared;
+use super::delivery::{Cause, DeliveryError};
+use super::lane::{Answer, Effect, Identity, Lane};
+use super::link::Link;
+use super::queue::{Batch, Queue};
+use super::refusal::SendCause;
+
+/// How much longer than its acknowledgement timeout a broker may be silent before its stream is given up.
+const SILENCE_GRACE: Duration = Duration::from_secs(5);
+/// Answers taken at once, so that time is looked at now and then.
+const ANSWERS_AT_ONCE: usize = 64;
+
+pub(crate) struct Driver {
+    shared: Arc<ProducerShared>,
+    queue: Arc<Queue>,
+    lane: Lane<Arc<Batch>>,
+    began_at: Instant,
+    answers: mpsc::UnboundedReceiver<(u64, Answer)>,
+    answers_to: mpsc::UnboundedSender<(u64, Answer)>,
+    link: Option<Arc<Link>>,
+    linking: Option<BoxFuture<'static, Result<Arc<Link>, String>>>,
+    opening: Option<BoxFuture<'static, Result<Granted, RequestError>>>,
+    /// The broker said that it does not lead, or cannot serve: its stream is left once nothing is in flight.
+    misled: bool,
+    /// The cached route is not to be believed.
+    ask_routes: bool,
+    last_sent_or_heard: Instant,
+    effects: Vec<Effect<Arc<Batch>>>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<ProducerShared>, queue: Arc<Queue>) -> Self {
+        let (answers_to, answers) = mpsc::unbounded_channel();
+        let lane = match shared.identity {
+            Some(identity) => Lane::idempotent(identity, shared.batches_in_flight),
+            None => Lane::plain(),
+        };
+        Self {
+            shared,
+            queue,
+            lane,
+            began_at: Instant::now(),
+            answers,
+            answers_to,
+            link: None,
+            linking: None,
+            opening: None,
+            misled: false,
+            ask_routes: false,
+            last_sent_or_heard: Instant::now(),
+            effects: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.work();
+            let resting = self.queue.rest(self.lane.is_empty());
+            if resting.sealed {
+                continue;
+            }
+            let nothing_left = self.lane.is_empty() && resting.open_since.is_none();
+            if resting.closed && nothing_left {
+                return;
+            }
+            let wanted = self.lane.has_waiting() || resting.open_since.is_some();
+            if wanted && self.can_link() {
+                self.start_linking();
+            } else if self.may_take_open() && resting.open_since.is_some() {
+                continue;
+            }
+            let wake_at = self.wake_at(resting.open_since);
+            self.wait(wake_at).await;
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    fn work(&mut self) {
+        self.leave_dead_link();
+        let now_ms = self.now_ms();
+        self.pull();
+        let linked = self.link.is_some();
+        self.lane.step(now_ms, linked, &mut self.effects);
+        self.act();
+        if let Some(refusal) = self.lane.fenced() {
+            self.shared.close(&SendCause::Fenced(refusal.clone()));
+        }
+    }
+
+    /// Sealed batches always; the open one when the pipe is free, or its budget is over.
+    fn pull(&mut self) {
+        let budget = self.shared.settings.delivery_budget;
+        let overdue = |since: Instant| since.elapsed() >= budget;
+        let also_open = self.may_take_open() || self.queue.rest(false).open_since.is_some_and(overdue);
+        let (batches, opened) = self.queue.take(also_open);
+        if opened {
+            self.shared.move_on(self.queue.partition);
+        }
+        for batch in batches {
+            let deadline_ms = self.millis(batch.began_at + budget);
+            let records = batch.records;
+            self.lane.push(batch, records, deadline_ms);
+        }
+    }
+
+    fn may_take_open(&self) -> bool {
+        self.lane.is_empty() && self.link.is_some() && self.lane.rested(self.now_ms())
+    }
+
+    fn leave_dead_link(&mut self) {
+        let over = self.link.as_ref().is_some_and(|link| link.is_over());
+        if over || (self.misled && self.lane.in_flight() == 0) {
+            self.link = None;
+            self.misled = false;
+        }
+    }
+
+    fn act(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send { attempt, stamp, payload } => self.send(attempt, stamp, &payload),
+                Effect::Report { payload, outcome } => self.report(&payload, outcome),
+                Effect::Retried { attempts, reason } => {
+                    self.tell(|topic, partition| Event::BatchRetried { topic, partition, attempts, reason })
+                }
+                Effect::EpochRaised(epoch) => {
+                    self.tell(|topic, partition| Event::ProducerEpochRaised { topic, partition, epoch });
+                }
+                Effect::NeedIdentity => self.opening = Some(open_producer(self.shared.core.clone()).boxed()),
+            }
+        }
+        // Keeps the allocation, and what a failed send may have caused meanwhile.
+        effects.append(&mut self.effects);
+        self.effects = effects;
+    }
+
+    fn send(&mut self, attempt: u64, stamp: ProducerStamp, batch: &Batch) {
+        let request = ProduceRequest {
+            topic: self.shared.topic.clone(),
+            topic_id: self.shared.topic_id.clone(),
+            partition: Some(self.queue.partition),
+            payload: Some(produce_request::Payload::Batch(batch.encode(stamp))),
+            producer: None,
+            ack_timeout_ms: self.shared.ack_timeout_ms,
+            leader_epoch: 0,
+        };
+        self.last_sent_or_heard = Instant::now();
+        let sent = self.link.as_ref().is_some_and(|link| link.send(request, attempt, &self.answers_to));
+        if !sent {
+            let _ours = self.answers_to.send((attempt, Answer::Unsent));
+        }
+    }
+
+    fn report(&self, batch: &Batch, outcome: Result<Box<fidelog_proto::v1::Receipt>, DeliveryError>) {
+        let outcome = outcome.and_then(|receipt| {
+            BatchReceipt::new(*receipt, batch.sent_at(), Instant::now())
+                .ok_or_else(|| DeliveryError::new(true, Cause::UnreadableAnswer, 1))
+        });
+        if let Err(error) = &outcome {
+            self.shared.failures.note(batch.records, error);
+        }
+        batch.completion.complete(outcome);
+    }
+
+    fn tell(&self, event: impl FnOnce(String, u32) -> Event) {
+        self.shared.core.listener.tell(event(self.shared.topic.clone(), self.queue.partition));
+    }
+
+    fn can_link(&self) -> bool {
+        self.link.is_none() && self.linking.is_none() && self.lane.rested(self.now_ms())
+    }
+
+    fn start_linking(&mut self) {
+        let ask = std::mem::take(&mut self.ask_routes);
+        self.linking = Some(find_link(self.shared.clone(), self.queue.partition, ask).boxed());
+    }
+
+    fn wake_at(&self, open_since: Option<Instant>) -> Option<Instant> {
+        let at = |ms| self.began_at + Duration::from_millis(ms);
+        let lane = self.lane.wake_at_ms(self.now_ms()).map(at);
+        let open = open_since.map(|since| since + self.shared.settings.delivery_budget);
+        let rested = (open_since.is_some() && self.link.is_none()).then(|| self.lane.resume_at_ms()).map(at);
+        let rested = rested.filter(|at| *at > Instant::now());
+        let silence = (self.lane.in_flight() > 0).then(|| self.silence_ends_at());
+        lane.into_iter().chain(open).chain(rested).chain(silence).min()
+    }
+
+    fn silence_ends_at(&self) -> Instant {
+        self.last_sent_or_heard + Duration::from_millis(self.shared.ack_timeout_ms.into()) + SILENCE_GRACE
+    }
+
+    /// Until something happens. Every branch can be dropped at any time: nothing is taken before it is done.
+    async fn wait(&mut self, wake_at: Option<Instant>) {
+        let sleep = wake_at.map(|at| tokio::time::sleep_until(at.into()));
+        tokio::select! {
+            Some((attempt, answer)) = self.answers.recv() => self.hear(attempt, answer),
+            () = self.queue.woken() => {}
+            Some(linked) = OptionFuture::from(self.linking.as_mut()) => self.linked(linked),
+            Some(opened) = OptionFuture::from(self.opening.as_mut()) => self.opened(opened),
+            Some(()) = OptionFuture::from(sleep) => self.judge_silence(),
+        }
+    }
+
+    fn hear(&mut self, attempt: u64, answer: Answer) {
+        self.last_sent_or_heard = Instant::now();
+        self.answered(attempt, answer);
+        for _ in 1..ANSWERS_AT_ONCE {
+            let Ok((attempt, answer)) = self.answers.try_recv() else { return };
+            self.answered(attempt, answer);
+        }
+    }
+
+    fn answered(&mut self, attempt: u64, answer: Answer) {
+        let mut moved = false;
+        if let Answer::Refused(refusal) = &answer {
+            moved = self.look_for_leader(refusal);
+            if let Some(wait) = refusal.retry_after {
+                self.tell(|topic, partition| Event::Throttled { topic, partition, wait });
+            }
+        }
+        let now_ms = self.now_ms();
+        self.lane.answered(attempt, answer, now_ms, rand::random(), &mut self.effects);
+        if moved {
+            // The new leader is known: waiting would help nobody.
+            self.lane.resume_now(now_ms);
+        }
+    }
+
+    /// Leaves a broker that says it cannot serve the partition; tells whether it named one that can.
+    fn look_for_leader(&mut self, refusal: &Refusal) -> bool {
+        let elsewhere = matches!(
+            refusal.reason,
+            Reason::NotLeader
+                | Reason::LeaderNotAvailable
+                | Reason::Unavailable
+                | Reason::FencedEpoch
+                | Reason::UnknownEpoch
+                | Reason::OutcomeUnknown
+        );
+        if !elsewhere {
+            return false;
+        }
+        self.misled = true;
+        let learned = self.shared.core.learn_leader(&self.shared.topic, self.queue.partition, refusal);
+        let known = self.shared.core.routes.leader(&self.shared.topic, self.queue.partition);
+        let other =
+            known.is_some_and(|leader| self.link.as_ref().is_some_and(|link| link.address != leader.address));
+        self.ask_routes = !learned && !other;
+        learned
+    }
+
+    fn linked(&mut self, linked: Result<Arc<Link>, String>) {
+        self.linking = None;
+        match linked {
+            Ok(link) => {
+                self.link = Some(link);
+                self.misled = false;
+            }
+            Err(cause) => {
+                tracing::debug!(partition = self.queue.partition, cause, "no stream to the leader");
+                self.ask_routes = true;
+                let now_ms = self.now_ms();
+                self.lane.not_connected(now_ms, rand::random());
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Result<Granted, RequestError>) {
+        self.opening = None;
+        let now_ms = self.now_ms();
+        match opened {
+            Ok(granted) => self.lane.granted(granted.identity),
+            Err(_) => self.lane.not_granted(now_ms, rand::random()),
+        }
+    }
+
+    fn judge_silence(&mut self) {
+        if self.lane.in_flight() > 0
+            && Instant::now() >= self.silence_ends_at()
+            && let Some(link) = &self.link
+        {
+            link.give_up();
+            self.last_sent_or_heard = Instant::now();
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.millis(Instant::now())
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began_at).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The stream to whoever leads the partition.
+async fn find_link(
+    shared: Arc<ProducerShared>,
+    partition: u32,
+    ask_routes: bool,
+) -> Result<Arc<Link>, String> {
+    if ask_routes {
+        shared.core.refresh_routes(&shared.topic).await.map_err(|error| error.to_string())?;
+    }
+    let mut leader = shared.core.routes.leader(&shared.topic, partition);
+    if leader.is_none() {
+        shared.core.refresh_routes(&shared.topic).await.map_err(|error| error.to_string())?;
+        leader = shared.core.routes.leader(&shared.topic, partition);
+    }
+    let leader = leader.ok_or_else(|| format!("nobody leads partition {partition}"))?;
+    let linked = shared.links.get(&shared.core, &leader.address, partition).await;
+    linked.map_err(|error| error.to_string())
+}
+
+/// A new identity, and how many of its batches may be unanswered per partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    pub(crate) identity: Identity,
+    pub(crate) batches_in_flight_max: usize,
+}
+
+/// Asks for a new identity. Asking twice wastes a number and harms nobody.
+pub(crate) async fn open_producer(core: Arc<Core>) -> Result<Granted, RequestError> {
+    let answer = core
+        .call(Repeat::Always, |channel| async move {
+            ProduceServiceClient::new(channel).open_producer(OpenProducerRequest {}).await
+        })
+        .await?;
+    if answer.producer_id == 0 {
+        return Err(RequestError::Malformed("a producer id above 0"));
+    }
+    let identity =
+        Identity { id: ProducerId(answer.producer_id), epoch: ProducerEpoch(answer.producer_epoch) };
+    Ok(Granted { identity, batches_in_flight_max: answer.batches_in_flight_max.max(1) as usize })
+}

@@ -1,0 +1,548 @@
+//! One partition's batches from hand-over to answer, in order: what to send, under which sequence, and what to say
+//! when it goes wrong (N16, N17). Pure: answers, losses and time come in, effects go out.
+//!
+//! ```text
+//!             send                 stored / refused for good
+//!  waiting ----------> in flight ----------------------------> reported
+//!     ^                   |   |
+//!     |  refused for now, |   | budget ends: reported as unknown; the entry stays,
+//!     |  lost, unknown    |   v a ghost, until its attempt is settled
+//!     +-------------------+  ghost --------------------------> gone
+//! ```
+//!
+//! What is always true:
+//! - Batches in flight are a prefix of the entries. After any failure nothing is sent until every attempt in flight
+//!   is settled; then sending goes on from the first entry left, in order, under the same stamps and bytes.
+//! - "Definitely not stored" is said only of a batch of which every attempt was answered definitely.
+//! - A stamp is given up only when no attempt under it can have stored the batch, or can store it later.
+//!
+//! A batch that leaves without being stored leaves a *gap*: the broker refuses every later sequence of that epoch as
+//! OUT_OF_ORDER. Behind a *certain* gap (every attempt of it was definite) nothing of the epoch can have been
+//! stored, whatever became of the attempts. Behind an *unsure* one, batches that were only answered definitely go
+//! on under a new epoch, which fences the old one wherever it still travels; those with an unknown attempt are
+//! asked about under the old epoch, and end as unknown when it does not know them.
+//!
+//! Without an identity there are no stamps, one batch in flight, and no attempt after an unknown one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fidelog_proto::Certainty;
+use fidelog_proto::v1::{self, Reason};
+use fidelog_record::ProducerStamp;
+use fidelog_record::types::{ProducerEpoch, ProducerId, Sequence};
+
+use crate::backoff;
+use crate::error::Refusal;
+
+use super::delivery::{Cause, DeliveryError};
+
+/// How often damage on the way is repaired by sending the same bytes again.
+const DAMAGED_ATTEMPTS_MAX: u32 = 3;
+
+/// The answer to one attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Stored(Box<v1::Receipt>),
+    Refused(Arc<Refusal>),
+    /// The connection ended after it was sent.
+    Lost,
+    /// The connection had ended before it was sent.
+    Unsent,
+}
+
+/// What the shell has to do.
+#[derive(Debug)]
+pub(crate) enum Effect<T> {
+    Send {
+        attempt: u64,
+        stamp: ProducerStamp,
+        payload: T,
+    },
+    Report {
+        payload: T,
+        outcome: Result<Box<v1::Receipt>, DeliveryError>,
+    },
+    /// For the listener only.
+    Retried {
+        attempts: u32,
+        reason: Option<Reason>,
+    },
+    /// For the listener only.
+    EpochRaised(ProducerEpoch),
+    /// Open a new identity, then call [`Lane::granted`].
+    NeedIdentity,
+}
+
+/// Who sends: granted by the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: ProducerEpoch,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    payload: T,
+    records: u32,
+    deadline_ms: u64,
+    stamp: Option<Sequence>,
+    flight: Option<u64>,
+    attempts: u32,
+    /// Some attempt was not answered definitely.
+    unknown: bool,
+    /// The last attempt was answered OUT_OF_ORDER.
+    out_of_order: bool,
+    last: Option<Arc<Refusal>>,
+    ghost: bool,
+}
+
+/// Sequences that left the lane without being known as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gap {
+    begin: Sequence,
+    end: u64,
+}
+
+/// The state of one partition. `T` is what the shell needs to send a batch; cloning it is cheap.
+#[derive(Debug)]
+pub(crate) struct Lane<T> {
+    idempotent: bool,
+    identity: Option<Identity>,
+    identity_asked: bool,
+    in_flight_max: usize,
+    next_sequence: u64,
+    next_attempt: u64,
+    entries: VecDeque<Entry<T>>,
+    in_flight: usize,
+    /// Something failed: nothing is sent until all attempts in flight are settled.
+    halted: bool,
+    failures: u32,
+    resume_at_ms: u64,
+    certain_gap: Option<Gap>,
+    unsure_gap: Option<Gap>,
+    /// UNKNOWN_PRODUCER was heard.
+    forgotten: bool,
+    /// PRODUCER_FENCED was heard: the end.
+    fenced: Option<Arc<Refusal>>,
+}
+
+impl<T: Clone> Lane<T> {
+    /// A lane that makes resends recognisable.
+    pub(crate) fn idempotent(identity: Identity, in_flight_max: usize) -> Self {
+        Self { identity: Some(identity), ..Self::new(true, in_flight_max.max(1)) }
+    }
+
+    /// A lane without protection against duplicates.
+    pub(crate) fn plain() -> Self {
+        Self::new(false, 1)
+    }
+
+    fn new(idempotent: bool, in_flight_max: usize) -> Self {
+        Self {
+            idempotent,
+            identity: None,
+            identity_asked: false,
+            in_flight_max,
+            next_sequence: 0,
+            next_attempt: 0,
+            entries: VecDeque::new(),
+            in_flight: 0,
+            halted: false,
+            failures: 0,
+            resume_at_ms: 0,
+            certain_gap: None,
+            unsure_gap: None,
+            forgotten: false,
+            fenced: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether something waits to be sent.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.entries.len() > self.in_flight
+    }
+
+    /// Why nothing is taken any more.
+    pub(crate) fn fenced(&self) -> Option<&Arc<Refusal>> {
+        self.fenced.as_ref()
+    }
+
+    /// When to call [`Self::step`] although nothing happened.
+    pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
+        let deadline = self.entries.iter().find(|entry| !entry.ghost).map(|entry| entry.deadline_ms);
+        let resume = (self.has_waiting() && self.resume_at_ms > now_ms).then_some(self.resume_at_ms);
+        deadline.into_iter().chain(resume).min()
+    }
+
+    /// When the wait after a failure is over.
+    pub(crate) fn resume_at_ms(&self) -> u64 {
+        self.resume_at_ms
+    }
+
+    /// Whether a wait after a failure is over.
+    pub(crate) fn rested(&self, now_ms: u64) -> bool {
+        now_ms >= self.resume_at_ms
+    }
+
+    /// Takes a batch behind all others.
+    pub(crate) fn push(&mut self, payload: T, records: u32, deadline_ms: u64) {
+        self.entries.push_back(Entry {
+            payload,
+            records,
+            deadline_ms,
+            stamp: None,
+            flight: None,
+            attempts: 0,
+            unknown: false,
+            out_of_order: false,
+            last: None,
+            ghost: false,
+        });
+    }
+
+    /// Takes a new identity, asked for by [`Effect::NeedIdentity`].
+    pub(crate) fn granted(&mut self, identity: Identity) {
+        self.identity_asked = false;
+        self.identity = Some(identity);
+        self.next_sequence = 0;
+    }
+
+    /// The identity could not be had; it is asked for again after a wait.
+    pub(crate) fn not_granted(&mut self, now_ms: u64, chance: u64) {
+        self.identity_asked = false;
+        self.fail(now_ms, 0, chance);
+    }
+
+    /// A connection could not be made: nothing was sent.
+    pub(crate) fn not_connected(&mut self, now_ms: u64, chance: u64) {
+        self.fail(now_ms, 0, chance);
+    }
+
+    /// A wait is pointless: something changed for the better.
+    pub(crate) fn resume_now(&mut self, now_ms: u64) {
+        self.resume_at_ms = self.resume_at_ms.min(now_ms);
+    }
+
+    /// Takes the answer to an attempt. An attempt that is not in flight is ignored.
+    pub(crate) fn answered(
+        &mut self,
+        attempt: u64,
+        answer: Answer,
+        now_ms: u64,
+        chance: u64,
+        effects: &mut Vec<Effect<T>>,
+    ) {
+        let Some(index) = self.entries.iter().position(|entry| entry.flight == Some(attempt)) else { return };
+        self.entries[index].flight = None;
+        self.in_flight -= 1;
+        match answer {
+            Answer::Stored(receipt) => self.stored(index, receipt, effects),
+            Answer::Refused(refusal) => self.refused(index, &refusal, now_ms, chance, effects),
+            Answer::Lost => self.lost(index, now_ms, chance, effects),
+            Answer::Unsent => {
+                self.halted = true;
+                self.entries[index].attempts -= 1;
+                if self.entries[index].ghost {
+                    self.drop_ghost(index);
+                }
+            }
+        }
+    }
+
+    fn stored(&mut self, index: usize, receipt: Box<v1::Receipt>, effects: &mut Vec<Effect<T>>) {
+        let entry = self.entries.remove(index).expect("the index was just found");
+        self.failures = 0;
+        // What comes after a gap was stored, so what is in the gap was stored too.
+        if let (Some(gap), Some(sequence)) = (self.unsure_gap, entry.stamp)
+            && sequence > gap.begin
+        {
+            self.unsure_gap = None;
+        }
+        if !entry.ghost {
+            effects.push(Effect::Report { payload: entry.payload, outcome: Ok(receipt) });
+        }
+    }
+
+    fn lost(&mut self, index: usize, now_ms: u64, chance: u64, effects: &mut Vec<Effect<T>>) {
+        let fresh = !std::mem::replace(&mut self.halted, true);
+        let entry = &mut self.entries[index];
+        entry.unknown = true;
+        let attempts = entry.attempts;
+        if entry.ghost {
+            self.drop_ghost(index);
+        } else if !self.idempotent {
+            self.report(index, Cause::ConnectionLost, effects);
+        } else {
+            effects.push(Effect::Retried { attempts, reason: None });
+        }
+        if fresh {
+            self.fail(now_ms, 0, chance);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        index: usize,
+        refusal: &Arc<Refusal>,
+        now_ms: u64,
+        chance: u64,
+        effects: &mut Vec<Effect<T>>,
+    ) {
+        let fresh = !std::mem::replace(&mut self.halted, true);
+        let meaning = refusal.meaning();
+        let idempotent = self.idempotent;
+        let entry = &mut self.entries[index];
+        entry.last = Some(refusal.clone());
+        entry.unknown |= meaning.certainty == Certainty::Unknown;
+        entry.out_of_order = idempotent && refusal.reason == Reason::OutOfOrder;
+        match refusal.reason {
+            Reason::ProducerFenced => self.fenced = Some(refusal.clone()),
+            Reason::UnknownProducer => self.forgotten = true,
+            _ => {}
+        }
+        let damaged = refusal.reason == Reason::DataCorrupt && entry.attempts < DAMAGED_ATTEMPTS_MAX;
+        let again = meaning.retriable || damaged || (meaning.certainty == Certainty::Unknown && idempotent);
+        if entry.ghost {
+            self.drop_ghost(index);
+        } else if entry.out_of_order {
+            // Judged when everything in flight is settled: usually an earlier batch was refused.
+        } else if again {
+            effects.push(Effect::Retried { attempts: entry.attempts, reason: Some(refusal.reason) });
+            let advice_ms =
+                refusal.retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            // What is refused together counts as one failure.
+            self.failures -= u32::from(!fresh && self.failures > 0);
+            self.fail(now_ms, advice_ms, chance);
+        } else {
+            self.report(index, Cause::Refused(refusal.clone()), effects);
+        }
+    }
+
+    fn fail(&mut self, now_ms: u64, advice_ms: u64, chance: u64) {
+        self.failures += 1;
+        let wait = backoff::wait(self.failures, chance).as_millis();
+        let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX).max(advice_ms);
+        self.resume_at_ms = self.resume_at_ms.max(now_ms.saturating_add(wait_ms));
+    }
+
+    /// Ends the entry: says whether it may have been stored, and remembers the gap it leaves.
+    fn report(&mut self, index: usize, cause: Cause, effects: &mut Vec<Effect<T>>) {
+        let unknown = self.is_unknown(index);
+        let entry = self.entries.remove(index).expect("the caller found it");
+        self.leave_gap(&entry, unknown);
+        let outcome = Err(DeliveryError::new(unknown, cause, entry.attempts));
+        effects.push(Effect::Report { payload: entry.payload, outcome });
+    }
+
+    fn drop_ghost(&mut self, index: usize) {
+        let unknown = self.is_unknown(index);
+        let entry = self.entries.remove(index).expect("the caller found it");
+        self.leave_gap(&entry, unknown);
+    }
+
+    fn leave_gap(&mut self, entry: &Entry<T>, unknown: bool) {
+        let Some(begin) = entry.stamp else { return };
+        let gap = Gap { begin, end: begin.0 + u64::from(entry.records) };
+        let place = if unknown { &mut self.unsure_gap } else { &mut self.certain_gap };
+        if place.is_none_or(|known| begin < known.begin) {
+            *place = Some(gap);
+        }
+    }
+
+    /// Whether the batch may have been stored by an attempt that is over. Behind a certain gap nothing can have been.
+    fn is_unknown(&self, index: usize) -> bool {
+        let entry = &self.entries[index];
+        let behind = |gap: Gap| entry.stamp.is_some_and(|sequence| sequence > gap.begin);
+        entry.unknown && !self.certain_gap.is_some_and(behind)
+    }
+
+    /// Ends what has used up its budget, then sends what may be sent. `linked`: there is a connection to send on.
+    pub(crate) fn step(&mut self, now_ms: u64, linked: bool, effects: &mut Vec<Effect<T>>) {
+        self.expire(now_ms, effects);
+        if self.in_flight == 0 {
+            self.halted = false;
+            self.settle(effects);
+        }
+        if self.halted || !linked || !self.rested(now_ms) || self.entries.is_empty() {
+            return;
+        }
+        if self.idempotent && self.identity.is_none() {
+            if !self.identity_asked {
+                self.identity_asked = true;
+                effects.push(Effect::NeedIdentity);
+            }
+            return;
+        }
+        self.send(effects);
+    }
+
+    fn expire(&mut self, now_ms: u64, effects: &mut Vec<Effect<T>>) {
+        let mut index = 0;
+        while let Some(entry) = self.entries.get_mut(index) {
+            if entry.ghost {
+                index += 1;
+                continue;
+            }
+            if entry.deadline_ms > now_ms {
+                return;
+            }
+            let cause = Cause::BudgetEnded { last: entry.last.clone() };
+            if entry.flight.is_some() {
+                entry.ghost = true;
+                let outcome = Err(DeliveryError::new(true, cause, entry.attempts));
+                effects.push(Effect::Report { payload: entry.payload.clone(), outcome });
+                index += 1;
+            } else {
+                self.report(index, cause, effects);
+            }
+        }
+    }
+
+    /// Nothing is in flight: decides under which stamps to go on.
+    fn settle(&mut self, effects: &mut Vec<Effect<T>>) {
+        if let Some(refusal) = self.fenced.clone() {
+            while !self.entries.is_empty() {
+                self.report(0, Cause::Refused(refusal.clone()), effects);
+            }
+            return;
+        }
+        if self.forgotten {
+            self.start_over(effects);
+        }
+        while self.entries.front().is_some_and(|head| head.out_of_order) {
+            let head = &mut self.entries[0];
+            let first_of_epoch = head.stamp == Some(Sequence(0));
+            let cause = head.last.clone().map_or(Cause::ConnectionLost, Cause::Refused);
+            if self.is_unknown(0) || first_of_epoch {
+                self.report(0, cause, effects);
+            } else {
+                // Never stored, and nothing behind it: the row ends in front of it.
+                self.entries[0].out_of_order = false;
+                let begin = self.entries[0].stamp.unwrap_or_default();
+                return self.raise_epoch_at(begin, effects);
+            }
+        }
+        self.mend_gap(effects);
+    }
+
+    fn first_gap(&self) -> Option<Gap> {
+        self.certain_gap.into_iter().chain(self.unsure_gap).min_by_key(|gap| gap.begin)
+    }
+
+    fn mend_gap(&mut self, effects: &mut Vec<Effect<T>>) {
+        let (Some(gap), false) = (self.first_gap(), self.entries.is_empty()) else { return };
+        if self.may_send(0) && self.entries[0].stamp.is_some() {
+            return; // Unknown ones are settled first, under the old epoch.
+        }
+        if self.unsure_gap.is_none() && self.next_sequence == gap.end {
+            // Nothing behind the gap was ever sent: its sequences are free.
+            self.next_sequence = gap.begin.0;
+            self.certain_gap = None;
+            return;
+        }
+        self.raise_epoch(effects);
+    }
+
+    fn raise_epoch_at(&mut self, begin: Sequence, effects: &mut Vec<Effect<T>>) {
+        self.certain_gap = Some(Gap { begin, end: begin.0 });
+        self.raise_epoch(effects);
+    }
+
+    /// No batch left in the lane was or can be stored under this epoch: begins a new row.
+    fn raise_epoch(&mut self, effects: &mut Vec<Effect<T>>) {
+        debug_assert_eq!(self.in_flight, 0, "an epoch is raised only when every attempt is settled");
+        let raised = self.identity.and_then(|identity| {
+            let epoch = ProducerEpoch(identity.epoch.0.checked_add(1)?);
+            Some(Identity { epoch, ..identity })
+        });
+        self.identity = raised;
+        self.forget_stamps();
+        if let Some(identity) = raised {
+            effects.push(Effect::EpochRaised(identity.epoch));
+        }
+    }
+
+    /// The cluster forgot this producer: what may have been stored cannot be asked about any more.
+    fn start_over(&mut self, effects: &mut Vec<Effect<T>>) {
+        let mut index = 0;
+        while index < self.entries.len() {
+            if self.is_unknown(index) {
+                let cause = self.entries[index].last.clone().map_or(Cause::ConnectionLost, Cause::Refused);
+                self.report(index, cause, effects);
+            } else {
+                index += 1;
+            }
+        }
+        self.identity = None;
+        self.identity_asked = false;
+        self.forgotten = false;
+        self.forget_stamps();
+    }
+
+    fn forget_stamps(&mut self) {
+        self.next_sequence = 0;
+        (self.certain_gap, self.unsure_gap) = (None, None);
+        for entry in &mut self.entries {
+            entry.stamp = None;
+            entry.unknown = false;
+            entry.out_of_order = false;
+        }
+    }
+
+    /// Whether the entry may be sent while gaps stand open: only to settle what is unknown under the old epoch.
+    fn may_send(&self, index: usize) -> bool {
+        let Some(gap) = self.first_gap() else { return true };
+        let Some(sequence) = self.entries[index].stamp else { return false };
+        sequence < gap.begin || self.is_unknown(index)
+    }
+
+    fn send(&mut self, effects: &mut Vec<Effect<T>>) {
+        for index in 0..self.entries.len() {
+            if self.in_flight >= self.in_flight_max {
+                return;
+            }
+            if self.entries[index].flight.is_some() {
+                continue;
+            }
+            if !self.may_send(index) {
+                return;
+            }
+            self.send_one(index, effects);
+        }
+    }
+
+    fn send_one(&mut self, index: usize, effects: &mut Vec<Effect<T>>) {
+        let entry = &mut self.entries[index];
+        let stamp = match self.identity {
+            Some(Identity { id, epoch }) if self.idempotent => {
+                let base_sequence = *entry.stamp.get_or_insert_with(|| {
+                    let begin = self.next_sequence;
+                    self.next_sequence += u64::from(entry.records);
+                    Sequence(begin)
+                });
+                ProducerStamp { id, epoch, base_sequence }
+            }
+            _ => ProducerStamp::NONE,
+        };
+        let attempt = self.next_attempt;
+        self.next_attempt += 1;
+        self.in_flight += 1;
+        entry.flight = Some(attempt);
+        entry.attempts += 1;
+        entry.out_of_order = false;
+        effects.push(Effect::Send { attempt, stamp, payload: entry.payload.clone() });
+    }
+}
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

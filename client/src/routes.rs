@@ -1,0 +1,186 @@
+//! Who leads what: a cache of the cluster's answer, mended by the hints that errors carry.
+//!
+//! What is always true: a route is never replaced by one of an older epoch of the same topic. A stale route costs a
+//! round trip, never correctness: brokers refuse what they do not lead.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fidelog_proto::v1;
+use fidelog_record::types::TopicId;
+use parking_lot::Mutex;
+
+use crate::error::{Leader, Refusal, RequestError};
+
+/// What a client knows of one topic.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicRoutes {
+    pub(crate) id: TopicId,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) leaders: Vec<Option<Leader>>,
+    asked_at: Instant,
+}
+
+impl TopicRoutes {
+    pub(crate) fn partition_count(&self) -> u32 {
+        u32::try_from(self.leaders.len()).expect("a topic has at most PARTITION_COUNT_MAX partitions")
+    }
+}
+
+/// A leader that is not the one known before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) partition: u32,
+    pub(crate) leader: Leader,
+}
+
+/// The cache.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    state: Mutex<State>,
+    /// One question per client at a time; who waited behind one uses its answer.
+    pub(crate) asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    addresses: Vec<String>,
+    topics: HashMap<String, Arc<TopicRoutes>>,
+}
+
+impl Routes {
+    /// Addresses of the brokers last heard of.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.state.lock().addresses.clone()
+    }
+
+    pub(crate) fn topic(&self, topic: &str) -> Option<Arc<TopicRoutes>> {
+        self.state.lock().topics.get(topic).cloned()
+    }
+
+    /// The topic's routes, if they were asked for at or after `moment`.
+    pub(crate) fn topic_since(&self, topic: &str, moment: Instant) -> Option<Arc<TopicRoutes>> {
+        self.topic(topic).filter(|routes| routes.asked_at >= moment)
+    }
+
+    pub(crate) fn leader(&self, topic: &str, partition: u32) -> Option<Leader> {
+        self.topic(topic)?.leaders.get(partition as usize)?.clone()
+    }
+
+    /// Takes the cluster's answer to a question asked at `asked_at`; tells which leaders changed.
+    pub(crate) fn adopt(
+        &self,
+        topic: &str,
+        answer: v1::GetRoutesResponse,
+        asked_at: Instant,
+    ) -> Result<(Arc<TopicRoutes>, Vec<Change>), RequestError> {
+        let mut state = self.state.lock();
+        state.adopt_brokers(&answer.brokers);
+        let route = answer.topics.into_iter().find(|route| route.topic == topic);
+        let route = route.ok_or(RequestError::Malformed("routes without the topic that was asked for"))?;
+        if let Some(error) = route.error {
+            return Err(Refusal::from_wire(error).into());
+        }
+        let former = state.topics.get(topic).cloned();
+        let mut routes = read(route, asked_at)?;
+        let changes = former.map(|former| merge(&mut routes, &former)).unwrap_or_default();
+        let routes = Arc::new(routes);
+        state.topics.insert(topic.to_owned(), routes.clone());
+        Ok((routes, changes))
+    }
+
+    pub(crate) fn adopt_brokers(&self, brokers: &[v1::Broker]) {
+        self.state.lock().adopt_brokers(brokers);
+    }
+
+    /// Takes a hint from an error; tells whether it is news.
+    pub(crate) fn learn(&self, topic: &str, partition: u32, leader: Leader) -> Option<Change> {
+        let mut state = self.state.lock();
+        let routes = Arc::make_mut(state.topics.get_mut(topic)?);
+        let known = routes.leaders.get_mut(partition as usize)?;
+        if known.as_ref().is_some_and(|known| known.epoch > leader.epoch || *known == leader) {
+            return None;
+        }
+        *known = Some(leader.clone());
+        Some(Change { partition, leader })
+    }
+}
+
+impl State {
+    fn adopt_brokers(&mut self, brokers: &[v1::Broker]) {
+        if !brokers.is_empty() {
+            self.addresses = brokers.iter().map(|broker| broker.address.clone()).collect();
+        }
+    }
+}
+
+fn read(route: v1::TopicRoute, asked_at: Instant) -> Result<TopicRoutes, RequestError> {
+    let id = TopicId::try_from(&route.topic_id[..])
+        .map_err(|_| RequestError::Malformed("a topic id of 16 bytes"))?;
+    let mut leaders = vec![None; route.partitions.len()];
+    for partition in route.partitions {
+        let place = leaders.get_mut(partition.partition as usize);
+        let place =
+            place.ok_or(RequestError::Malformed("routes whose partitions are not numbered from 0"))?;
+        *place = Leader::from_hint(partition.leader);
+    }
+    if leaders.is_empty() {
+        return Err(RequestError::Malformed("a topic without partitions"));
+    }
+    Ok(TopicRoutes { id, record_bytes_max: route.record_bytes_max as usize, leaders, asked_at })
+}
+
+/// Keeps what an error told of a newer epoch than the answer knows.
+fn merge(routes: &mut TopicRoutes, former: &TopicRoutes) -> Vec<Change> {
+    if routes.id != former.id {
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    for (partition, (new, old)) in (0..).zip(routes.leaders.iter_mut().zip(&former.leaders)) {
+        match (&mut *new, old) {
+            (Some(fresh), Some(known)) if known.epoch > fresh.epoch => *new = Some(known.clone()),
+            (Some(fresh), known) if known.as_ref() != Some(fresh) => {
+                changes.push(Change { partition, leader: fresh.clone() });
+            }
+            _ => {}
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(broker_id: u32, leader_epoch: u32) -> v1::LeaderHint {
+        v1::LeaderHint { broker_id, address: format!("b{broker_id}:1"), leader_epoch }
+    }
+
+    fn answer(broker: u32, epoch: u32) -> v1::GetRoutesResponse {
+        let partitions = vec![v1::PartitionRoute { partition: 0, leader: Some(hint(broker, epoch)) }];
+        let topic_id = bytes::Bytes::from_static(&[7; 16]);
+        let topic =
+            v1::TopicRoute { topic: "t".into(), topic_id, partitions, error: None, record_bytes_max: 9 };
+        v1::GetRoutesResponse { topics: vec![topic], ..Default::default() }
+    }
+
+    #[test]
+    fn an_answer_that_knows_less_than_a_hint_does_not_undo_it() {
+        let routes = Routes::default();
+        routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        let leader = Leader::from_hint(Some(hint(2, 5))).unwrap();
+        assert!(routes.learn("t", 0, leader.clone()).is_some());
+        assert!(routes.learn("t", 0, leader.clone()).is_none(), "no news");
+        let (_, changes) = routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        assert!(changes.is_empty());
+        assert_eq!(routes.leader("t", 0), Some(leader));
+    }
+
+    #[test]
+    fn a_hint_of_an_older_epoch_is_no_news() {
+        let routes = Routes::default();
+        routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        assert!(routes.learn("t", 0, Leader::from_hint(Some(hint(2, 3))).unwrap()).is_none());
+    }
+}

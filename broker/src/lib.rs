@@ -15,6 +15,7 @@
 //! `fidelog-record` and `fidelog-log`. Pure means: a step from (state, event, now) to (state, effects), without I/O,
 //! clock, randomness, tasks or async, so that one seed can drive a whole cluster in a test.
 
+pub mod group;
 pub mod meta;
 pub mod partition;
 pub mod replica;

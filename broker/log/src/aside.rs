@@ -13,7 +13,8 @@ use fidelog_record::types::{Offset, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::env::EntryKind;
-use crate::files::{DiskError, Files};
+use crate::files::{DiskError, Files, StoredFile};
+use crate::small_file::UNFINISHED;
 
 /// What is kept aside, with its bounds.
 #[derive(Debug)]
@@ -73,6 +74,34 @@ impl Aside {
         self.keep_bounds(files, &mut kept)?;
         files.sync_dir(&self.directory)?;
         Ok(target)
+    }
+
+    /// Keeps a copy of `range` of `file`. A full disk loses it: what is cut was never promised to anybody.
+    pub(crate) fn keep_copy(
+        &self,
+        files: &Files,
+        file: &StoredFile,
+        range: std::ops::Range<u64>,
+        partition: TopicPartition,
+        base: Offset,
+        what: &str,
+    ) -> Result<(), DiskError> {
+        let path = self.directory.join(format!("copy{UNFINISHED}"));
+        let kept = || -> Result<(), DiskError> {
+            files.remove_if_present(&path)?;
+            let copy = files.create(&path)?;
+            copy.allocate(0..range.end - range.start)?;
+            copy.copy_from(file, range.clone(), 0)?;
+            copy.sync()?;
+            self.take(files, &path, partition, base, what).map(drop)
+        };
+        match kept() {
+            Err(error) if error.is_full() && files.latched().is_none() => {
+                tracing::warn!(%partition, ?range, "no room to keep aside the bytes that are cut");
+                files.remove_if_present(&path).map(drop)
+            }
+            result => result,
+        }
     }
 
     /// Bytes and files kept.

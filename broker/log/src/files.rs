@@ -136,6 +136,11 @@ pub(crate) struct StoredFile {
 }
 
 impl StoredFile {
+    /// The same file under the name it was renamed to.
+    pub(crate) fn renamed(self, path: &Path) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
     pub(crate) fn len(&self) -> Result<u64, DiskError> {
         named(Operation::Open, &self.path, self.file.len())
     }
@@ -153,6 +158,19 @@ impl StoredFile {
 
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], at: u64) -> Result<(), DiskError> {
         named(Operation::Write, &self.path, self.file.write_all_at(parts, at))
+    }
+
+    /// Writes the bytes of `range` of another file, or of this one, from `at` on.
+    pub(crate) fn copy_from(&self, from: &Self, range: Range<u64>, at: u64) -> Result<(), DiskError> {
+        const STEP_BYTES: u64 = 1 << 20;
+        let mut position = range.start;
+        while position < range.end {
+            let step = STEP_BYTES.min(range.end - position);
+            let bytes = from.read(position, step)?;
+            self.write(&[IoSlice::new(&bytes)], at + (position - range.start))?;
+            position += step;
+        }
+        Ok(())
     }
 
     pub(crate) fn allocate(&self, range: Range<u64>) -> Result<(), DiskError> {

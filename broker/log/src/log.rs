@@ -216,6 +216,9 @@ impl Log {
         let config = self.home.config();
         let active = self.active.as_ref()?;
         let needed = active.position + self.staged_bytes + bytes;
+        if self.has_empty_segment() {
+            return Some(needed); // one batch larger than a segment: this is the segment of its own
+        }
         let too_old = active.first_append_ms.is_some_and(|first| {
             let last = self.staged.last().map_or(first, PlacedBatch::append_time_ms);
             last.saturating_sub(first) >= config.segment_ms
@@ -225,6 +228,12 @@ impl Log {
         }
         let step = active.allocated.clamp(config.growth_bytes_min, config.growth_bytes_max);
         Some(needed.max(active.allocated + step).min(config.segment_bytes))
+    }
+
+    /// Whether the active segment holds nothing yet, so that a roll would only replace it.
+    fn has_empty_segment(&self) -> bool {
+        let empty = |active: &Active| active.position == SEGMENT_HEADER_BYTES && self.staged_bytes == 0;
+        self.active.as_ref().is_some_and(empty)
     }
 
     fn grow(&mut self, allocated: u64) -> Result<(), SecureError> {
@@ -237,6 +246,9 @@ impl Log {
 
     /// Seals the active segment, if there is one, and starts the next with room for at least `bytes`.
     pub(crate) fn roll(&mut self, bytes: u64) -> Result<(), SecureError> {
+        if self.has_empty_segment() {
+            return self.secure(bytes).map(drop);
+        }
         let config = self.home.config();
         let first_step = config.growth_bytes_min.min(config.segment_bytes) - SEGMENT_HEADER_BYTES;
         let room = first_step.max(bytes);
@@ -275,7 +287,6 @@ impl Log {
     /// Creates the segment at `written_end`, everything below it being synced, and writes to it from now on.
     pub(crate) fn start_segment(&mut self, room: u64) -> Result<(), DiskError> {
         let base = self.written_end;
-        self.drop_empty_segment_at(base)?;
         let home = Arc::clone(&self.home);
         let files = home.files();
         let names = SegmentFiles::new(&self.directory, base);
@@ -290,21 +301,15 @@ impl Log {
             stored?;
         }
         let segment = Segment::active(&self.directory, base, base, Arc::clone(&open));
-        self.shared.state.write().segments.push(Arc::clone(&segment));
+        let mut state = self.shared.state.write();
+        if state.segments.last().is_some_and(|last| last.base == base) {
+            state.segments.pop(); // held no batch, and was replaced
+        }
+        state.segments.push(Arc::clone(&segment));
+        drop(state);
         let allocated = SEGMENT_HEADER_BYTES + room;
         self.active =
             Some(Active { segment, open, position: SEGMENT_HEADER_BYTES, allocated, first_append_ms: None });
-        Ok(())
-    }
-
-    /// A segment without batches would stand where the next must begin.
-    fn drop_empty_segment_at(&mut self, base: Offset) -> Result<(), DiskError> {
-        let last = self.shared.state.read().segments.last().cloned();
-        let Some(last) = last.filter(|last| last.base == base) else { return Ok(()) };
-        self.home.aside().take(self.home.files(), &last.files.log, self.at, base, "replaced")?;
-        self.home.files().sync_dir(&self.directory)?;
-        self.shared.state.write().segments.pop();
-        self.active = None;
         Ok(())
     }
 

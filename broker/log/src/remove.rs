@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fidelog_record::types::TopicPartition;
+use fidelog_record::types::{TopicId, TopicPartition};
 
 use crate::data_dir::DataDir;
 use crate::files::DiskError;
@@ -19,4 +19,23 @@ pub(crate) fn remove(home: &Arc<DataDir>, at: TopicPartition) -> Result<(), Disk
         result => result?,
     }
     home.files().sync_parent(&directory)
+}
+
+impl DataDir {
+    /// Removes whatever of a deleted topic is left here, and its directory; durable when this returns. Logs of it that
+    /// are open must have been deleted before.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn remove_topic(self: &Arc<Self>, topic: TopicId) -> Result<(), DiskError> {
+        for at in self.partitions()?.into_iter().filter(|at| at.topic == topic) {
+            remove(self, at)?;
+        }
+        let directory = self.root().join("topics").join(topic.to_string());
+        match self.files().remove_dir_all(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            result => result?,
+        }
+        self.files().sync_parent(&directory)
+    }
 }

@@ -7,7 +7,8 @@
 //!  1 recovery point lowered, durable     or a later start would take the missing files for damage
 //!  2 later segments renamed aside, from the highest down; producer snapshots beyond removed; directory synced
 //!  3 epochs lowered, producer state rewound
-//!  4 a new segment: appends never go behind old bytes, so that these can never pass for new ones
+//!  4 a new segment, renamed into place: appends never go behind old bytes, so that these can never pass for new
+//!    ones; from here on the file before it ends where this one begins
 //! ```
 //!
 //! Between 2 and 4 the log is found longer than asked for, as if the cut had come later: the step is simply asked
@@ -105,7 +106,7 @@ impl Log {
             self.settle()?;
         }
         self.forget_staged();
-        self.set_segments_aside(to)?;
+        self.set_segments_aside(Some(to))?;
         let mut state = self.shared.state.write();
         state.durable_end = state.durable_end.min(to);
         state.written_end = to;
@@ -145,24 +146,31 @@ impl Log {
         self.start_segment(room)
     }
 
-    /// Moves segments at or beyond `to` aside, from the highest down, and ends the one that `to` lies in there.
-    fn set_segments_aside(&mut self, to: Offset) -> Result<(), DiskError> {
+    /// Moves segments beyond `to` aside, from the highest down, and ends the one that `to` lies in there; without
+    /// `to`, moves all of them. One that begins at `to` is only copied: the next segment replaces it in one step, or
+    /// bytes that an earlier cut left in the file before it would come back for a moment.
+    fn set_segments_aside(&mut self, to: Option<Offset>) -> Result<(), DiskError> {
         let files = self.home.files().clone();
         self.active = None;
         loop {
             let last = self.shared.state.read().segments.last().cloned();
-            let Some(last) = last.filter(|last| last.base >= to) else { break };
+            let Some(last) = last.filter(|last| to.is_none_or(|to| last.base > to)) else { break };
             self.home.aside().take(&files, &last.files.log, self.at, last.base, "cut")?;
             remove_hints(&files, &last.files)?;
             self.shared.state.write().segments.pop();
         }
-        producer_files::remove_beyond(&files, &self.directory, to)?;
+        producer_files::remove_beyond(&files, &self.directory, to.unwrap_or_default())?;
         files.sync_dir(&self.directory)?;
-        let mut state = self.shared.state.write();
-        if let Some(last) = state.segments.pop() {
-            // A new value, so that indexes of what was cut are forgotten; readers keep theirs.
-            state.segments.push(Segment::sealed(&self.directory, last.base, to));
+        let (Some(to), Some(last)) = (to, self.shared.state.read().segments.last().cloned()) else { return Ok(()) };
+        if last.base == to && last.end() > to {
+            let file = files.open_read(&last.files.log)?;
+            let range = SEGMENT_HEADER_BYTES..file.len()?;
+            self.home.aside().keep_copy(&files, &file, range, self.at, to, "cut")?;
         }
+        // A new value, so that indexes of what was cut are forgotten; readers keep theirs.
+        let mut state = self.shared.state.write();
+        state.segments.pop();
+        state.segments.push(Segment::sealed(&self.directory, last.base, to));
         Ok(())
     }
 
@@ -176,7 +184,7 @@ impl Log {
     /// Second half: the log is empty and begins at `at`, with this memory of producers.
     pub(crate) fn finish_start_over(&mut self, at: Offset, producers: ProducerTable) -> Result<CutDone, LogFailure> {
         self.forget_staged();
-        self.set_segments_aside(Offset::ZERO)?;
+        self.set_segments_aside(None)?;
         self.epochs = EpochHistory::default();
         let mut state = self.shared.state.write();
         (state.start, state.durable_end, state.written_end) = (at, at, at);

@@ -10,7 +10,7 @@ use super::state::{ApplyError, Entry, PositionsState, Replay};
 use crate::partition::{Partition, Published, ReadAnswer, ReadRefusal};
 
 /// How much of the log is read at once.
-const READ_BYTES: u64 = 4 * 1024 * 1024;
+const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a leadership serves no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,31 @@ pub(super) enum Ended {
     Finished,
     /// The log cannot be read or understood. Not tried again before the next epoch.
     Broken(String),
+}
+
+/// Why entries were not read.
+#[derive(Debug)]
+enum ReadFailed {
+    Ended(Ended),
+    /// The log begins here now: a trim under an earlier epoch has reached the disk.
+    StartMoved(Offset),
+}
+
+impl From<Ended> for ReadFailed {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+impl From<ReadFailed> for Ended {
+    fn from(failed: ReadFailed) -> Self {
+        match failed {
+            ReadFailed::Ended(ended) => ended,
+            ReadFailed::StartMoved(start) => {
+                Self::Broken(format!("the positions log begins at {start} now, beyond what is due"))
+            }
+        }
+    }
 }
 
 impl From<ApplyError> for Ended {
@@ -51,8 +76,13 @@ impl LogReader {
         loop {
             let seen = self.seen()?;
             if replay.next() < seen.positions.committed_end {
-                for (offset, entry) in self.read(replay.next()).await? {
-                    replay.apply(offset, &entry)?;
+                match self.read(replay.next()).await {
+                    Ok(entries) => {
+                        entries.iter().try_for_each(|(offset, entry)| replay.apply(*offset, entry))?;
+                    }
+                    // Read anew: what was dropped is in the snapshot that the log begins with.
+                    Err(ReadFailed::StartMoved(start)) if start > replay.next() => replay = Replay::new(start),
+                    Err(failed) => return Err(failed.into()),
                 }
             } else if seen.confirmed {
                 return replay.finish().map_err(|error| Ended::Broken(error.to_string()));
@@ -94,31 +124,29 @@ impl LogReader {
     }
 
     /// Some entries from `from` on, which must be committed; at least one.
-    async fn read(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, Ended> {
+    async fn read(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, ReadFailed> {
         let partition = Arc::clone(&self.partition);
         let read = tokio::task::spawn_blocking(move || {
-            let answer = partition.read(from, READ_BYTES).map_err(ended_by)?;
+            let answer = partition.read(from, READ_BYTES).map_err(failed_by)?;
             let ReadAnswer::Batches { bytes, .. } = answer else {
-                return Err(Ended::Broken(format!("nothing to be read at {from}, which is committed")));
+                return Err(Ended::Broken(format!("nothing to be read at {from}, which is committed")).into());
             };
-            entries_of(Batches::new(bytes, partition.id()), from)
+            Ok::<_, ReadFailed>(entries_of(Batches::new(bytes, partition.id()), from)?)
         });
         let entries = read.await.map_err(|error| Ended::Broken(error.to_string()))??;
         if entries.is_empty() {
-            return Err(Ended::Broken(format!("no entry at {from}, which is committed")));
+            return Err(Ended::Broken(format!("no entry at {from}, which is committed")).into());
         }
         Ok(entries)
     }
 }
 
-fn ended_by(refusal: ReadRefusal) -> Ended {
-    match refusal {
+fn failed_by(refusal: ReadRefusal) -> ReadFailed {
+    ReadFailed::Ended(match refusal {
         ReadRefusal::NotLeader | ReadRefusal::NotYet { .. } => Ended::EpochOver,
-        ReadRefusal::OutOfRange { start, committed_end } => {
-            Ended::Broken(format!("the positions log is {start} to {committed_end} now, which misses what is due"))
-        }
+        ReadRefusal::OutOfRange { start, .. } => return ReadFailed::StartMoved(start),
         ReadRefusal::DataLoss(why) | ReadRefusal::Disk(why) => Ended::Broken(why),
-    }
+    })
 }
 
 /// The first batch may begin before the entry asked for.

@@ -6,7 +6,7 @@ use fidelog_record::types::{GroupName, PartitionIndex, TopicId};
 use tokio::sync::oneshot;
 
 use super::error::PositionsError;
-use super::state::{Commit, CommitResult, Entry, GroupPage, OwnerName, PartitionPosition, ResetTo};
+use super::state::{Commit, CommitResult, GroupPage, OwnerName, PartitionPosition, ResetTo};
 
 /// Takes positions over.
 #[derive(Clone, Debug)]

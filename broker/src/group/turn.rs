@@ -23,16 +23,15 @@ pub(super) enum Caller {
 impl Caller {
     /// Tells what applying the entry came to. A caller that went away is told nothing.
     pub(super) fn answer(self, applied: Applied) {
-        let unknown_group = |group| Err(PositionsError::UnknownGroup { group });
         match (self, applied) {
             (Self::Open(answer), Applied::Opened(positions)) => drop(answer.send(Ok(positions))),
             (Self::Commit(_, answer), Applied::Committed(results)) => drop(answer.send(Ok(results))),
-            (Self::Commit(group, answer), Applied::UnknownGroup) => drop(answer.send(unknown_group(group))),
+            (Self::Commit(group, answer), Applied::UnknownGroup) => drop(answer.send(Err(PositionsError::UnknownGroup { group }))),
             (Self::Reset(answer), Applied::Reset(positions)) => drop(answer.send(Ok(positions))),
             (Self::Delete(_, answer), Applied::Deleted { position_count }) => {
                 drop(answer.send(Ok(position_count)));
             }
-            (Self::Delete(group, answer), Applied::UnknownGroup) => drop(answer.send(unknown_group(group))),
+            (Self::Delete(group, answer), Applied::UnknownGroup) => drop(answer.send(Err(PositionsError::UnknownGroup { group }))),
             (caller, applied) => unreachable!("{caller:?} was answered by {applied:?}"),
         }
     }

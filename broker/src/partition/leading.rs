@@ -102,6 +102,13 @@ impl<W> Machine<W> {
         self.say_begin(incarnate.broker, stream);
     }
 
+    /// Whether this replica leads and has no stream to `follower`.
+    #[must_use]
+    pub fn is_down(&self, follower: BrokerId) -> bool {
+        let Role::Leader(leading) = &self.role else { return false };
+        leading.followers.get(follower).is_some_and(|follower| follower.stream().is_none())
+    }
+
     pub(super) fn say_begin(&mut self, to: BrokerId, stream: StreamId) {
         let Role::Leader(leading) = &self.role else { return };
         let message = LeaderMessage::Begin { start: self.log.start, committed_end: self.log.committed_end };

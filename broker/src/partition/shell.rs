@@ -235,6 +235,21 @@ impl Partition {
         self.step(|machine, _| machine.stream_up(stream, incarnate));
     }
 
+    /// The same, unless the follower is on a stream already.
+    pub fn stream_up_if_down(&self, stream: StreamId, incarnate: Incarnate) {
+        self.step(|machine, _| {
+            if machine.is_down(incarnate.broker) {
+                machine.stream_up(stream, incarnate);
+            }
+        });
+    }
+
+    /// Whether [`Self::tick`] has anything to watch over.
+    #[must_use]
+    pub fn wants_ticks(&self) -> bool {
+        self.inspect(Machine::wants_ticks)
+    }
+
     /// A stream to a follower ended.
     pub fn stream_down(&self, stream: StreamId, follower: BrokerId) {
         self.step(|machine, now| machine.stream_down(stream, follower, now));

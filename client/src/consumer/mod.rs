@@ -211,6 +211,7 @@ impl ConsumerBuilder {
             positions: positions.collect(),
             group,
             over: false,
+            fenced: None,
         })
     }
 
@@ -301,6 +302,8 @@ pub struct Consumer {
     positions: BTreeMap<u32, ConsumerPosition>,
     group: Option<GroupPositions>,
     over: bool,
+    /// Why it is over, until the program was told.
+    fenced: Option<ConsumeError>,
 }
 
 /// A batch that is being taken record by record.
@@ -325,7 +328,7 @@ impl Consumer {
     pub async fn next(&mut self) -> Option<Result<ConsumedRecord, ConsumeError>> {
         loop {
             if self.over {
-                return None;
+                return self.fenced.take().map(Err);
             }
             if let Some(next) = self.next_of_current() {
                 return Some(next);
@@ -369,7 +372,7 @@ impl Consumer {
     /// As [`Self::next`].
     pub async fn next_batch(&mut self) -> Option<Result<ConsumedBatch, ConsumeError>> {
         if self.over {
-            return None;
+            return self.fenced.take().map(Err);
         }
         if let Some(current) = self.current.take() {
             let partition = current.batch.partition().0;

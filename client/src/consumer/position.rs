@@ -15,7 +15,7 @@ use crate::error::{Refusal, RequestError};
 
 use super::Consumer;
 use super::batch::ConsumedBatch;
-use super::error::CommitError;
+use super::error::{CommitError, ConsumeError};
 
 /// Where reading of one partition goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +174,10 @@ impl Consumer {
                 (None, None) => {}
                 (Some(error), _) => {
                     let error = held.refused(partition, Refusal::from_wire(error));
-                    self.over |= matches!(error, CommitError::Fenced { .. });
+                    if let CommitError::Fenced { group, partition, .. } = &error {
+                        self.over = true;
+                        self.fenced = Some(ConsumeError::Fenced { group: group.clone(), partition: *partition });
+                    }
                     outcome = outcome.and(Err(error));
                 }
             }

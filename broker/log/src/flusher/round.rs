@@ -102,14 +102,8 @@ impl<'a> Round<'a> {
         self.owned.points.rolled |= log.shared.state.read().segments.len() > segments_before;
         self.owned.points.dirty = true;
         let after = log.staged_end;
-        match room {
-            Err(SecureError::Disk(error)) if self.home.latched().is_some() => self.fail(at, error.into()),
-            Err(error) if !log.staged.is_empty() || log.unsynced => {
-                // The refusal may have come from writing what was placed before: the flush will tell.
-                attached.events.secured(Err(error));
-            }
-            room => attached.events.secured(room.map(|bytes| Room { bytes, after })),
-        }
+        // When the error came from writing what was placed before, the end of this flush meets it again, and tells.
+        attached.events.secured(room.map(|bytes| Room { bytes, after }));
     }
 
     /// Lowers the recovery points of everything that is about to be cut or started over, with one write: a change

@@ -15,11 +15,11 @@ pub enum RecoveryCase {
     Damage,
     /// Files that must have been there are gone: their range is damaged.
     SegmentMissing,
-    /// A last segment without a byte, or with zeros only: the process ended while it was created. Removed.
+    /// A last segment without a byte, or with zeros only: it holds nothing, and the next append replaces it.
     SegmentUnused,
-    /// A last segment whose header is torn or damaged. Set aside if it holds nothing, else read on batch by batch.
+    /// A last segment whose header is torn or damaged: read batch by batch, never appended to.
     HeaderDamaged,
-    /// A last segment that belongs to another log or place. Set aside, and what should be there is damaged.
+    /// A last segment that belongs to another log or place: copied aside, and what should be there is damaged.
     HeaderForeign,
     /// No recovery point: the whole last segment is scanned.
     PointMissing,

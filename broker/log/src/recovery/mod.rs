@@ -117,6 +117,7 @@ impl Log {
         if point.is_none() {
             report.note(RecoveryCase::PointMissing, "the log is scanned from its last segment's start");
         }
+        let has_point = point.is_some();
         let point = point.unwrap_or_default();
         let mut found = match FoundFiles::list(home, &directory, &mut report) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -130,9 +131,12 @@ impl Log {
         found.drop_below(home, point.start, &mut report)?;
         let stored_epochs = found::read_epochs(home, &directory, &mut report);
         let mut log = build(home, at, State::default(), Offset::ZERO);
-        log.recover(&found, &point, stored_epochs, &mut report)?;
+        log.recover(&found, &point, has_point, stored_epochs, &mut report)?;
         home.set_point(at, log.recovery_point());
         report.summarise(&log);
+        if log.recovery_point().damage != point.damage {
+            home.write_points()?; // later starts read less, and must still know
+        }
         Ok((log, report))
     }
 
@@ -151,7 +155,9 @@ impl Log {
         // again when the replica is refilled.
         let table = producer_files::load(&log.view(), &directory, home, over)?;
         log.finish_start_over(over, table)?;
+        // Before anything is appended: the next start would take that for leftovers, too.
         home.set_point(at, log.recovery_point());
+        home.write_points()?;
         report.summarise(&log);
         Ok((log, report))
     }
@@ -160,21 +166,27 @@ impl Log {
         &mut self,
         found: &FoundFiles,
         point: &RecoveryPoint,
+        has_point: bool,
         stored_epochs: Option<EpochHistory>,
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
         let clean = self.home.found().clean;
-        let start = found.bases.first().map_or(point.start, |first| point.start.max(*first));
         let mut damage = point.damage.clone();
+        let start = match found.bases.first() {
+            // Retention notes a new start before it removes files, so nobody here removed these.
+            Some(first) if has_point && point.start < *first => {
+                report.note(RecoveryCase::SegmentMissing, format!("offsets {}..{first}", point.start));
+                add_damage(&mut damage, point.start..*first);
+                point.start
+            }
+            Some(first) => point.start.max(*first),
+            None => point.start,
+        };
         let sealed = found.sealed(&self.directory);
         let epochs = match stored_epochs {
             Some(epochs) => epochs,
             None => found::rebuild_epochs(&self.home, self.at, &sealed, report)?,
         };
-        if let Some(first) = found.bases.first().filter(|first| **first > point.start && point.start < point.synced_end)
-        {
-            report.note(RecoveryCase::SegmentMissing, format!("offsets {}..{first}", point.start));
-        }
         {
             let mut state = self.shared.state.write();
             state.segments = sealed;

@@ -22,9 +22,6 @@ use crate::scan::Scan;
 use crate::segment::{Indexes, SEGMENT_HEADER_BYTES, Segment, SegmentFiles, SegmentHeader};
 use crate::small_file::unfinished_path;
 
-/// Bytes copied in one go.
-const STEP_BYTES: u64 = 1 << 20;
-
 /// Decides what becomes of the last segment, and does it.
 pub(super) fn settle_tail(
     log: &Log,
@@ -35,13 +32,15 @@ pub(super) fn settle_tail(
     let torn_bytes = tail.used_position - tail.end_position;
     let tail_bytes = tail.end_position - tail.scanned_from_position;
     if !tail.header_fits && tail.end == tail.base {
-        discard(log, tail)?;
-        return Ok(Placed { segments: Vec::new(), active: None });
+        // Nothing of the log is in it. It stays, as a segment without records, until the next one replaces it: the
+        // file before it may hold bytes that were cut, and must not become the last one again.
+        keep_aside(log, tail, 0)?;
+        return Ok(Placed { segments: vec![sealed(log, tail, tail.end)], active: None });
     }
     if torn_bytes > 0 {
         let detail = format!("{torn_bytes} bytes behind offset {} in segment {}", tail.end, tail.base);
         report.note(RecoveryCase::TornTail, detail);
-        keep_torn_bytes(log, tail)?;
+        keep_aside(log, tail, tail.end_position)?;
     }
     if clean && tail.scanned_bytes == 0 {
         return active(log, tail);
@@ -62,11 +61,15 @@ pub(super) fn settle_tail(
     if torn_bytes == 0 {
         return active(log, tail);
     }
-    if tail.end == tail.base {
-        discard(log, tail)?;
-        return Ok(Placed { segments: Vec::new(), active: None });
-    }
     Ok(Placed { segments: vec![sealed(log, tail, tail.end)], active: None })
+}
+
+fn keep_aside(log: &Log, tail: &Tail, from: u64) -> Result<(), DiskError> {
+    if tail.used_position <= from {
+        return Ok(());
+    }
+    let range = from..tail.used_position;
+    log.home.aside().keep_copy(log.home.files(), &tail.file, range, log.at, tail.end, "torn")
 }
 
 fn sealed(log: &Log, tail: &Tail, end: Offset) -> Arc<Segment> {
@@ -85,17 +88,6 @@ fn placed_active(mut segments: Vec<Arc<Segment>>, active: Active) -> Placed {
     Placed { segments, active: Some(active) }
 }
 
-/// A file without a batch that cannot be appended to: nothing of the log is in it.
-fn discard(log: &Log, tail: &Tail) -> Result<(), DiskError> {
-    let files = log.home.files();
-    if tail.used_position == tail.end_position {
-        files.remove_if_present(&tail.names.log)?;
-    } else {
-        log.home.aside().take(files, &tail.names.log, log.at, tail.base, "unusable")?;
-    }
-    files.sync_dir(&log.directory)
-}
-
 /// Hints may tell of batches that are gone; they are stored afresh when the segment is sealed.
 fn forget_hints(log: &Log, tail: &mut Tail) -> Result<(), DiskError> {
     tail.indexes.forget_stored();
@@ -104,34 +96,12 @@ fn forget_hints(log: &Log, tail: &mut Tail) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Keeps what is cut. A full disk loses them: they were never promised to anybody.
-fn keep_torn_bytes(log: &Log, tail: &Tail) -> Result<(), DiskError> {
-    let files = log.home.files();
-    let path = unfinished_path(&log.directory.join(format!("{:020}.torn", tail.end.0)));
-    let bytes = tail.used_position - tail.end_position;
-    let kept = || -> Result<(), DiskError> {
-        files.remove_if_present(&path)?;
-        let file = files.create(&path)?;
-        file.allocate(0..bytes)?;
-        copy(&tail.file, tail.end_position, &file, 0, bytes)?;
-        file.sync()?;
-        log.home.aside().take(files, &path, log.at, tail.end, "torn").map(drop)
-    };
-    match kept() {
-        Err(error) if error.is_full() && log.home.latched().is_none() => {
-            tracing::warn!(partition = %log.at, bytes, "no room to keep the bytes cut from a torn tail");
-            files.remove_if_present(&path).map(drop)
-        }
-        result => result,
-    }
-}
-
 fn rewrite_in_place(tail: &Tail, report: &mut RecoveryReport) -> Result<(), DiskError> {
     let (from, to) = (tail.scanned_from_position, tail.end_position);
     if tail.header_fits && from == SEGMENT_HEADER_BYTES {
         tail.file.write(&[IoSlice::new(&tail.header.to_bytes())], 0)?;
     }
-    copy(&tail.file, from, &tail.file, from, to - from)?;
+    tail.file.copy_from(&tail.file, from..to, from)?;
     tail.file.sync()?;
     if to > from {
         report.note(RecoveryCase::TailRewritten, format!("{} bytes of segment {}", to - from, tail.base));
@@ -153,12 +123,12 @@ fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Plac
         let file = files.create(&unfinished)?;
         file.allocate(0..SEGMENT_HEADER_BYTES + bytes)?;
         file.write(&[IoSlice::new(&header.to_bytes())], 0)?;
-        copy(&tail.file, tail.scanned_from_position, &file, SEGMENT_HEADER_BYTES, bytes)?;
+        file.copy_from(&tail.file, tail.scanned_from_position..tail.end_position, SEGMENT_HEADER_BYTES)?;
         file.sync()?;
         Ok(file)
     };
     let file = match copied() {
-        Ok(file) => file,
+        Ok(file) => file.renamed(&names.log),
         Err(error) => {
             if log.home.latched().is_none() {
                 files.remove_if_present(&unfinished)?;
@@ -186,15 +156,4 @@ fn index_of(log: &Log, file: &StoredFile, base: Offset, end: Offset) -> Result<I
         (position, offset) = (position + u64::from(batch.length), batch.end_offset);
     }
     Ok(indexes)
-}
-
-fn copy(from: &StoredFile, from_at: u64, to: &StoredFile, to_at: u64, bytes: u64) -> Result<(), DiskError> {
-    let mut done = 0;
-    while done < bytes {
-        let step = STEP_BYTES.min(bytes - done);
-        let copied = from.read(from_at + done, step)?;
-        to.write(&[IoSlice::new(&copied)], to_at + done)?;
-        done += step;
-    }
-    Ok(())
 }

@@ -28,7 +28,7 @@ pub(super) struct Tail {
     pub(super) end: Offset,
     /// Behind the last batch that counts.
     pub(super) end_position: u64,
-    /// Behind the last byte that is not zero; beyond `end_position` when there is a torn tail.
+    /// Behind the last byte that is not zero, at least `end_position`; beyond `end_position` when there is a torn tail.
     pub(super) used_position: u64,
     pub(super) damage: Vec<Range<Offset>>,
     /// The greatest `committed_below` of a batch that counts.

@@ -18,6 +18,7 @@ use super::offset_index::{self, IndexEntry, OffsetIndex};
 use super::time_index::{self, TimeEntry, TimeIndex};
 use crate::files::{DiskError, Files, StoredFile};
 use crate::open_files::OpenFiles;
+use crate::small_file::unfinished_path;
 
 /// The names of a segment's files.
 #[derive(Clone, Debug)]
@@ -151,28 +152,32 @@ impl OpenSegment {
     }
 
     /// Creates the file of a new, empty segment with room for `room_bytes` of batches; durable, its name included,
-    /// when this returns.
+    /// when this returns. A file of that name is replaced in one step: at no moment does the log seem to end in the
+    /// segment before, whose file may hold bytes that were cut.
     pub(crate) fn create(
         files: &Files,
         names: &SegmentFiles,
         header: SegmentHeader,
         room_bytes: u64,
     ) -> Result<Arc<Self>, DiskError> {
+        let unfinished = unfinished_path(&names.log);
+        files.remove_if_present(&unfinished)?;
         files.remove_if_present(&names.index)?;
         files.remove_if_present(&names.time)?;
-        let file = files.create(&names.log)?;
+        let file = files.create(&unfinished)?;
         let filled = file
             .allocate(0..SEGMENT_HEADER_BYTES + room_bytes)
             .and_then(|()| file.write(&[IoSlice::new(&header.to_bytes())], 0));
         if let Err(error) = filled {
             if files.latched().is_none() {
-                files.remove_if_present(&names.log)?; // refused: as if it had not been tried
+                files.remove_if_present(&unfinished)?; // refused: as if it had not been tried
             }
             return Err(error);
         }
         file.sync()?;
+        files.rename(&unfinished, &names.log)?;
         files.sync_parent(&names.log)?;
-        Ok(Self::new(file, SEGMENT_HEADER_BYTES, Indexes::default()))
+        Ok(Self::new(file.renamed(&names.log), SEGMENT_HEADER_BYTES, Indexes::default()))
     }
 
     pub(crate) fn written_position(&self) -> u64 {

@@ -7,7 +7,7 @@ use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
 use fidelog_log::{FlushOutcome, LogWork, SecureError};
 use fidelog_record::types::Offset;
 
-use crate::harness::{Heard, Machine, bytes_of, read_all};
+use crate::harness::{Broker, Heard, Machine, bytes_of, read_all};
 
 fn machine(seed: u64) -> (SimDisk, Machine) {
     let disk = SimDisk::new(seed);
@@ -116,27 +116,20 @@ fn one_fault(operation: Operation, error: FaultError, nth: u64) {
     disk.inject(Fault::once(operation, nth, error));
     let mut durable_end = Offset(0);
     for round in 0..40 {
-        if broker.place(2, 100).is_err() || matches!(broker.flush(), FlushOutcome::Latched(_)) {
+        if broker.place(2, 100).is_err() {
+            break;
+        }
+        broker.flush();
+        if !hear(&mut broker, &mut durable_end) {
             break;
         }
         if round == 25 {
-            broker.submit(LogWork::Cut { to: Offset(40), committed_end: Offset(0) });
             durable_end = durable_end.min(Offset(40));
+            broker.submit(LogWork::Cut { to: Offset(40), committed_end: Offset(0) });
             broker.flush();
-        }
-        let heard = broker.events.take();
-        for heard in &heard {
-            match heard {
-                Heard::Durable(end) => durable_end = *end,
-                Heard::Cut(done) => {
-                    (broker.next, broker.room) = (done.end, done.room_bytes);
-                    durable_end = durable_end.min(done.end);
-                }
-                _ => {}
+            if !hear(&mut broker, &mut durable_end) {
+                break;
             }
-        }
-        if heard.iter().any(|heard| matches!(heard, Heard::Failed(_))) {
-            break;
         }
     }
     drop(broker);
@@ -146,4 +139,17 @@ fn one_fault(operation: Operation, error: FaultError, nth: u64) {
     assert!(report.end >= durable_end, "{context}: {report:?}, durable {durable_end}");
     assert!(report.damage.is_empty(), "{context}: {report:?}");
     read_all(&broker.view(), 999);
+}
+
+/// Tells whether the log goes on.
+fn hear(broker: &mut Broker, durable_end: &mut Offset) -> bool {
+    for heard in broker.events.take() {
+        match heard {
+            Heard::Durable(end) => *durable_end = end,
+            Heard::Cut(done) => (broker.next, broker.room, *durable_end) = (done.end, done.room_bytes, done.end),
+            Heard::Failed(_) => return false,
+            _ => {}
+        }
+    }
+    true
 }

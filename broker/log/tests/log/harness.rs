@@ -199,10 +199,10 @@ impl Broker {
                     self.room = room.bytes;
                 }
                 Heard::Secured(Err(error)) => return Err(error),
-                _ => {}
+                other => self.events.note(other),
             }
         }
-        Ok(())
+        if bytes <= self.room { Ok(()) } else { Err(SecureError::Failed) }
     }
 
     /// Places a batch of `count` records, and queues it.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use fidelog_log::env::Clock;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, DirectoryId, LeaderEpoch, Offset, TopicPartition};
 use parking_lot::Mutex;
@@ -64,7 +63,6 @@ struct Outgoing {
 pub struct PeerLinks {
     pub(super) identity: Identity,
     pub(super) view: Arc<MetaView>,
-    pub(super) clock: Arc<dyn Clock>,
     quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
     next_stream: AtomicU64,
@@ -87,13 +85,11 @@ impl PeerLinks {
         registered: (ClusterId, Incarnate),
         view: Arc<MetaView>,
         quorum: Arc<dyn MetadataQuorum>,
-        clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let (cluster, me) = registered;
         Arc::new(Self {
             identity: Identity { cluster, broker: me.broker, epoch: me.epoch, directory: me.directory },
             view,
-            clock,
             quorum,
             runtime: Handle::current(),
             next_stream: AtomicU64::new(1),

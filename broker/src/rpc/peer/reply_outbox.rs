@@ -18,7 +18,7 @@ const MESSAGES_PER_FRAME_MAX: usize = 4096;
 
 /// Replies that wait to be sent. Bounded: reports by the number of partitions, the rest by what the leader asked.
 #[derive(Debug, Default)]
-pub(super) struct ReplyOutbox {
+pub struct ReplyOutbox {
     state: Mutex<State>,
 }
 
@@ -65,8 +65,8 @@ impl ReplyOutbox {
     }
 }
 
-/// The outbox as the response stream of a call.
-pub(super) struct Replies(pub(super) Arc<ReplyOutbox>);
+/// An outbox as the response stream of a call.
+pub struct Replies(pub(super) Arc<ReplyOutbox>);
 
 impl Stream for Replies {
     type Item = Result<wire::FollowerFrame, tonic::Status>;

@@ -1,0 +1,79 @@
+//! What a node is told. Where each value came from is the daemon's to know.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fidelog_log::LogConfig;
+use fidelog_record::types::{BrokerId, ClusterId};
+
+use crate::meta::state::TopicDefaults;
+use crate::rpc::RpcLimits;
+
+/// One broker of the cluster, as the configuration of every broker lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// Its number.
+    pub id: BrokerId,
+    /// Where clients reach it, `host:port`.
+    pub client: String,
+    /// Where brokers reach it, `host:port`.
+    pub peer: String,
+}
+
+/// Everything a node needs to know.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This broker.
+    pub broker: BrokerId,
+    /// All brokers, this one included. The one of the lowest id decides metadata.
+    pub brokers: Vec<BrokerAddress>,
+    /// Where to listen for clients.
+    pub listen: SocketAddr,
+    /// Where to listen for brokers.
+    pub peer_listen: SocketAddr,
+    /// What clients are told; `host:port`.
+    pub advertise: String,
+    /// What brokers are told; `host:port`.
+    pub peer_advertise: String,
+    /// Replicas of a partition are spread over racks.
+    pub rack: Option<String>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Settings of the logs.
+    pub log: LogConfig,
+    /// Defaults of new topics, used once, when the cluster's metadata is founded.
+    pub topic_defaults: TopicDefaults,
+    /// Whether one copy is allowed for Fidelog's own topics, when there is but one broker.
+    pub allow_unreplicated: bool,
+    /// How long a follower may lag before it leaves the in-sync set. Default 10 s.
+    pub replica_lag_max: Duration,
+    /// Bytes of one partition that may be unacknowledged. Default 64 MiB.
+    pub partition_pending_bytes_max: u64,
+    /// Bytes a second that catching up may take per follower. Default 400 MiB.
+    pub catch_up_bytes_per_s: u64,
+    /// How often retention looks. Default 30 s.
+    pub retention_every: Duration,
+    /// Bounds of the public services.
+    pub rpc: RpcLimits,
+    /// Threads of the runtime that serves clients. Default: the number of cores, at most 4.
+    pub client_threads: usize,
+    /// Threads of the runtime between brokers. Default 1.
+    pub peer_threads: usize,
+}
+
+impl NodeConfig {
+    /// The broker that decides metadata: the lowest id.
+    #[must_use]
+    pub fn controller(&self) -> Option<&BrokerAddress> {
+        self.brokers.iter().min_by_key(|broker| broker.id)
+    }
+
+    /// Whether that is this one.
+    #[must_use]
+    pub fn is_controller(&self) -> bool {
+        self.controller().is_some_and(|controller| controller.id == self.broker)
+    }
+}

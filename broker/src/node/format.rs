@@ -1,0 +1,57 @@
+//! Makes a directory this broker's data directory, once. `serve` never does (N13).
+
+use std::sync::Arc;
+
+use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
+use fidelog_log::{DataDir, DataDirError, Identity};
+use fidelog_record::types::{DirectoryId, Generation, Incarnation};
+
+use super::config::NodeConfig;
+use crate::meta::state::{ClusterState, ConfigError};
+use crate::meta::store::{MetaStore, StoreError};
+
+/// Why a directory was not formatted.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] DataDirError),
+    /// The metadata store in it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The defaults for topics.
+    #[error(transparent)]
+    Defaults(#[from] ConfigError),
+}
+
+/// Formats the data directory of `config`; on the broker that decides metadata, its store too.
+///
+/// # Errors
+/// [`FormatError`]; what is there is left as it is.
+pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    let entropy = RealEntropy;
+    let root = config.data_dir.as_path();
+    let latched = Latched::new(disk, root, clock);
+    let directory_id = DirectoryId::from_random(entropy.id_bytes());
+    let identity = match DataDir::format(latched.clone(), root, config.cluster, config.broker, directory_id) {
+        Ok(identity) => identity,
+        // An earlier format was cut short between the directory and its store: nothing was ever served from it.
+        Err(DataDirError::Formatted { identity, .. })
+            if config.is_controller()
+                && identity.generation == Generation(0)
+                && identity.cluster_id == config.cluster
+                && identity.broker_id == config.broker =>
+        {
+            *identity
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if config.is_controller() {
+        let incarnation = Incarnation::from_random(entropy.id_bytes());
+        let founded = ClusterState::founded(config.cluster, incarnation, config.topic_defaults.clone())?;
+        MetaStore::format(&latched, root, &founded)?;
+    }
+    Ok(identity)
+}

@@ -1,0 +1,291 @@
+//! Keeps the partitions on this broker as the metadata wants them: makes, opens, assigns, removes.
+//!
+//! One task follows the view; opening logs happens on blocking threads, several at a time. Always true: a partition is
+//! in the registry only with its log attached, and is told its assignment only after the view has passed this process's
+//! registration (N1). A directory whose topic the metadata does not know is left alone (D12).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fidelog_log::env::Clock;
+use fidelog_log::{DataDir, Flusher, Log, OpenError, RecoveryReport};
+use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, PartitionIndex, TopicId, TopicPartition};
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::running::{StopReason, Stopper};
+use crate::group::{POSITIONS_TOPIC, Positions};
+use crate::meta::quorum::{MetadataQuorum, ProposeError};
+use crate::meta::state::{Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState};
+use crate::meta::view::MetaView;
+use crate::partition::{Assignment, LogState, Machine, MachineLimits, Partition, Partitions, Setup};
+use crate::rpc::peer::PeerLinks;
+
+/// Logs opened at once.
+const OPENING_MAX: usize = 8;
+
+/// What hosting works with.
+pub(super) struct Hosting {
+    pub(super) me: BrokerId,
+    pub(super) epoch: BrokerEpoch,
+    pub(super) directory: DirectoryId,
+    pub(super) home: Arc<DataDir>,
+    pub(super) flusher: Arc<Flusher>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) view: Arc<MetaView>,
+    pub(super) quorum: Arc<dyn MetadataQuorum>,
+    pub(super) links: Arc<PeerLinks>,
+    pub(super) partitions: Arc<Partitions>,
+    pub(super) positions: Arc<Positions>,
+    pub(super) limits: MachineLimits,
+    pub(super) stopper: Stopper,
+    pub(super) tracker: TaskTracker,
+}
+
+/// What came of opening one partition's log.
+enum Opened {
+    Log(Box<Log>, RecoveryReport),
+    /// It must be there, and is not (N14).
+    Lost,
+}
+
+impl Hosting {
+    /// Follows the view until the node stops.
+    pub(super) async fn run(self: Arc<Self>, ready: watch::Sender<bool>) {
+        let mut subscription = self.view.subscribe();
+        loop {
+            // Stopping here is safe: changes not taken are found again at the next start.
+            let (state, changes) = subscription.next().await;
+            if let Err(reason) = self.follow(&state, &changes).await {
+                self.stopper.stop(reason);
+                return;
+            }
+            ready.send_replace(true);
+        }
+    }
+
+    async fn follow(self: &Arc<Self>, state: &Arc<ClusterState>, changes: &Changes) -> Result<(), StopReason> {
+        if state.broker(self.me).is_none_or(|entry| entry.epoch != self.epoch) {
+            return Err(StopReason::Superseded);
+        }
+        let mine = |id: &TopicPartition| state.partition(*id).is_some_and(|entry| entry.has_replica(self.me));
+        let touched: BTreeSet<TopicPartition> = changes
+            .partitions
+            .iter()
+            .copied()
+            .chain(changes.topics.iter().flat_map(|&topic| partitions_of(state, topic)))
+            .filter(mine)
+            .collect();
+        self.open_missing(state, &touched).await?;
+        for id in &touched {
+            self.assign(state, *id);
+        }
+        for topic in touched.iter().map(|id| id.topic).collect::<BTreeSet<_>>() {
+            self.report_ready(state, topic);
+        }
+        for &topic in &changes.topics {
+            self.remove_deleted(state, topic).await;
+        }
+        Ok(())
+    }
+
+    /// Opens or makes the logs of `wanted` that are not hosted yet.
+    async fn open_missing(
+        self: &Arc<Self>,
+        state: &Arc<ClusterState>,
+        wanted: &BTreeSet<TopicPartition>,
+    ) -> Result<(), StopReason> {
+        let missing: Vec<_> = wanted.iter().copied().filter(|id| self.partitions.get(*id).is_none()).collect();
+        let opening = missing.into_iter().map(|id| {
+            let made = state.partition(id).and_then(|entry| entry.replica(self.me)).is_some_and(|it| it.made);
+            let home = Arc::clone(&self.home);
+            async move {
+                let opened = tokio::task::spawn_blocking(move || open(&home, id, made)).await;
+                (id, opened)
+            }
+        });
+        let mut opened = stream::iter(opening).buffer_unordered(OPENING_MAX);
+        let mut lost = Vec::new();
+        while let Some((id, result)) = opened.next().await {
+            match result {
+                Ok(Ok(Opened::Log(log, report))) => self.host(state, id, *log, &report),
+                Ok(Ok(Opened::Lost)) => lost.push(id),
+                Ok(Err(error)) => return Err(StopReason::CannotOpen(format!("{id}: {error}"))),
+                Err(panicked) => return Err(StopReason::CannotOpen(format!("{id}: {panicked}"))),
+            }
+        }
+        if !lost.is_empty() {
+            warn!(count = lost.len(), "replica directories that must exist are missing; reporting them lost");
+            let (broker, broker_epoch) = (self.me, self.epoch);
+            self.propose(Proposal::ReplicasLost { broker, broker_epoch, partitions: lost });
+        }
+        Ok(())
+    }
+
+    fn host(&self, state: &ClusterState, id: TopicPartition, log: Log, report: &RecoveryReport) {
+        for finding in &report.findings {
+            if finding.case.is_alarming() {
+                warn!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
+            } else {
+                info!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
+            }
+        }
+        let view = log.view();
+        let durable_end = view.durable_end();
+        let setup = Setup {
+            id,
+            me: self.me,
+            log: LogState {
+                start: view.start(),
+                committed_end: log.committed_end().clamp(view.start(), durable_end),
+                durable_end,
+                end: durable_end,
+                epochs: log.epochs().clone(),
+                producers: log.producers().clone(),
+                room_bytes: log.room_bytes(),
+            },
+            unclean: !self.home.found().clean && durable_end.0 > 0,
+            limits: self.limits,
+        };
+        let partition = Partition::new(
+            Machine::new(setup),
+            Arc::clone(&self.flusher),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.links) as _,
+        );
+        partition.attach(log);
+        self.partitions.insert(Arc::clone(&partition));
+        if state.topic(id.topic).is_some_and(|topic| is_positions(topic)) {
+            let owner = self.positions.host(partition);
+            self.tracker.spawn(owner.run());
+        }
+    }
+
+    fn assign(&self, state: &ClusterState, id: TopicPartition) {
+        let (Some(partition), Some(entry), Some(topic)) =
+            (self.partitions.get(id), state.partition(id), state.topic(id.topic))
+        else {
+            return;
+        };
+        if is_positions(topic) {
+            self.positions.topic_exists(topic.id, topic.partition_count);
+        }
+        if topic.state != TopicState::Open {
+            return;
+        }
+        partition.assigned(assignment(entry, topic));
+        if entry.leader == Some(self.me) {
+            for live in self.links.live_streams() {
+                partition.stream_up_if_down(live.stream, live.incarnate);
+            }
+        }
+    }
+
+    /// Says that all replicas of a topic on this broker are made, once, while the metadata does not show it.
+    fn report_ready(&self, state: &ClusterState, topic: TopicId) {
+        let all = partitions_of(state, topic);
+        let mut mine = all.iter().filter_map(|id| Some((id, state.partition(*id)?.replica(self.me)?))).peekable();
+        if mine.peek().is_none() {
+            return;
+        }
+        let mut unreported = false;
+        for (id, replica) in mine {
+            if self.partitions.get(*id).is_none() {
+                return;
+            }
+            unreported |= !replica.made;
+        }
+        if unreported {
+            let (broker, broker_epoch, directory) = (self.me, self.epoch, self.directory);
+            self.propose(Proposal::ReplicasReady { broker, broker_epoch, directory, topic });
+        }
+    }
+
+    /// A committed delete: the data goes, then that is confirmed (N14).
+    async fn remove_deleted(&self, state: &ClusterState, topic: TopicId) {
+        let Some(tombstone) = state.tombstone(topic) else { return };
+        if !tombstone.pending.contains(&self.me) {
+            return;
+        }
+        for partition in self.partitions.of_topic(topic) {
+            self.positions.unhost(partition.id());
+            partition.close(true).await;
+            self.partitions.remove(partition.id());
+        }
+        // Also what was never hosted by this process: the delete may have come while it was down.
+        let home = Arc::clone(&self.home);
+        let removed = tokio::task::spawn_blocking(move || home.remove_topic(topic)).await;
+        match removed {
+            Ok(Ok(())) => {
+                info!(%topic, name = %tombstone.name, "deleted");
+                let (broker, broker_epoch) = (self.me, self.epoch);
+                self.propose(Proposal::ReplicaDeleted { broker, broker_epoch, topic });
+            }
+            Ok(Err(error)) => warn!(%topic, "cannot delete its data: {error}"),
+            Err(panicked) => warn!(%topic, "cannot delete its data: {panicked}"),
+        }
+    }
+
+    /// Proposes in the background until the quorum has answered definitely; what follows is seen in the view.
+    fn propose(&self, proposal: Proposal) {
+        let quorum = Arc::clone(&self.quorum);
+        self.tracker.spawn(async move {
+            loop {
+                match quorum.propose(proposal.clone()).await {
+                    Ok(_) => return,
+                    Err(ProposeError::Refused { refusal }) => {
+                        warn!("the quorum refused what this broker reported: {refusal}");
+                        return;
+                    }
+                    // Stopping here is safe: the next start reports it again.
+                    Err(_) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+                }
+            }
+        });
+    }
+}
+
+fn is_positions(topic: &TopicEntry) -> bool {
+    topic.internal && topic.name.as_str() == POSITIONS_TOPIC
+}
+
+fn partitions_of(state: &ClusterState, topic: TopicId) -> Vec<TopicPartition> {
+    let count = state.topic(topic).map_or(0, |topic| topic.partition_count);
+    (0..count).map(|index| TopicPartition { topic, partition: PartitionIndex(index) }).collect()
+}
+
+/// The entry as a machine needs it.
+fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
+    let lost_leader = match &entry.offline {
+        Some(OfflineReason::LeaderLostItsData { broker, .. }) => Some(*broker),
+        None => None,
+    };
+    Assignment {
+        replicas: entry.replicas.iter().map(|replica| replica.broker).collect(),
+        isr: entry.isr.iter().copied().collect(),
+        leader: entry.leader,
+        leader_epoch: entry.leader_epoch,
+        partition_epoch: entry.epoch,
+        min_insync: usize::from(topic.min_insync_replicas()),
+        lost_leader,
+    }
+}
+
+fn open(home: &Arc<DataDir>, id: TopicPartition, made: bool) -> Result<Opened, OpenError> {
+    if !made {
+        match Log::create(home, id) {
+            Ok(log) => return Ok(Opened::Log(Box::new(log), RecoveryReport::default())),
+            // An earlier process made it and could not say so any more.
+            Err(OpenError::Exists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match Log::open(home, id) {
+        Ok((log, report)) => Ok(Opened::Log(Box::new(log), report)),
+        Err(OpenError::Missing { .. }) => Ok(Opened::Lost),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,120 @@
+//! What is done now and then: ticks for partitions, retention, and the generation of a directory in use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fidelog_log::env::Clock;
+use fidelog_log::{DataDir, Retention, new_start};
+use fidelog_record::types::{BrokerEpoch, BrokerId};
+use tokio::time::MissedTickBehavior;
+use tracing::{info, warn};
+
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::state::Proposal;
+use crate::meta::view::MetaView;
+use crate::partition::{Partition, Partitions};
+
+/// How often partitions hear that time passes.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the generation of a directory that is appended to rises (N13).
+const GENERATION_EVERY: Duration = Duration::from_secs(5);
+/// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
+const RETENTION_SEGMENTS_MAX: usize = 4;
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Ticks every partition that wants it.
+pub(super) async fn tick(partitions: Arc<Partitions>) {
+    let mut interval = every(TICK);
+    loop {
+        // Stopping at any of these awaits is safe: a tick changes nothing that another would not.
+        interval.tick().await;
+        for partition in partitions.all() {
+            if partition.wants_ticks() {
+                partition.tick();
+            }
+        }
+    }
+}
+
+/// Lets leaders give up what has outlived its time (N15).
+pub(super) async fn retain(
+    partitions: Arc<Partitions>,
+    view: Arc<MetaView>,
+    clock: Arc<dyn Clock>,
+    period: Duration,
+) {
+    let mut interval = every(period);
+    loop {
+        interval.tick().await;
+        for partition in partitions.all() {
+            let (view, wall_ms) = (Arc::clone(&view), clock.wall_ms());
+            let looked = tokio::task::spawn_blocking(move || retain_one(&partition, &view, wall_ms)).await;
+            if let Ok(Err(why)) | Err(why) = looked.map_err(|error| error.to_string()) {
+                warn!("retention: {why}");
+            }
+        }
+    }
+}
+
+fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<(), String> {
+    let Some(config) = view.state().and_then(|state| state.effective_config(partition.id().topic)) else {
+        return Ok(());
+    };
+    let published = partition.published().borrow().clone();
+    if published.leading.is_none() || is_internal(view, partition) {
+        return Ok(());
+    }
+    let segments = partition.view().segments().map_err(|error| format!("{}: {error}", partition.id()))?;
+    let retention = Retention {
+        retention_ms: Some(config.retention_ms.value),
+        retention_bytes: config.retention_bytes.value,
+        segment_count_max: RETENTION_SEGMENTS_MAX,
+    };
+    if let Some(start) = new_start(&segments, retention, wall_ms, published.positions.committed_end) {
+        info!(partition = %partition.id(), %start, "retention");
+        partition.advance_start(start);
+    }
+    Ok(())
+}
+
+/// Internal topics are trimmed by their owners alone.
+fn is_internal(view: &MetaView, partition: &Partition) -> bool {
+    view.state().and_then(|state| state.topic(partition.id().topic).map(|topic| topic.internal)).unwrap_or(true)
+}
+
+/// Raises the generation while anything is appended: synced first, then registered (N13).
+pub(super) async fn raise_generation(
+    home: Arc<DataDir>,
+    quorum: Arc<dyn MetadataQuorum>,
+    me: (BrokerId, BrokerEpoch),
+    flushed_bytes: Arc<AtomicU64>,
+) {
+    let mut interval = every(GENERATION_EVERY);
+    let mut seen_bytes = 0;
+    loop {
+        interval.tick().await;
+        let bytes = flushed_bytes.load(Ordering::Relaxed);
+        if bytes == seen_bytes {
+            continue;
+        }
+        seen_bytes = bytes;
+        let directory = Arc::clone(&home);
+        match tokio::task::spawn_blocking(move || directory.raise_generation()).await {
+            Ok(Ok(generation)) => {
+                let (broker, broker_epoch) = me;
+                let proposal = Proposal::RaiseGeneration { broker, broker_epoch, generation };
+                if let Err(error) = quorum.propose(proposal).await {
+                    tracing::debug!("the generation {generation} is not registered yet: {error}");
+                }
+            }
+            Ok(Err(error)) => warn!("the generation cannot be raised: {error}"),
+            Err(panicked) => warn!("the generation cannot be raised: {panicked}"),
+        }
+    }
+}

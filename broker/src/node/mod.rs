@@ -1,0 +1,28 @@
+//! Floor 9: builds everything once, runs it, drains it. Owns the threads.
+//!
+//! ```text
+//!   thread flush     takes what partitions submit, writes, syncs          (one per data directory)
+//!   thread quorum    decides metadata                                     (on the broker of the lowest id)
+//!   runtime peers    replication, the watch, proposals                    (never blocks on a disk)
+//!   runtime clients  the public services
+//! ```
+//!
+//! The order of a start is the order of what must be true: the directory is ours and locked; its generation is raised
+//! and synced; the quorum has registered this process; the watch has passed that registration; only then does this
+//! broker lead or follow anything (N1, N13).
+
+mod config;
+mod format;
+mod hosting;
+mod housekeeping;
+mod positions_topic;
+mod registration;
+mod running;
+mod seen;
+mod start;
+mod threads;
+
+pub use config::{BrokerAddress, NodeConfig};
+pub use format::{FormatError, format};
+pub use running::{Node, StopReason};
+pub use start::StartError;

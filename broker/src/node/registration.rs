@@ -1,0 +1,93 @@
+//! Registers this process start with the quorum (N1, N13).
+
+use std::time::Duration;
+
+use fidelog_log::DataDir;
+use fidelog_log::env::Entropy;
+use fidelog_record::types::{BrokerEpoch, Generation, MetaIndex};
+use tracing::{info, warn};
+
+use super::config::NodeConfig;
+use super::start::StartError;
+use crate::meta::quorum::{MetadataQuorum, ProposeError};
+use crate::meta::state::{DataFound, FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What registering gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered {
+    pub(super) epoch: BrokerEpoch,
+    /// The watch must pass this before anything is led or followed.
+    pub(super) index: MetaIndex,
+    pub(super) data: DataFound,
+}
+
+/// What this process start says of itself: raised and synced already.
+pub(super) fn registration(
+    config: &NodeConfig,
+    home: &DataDir,
+    entropy: &dyn Entropy,
+) -> Result<Registration, StartError> {
+    let found = home.found();
+    let generation_new = home.raise_generation()?;
+    let identity = home.identity();
+    Ok(Registration {
+        cluster: config.cluster,
+        id: config.broker,
+        start: StartId::from_random(entropy.id_bytes()),
+        directory: identity.directory_id,
+        generation_found: found.generation,
+        generation_new,
+        clean: found.clean,
+        client_address: config.advertise.clone(),
+        peer_address: config.peer_advertise.clone(),
+        rack: config.rack.clone(),
+        feature_level: FEATURE_LEVEL,
+        incarnation_seen: identity.quorum_incarnation,
+        index_seen: identity.meta_index_seen,
+        former_session_alive: false,
+    })
+}
+
+/// Registers, for as long as it takes to reach the quorum.
+pub(super) async fn register(
+    quorum: &dyn MetadataQuorum,
+    registration: Registration,
+    home: &DataDir,
+) -> Result<Registered, StartError> {
+    let mut told = false;
+    loop {
+        let proposal = Proposal::RegisterBroker { registration: registration.clone() };
+        match quorum.propose(proposal).await {
+            Ok(accepted) => {
+                let Outcome::BrokerRegistered { broker_epoch, data, generation } = accepted.outcome else {
+                    return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
+                };
+                raise_to(home, generation)?;
+                info!(epoch = %broker_epoch, ?data, "registered");
+                return Ok(Registered { epoch: broker_epoch, index: accepted.index, data });
+            }
+            // The process before this one has not been missed yet; its session ends with its connection.
+            Err(ProposeError::Refused { refusal: Refusal::FormerSessionAlive { .. } }) => {
+                info!("waiting for the session of the former process of this broker to end");
+            }
+            Err(ProposeError::Refused { refusal }) => return Err(StartError::Refused(refusal)),
+            Err(error) => {
+                if !told {
+                    warn!("{error}; trying again until it can be reached");
+                    told = true;
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A directory that was rolled back must not be found so again.
+fn raise_to(home: &DataDir, generation: Generation) -> Result<(), StartError> {
+    while home.identity().generation < generation {
+        home.raise_generation()?;
+    }
+    Ok(())
+}

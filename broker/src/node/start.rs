@@ -1,0 +1,367 @@
+//! Starting a node, in the order of what must be true.
+
+use std::io;
+use std::sync::Arc;
+
+use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
+use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
+use fidelog_record::types::{BrokerId, MetaIndex};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use super::config::NodeConfig;
+use super::hosting::Hosting;
+use super::registration::{register, registration};
+use super::running::{Node, StopReason, Stopper};
+use super::seen::SeenInDirectory;
+use super::threads::FlushThread;
+use super::{housekeeping, positions_topic};
+use crate::group::Positions;
+use crate::meta::follower::{Backoff, Follower, HighestSeen};
+use crate::meta::local::LocalQuorum;
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::state::Refusal;
+use crate::meta::store::{LastStop, MetaStore, StoreError, StoreOptions};
+use crate::meta::view::MetaView;
+use crate::partition::{MachineLimits, Partitions};
+use crate::replica::Incarnate;
+use crate::rpc::peer::{
+    LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, run_links,
+};
+use crate::rpc::{self, Context, Parts, Reachability};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] DataDirError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The metadata store.
+    #[error("the metadata store cannot be used, so that this cluster's metadata may be lost (METADATA_LOST): {0}")]
+    Store(#[from] StoreError),
+    /// The quorum refused the registration.
+    #[error("the metadata quorum refused this broker: {0}")]
+    Refused(Refusal),
+    /// The quorum said what it cannot say.
+    #[error("the metadata quorum speaks wrongly: {0}")]
+    Protocol(String),
+    /// The configuration cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread or runtime.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// It was told to stop, or failed, while starting.
+    #[error("{0}")]
+    Stopped(StopReason),
+}
+
+/// The quorum, and what this broker runs for it.
+struct Quorum {
+    handle: Arc<dyn MetadataQuorum>,
+    /// When somebody else is it.
+    remote: Option<Arc<RemoteQuorum>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct World {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    disk: Latched,
+}
+
+impl Node {
+    /// Starts a node. Returns when it serves. Blocking; not to be called on an async runtime's thread.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: NodeConfig) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let clock: Arc<dyn Clock> = Arc::new(RealClock);
+        let real: Arc<dyn Disk> = Arc::new(RealDisk);
+        let disk = Latched::new(real, config.data_dir.clone(), Arc::clone(&clock));
+        let world = World { clock, entropy: Arc::new(RealEntropy), disk };
+        let expected = Expected { cluster_id: Some(config.cluster), broker_id: Some(config.broker) };
+        let home = DataDir::open(
+            world.disk.clone(),
+            Arc::clone(&world.clock),
+            &config.data_dir,
+            expected,
+            config.log.clone(),
+        )?;
+        let found = home.found();
+        info!(directory = %config.data_dir.display(), clean = found.clean, generation = %found.generation, "opened");
+        for stray in &found.strays {
+            tracing::warn!("not ours, left alone: {}", stray.display());
+        }
+        let stopper = Stopper::new();
+        let clients = runtime("clients", config.client_threads)?;
+        let peers = runtime("peers", config.peer_threads)?;
+        let registration = registration(&config, &home, world.entropy.as_ref())?;
+        let quorum = {
+            let _inside = peers.enter();
+            open_quorum(&config, &world, &home, &stopper)?
+        };
+        let flusher = Arc::new(Flusher::new(Arc::clone(&home)));
+        let flush_thread = FlushThread::start(Arc::clone(&flusher), stopper.clone())?;
+        let starting =
+            Starting { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers };
+        starting.finish(registration)
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, io::Error> {
+    Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name(name).enable_all().build()
+}
+
+fn open_quorum(
+    config: &NodeConfig,
+    world: &World,
+    home: &DataDir,
+    stopper: &Stopper,
+) -> Result<Quorum, StartError> {
+    let controller = config.controller().ok_or_else(|| StartError::Config("[cluster] brokers is empty".into()))?;
+    if !config.is_controller() {
+        let remote = RemoteQuorum::new(config.cluster, config.broker, controller.id, &controller.peer)
+            .map_err(StartError::Config)?;
+        let handle = Arc::clone(&remote) as Arc<dyn MetadataQuorum>;
+        return Ok(Quorum { handle, remote: Some(remote), thread: None });
+    }
+    let last_stop = if home.found().clean { LastStop::Clean } else { LastStop::Unclean };
+    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+    let (store, loaded) =
+        MetaStore::open(disk, &config.data_dir, config.cluster, last_stop, StoreOptions::default())?;
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    let (local, writer) = LocalQuorum::new(config.broker, store, loaded, clock, entropy);
+    let stopper = stopper.clone();
+    let thread = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || {
+        if let Err(error) = writer.run() {
+            stopper.stop(StopReason::Metadata(error.to_string()));
+        }
+    })?;
+    Ok(Quorum { handle: Arc::new(local), remote: None, thread: Some(thread) })
+}
+
+/// A node whose threads run and which has not registered yet.
+struct Starting {
+    config: Arc<NodeConfig>,
+    world: World,
+    home: Arc<DataDir>,
+    stopper: Stopper,
+    quorum: Quorum,
+    flusher: Arc<Flusher>,
+    flush_thread: FlushThread,
+    clients: Runtime,
+    peers: Runtime,
+}
+
+impl Starting {
+    fn finish(self, registration: crate::meta::state::Registration) -> Result<Node, StartError> {
+        let Self { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers } = self;
+        let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
+        let (client_tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
+        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let stop = stop_peers.clone();
+            peer_tasks.spawn_on(
+                async move {
+                    stop.run_until_cancelled(task).await;
+                },
+                peers.handle(),
+            );
+        };
+
+        let registered = peers.block_on(register(quorum.handle.as_ref(), registration, &home))?;
+        if let Some(remote) = &quorum.remote {
+            remote.registered(registered.epoch);
+        }
+        let view = MetaView::new(world.clock.as_ref());
+        spawn(Box::pin(follow(&config, &world, &home, &quorum, &view, &stopper)));
+        peers.block_on(pass(&view, registered.index, &stopper))?;
+
+        let identity = home.identity();
+        let me = Incarnate { broker: config.broker, epoch: registered.epoch, directory: identity.directory_id };
+        let partitions = Arc::new(Partitions::default());
+        let links = {
+            let _inside = peers.enter();
+            PeerLinks::new((config.cluster, me), Arc::clone(&view), Arc::clone(&quorum.handle))
+        };
+        let positions = Positions::default_with(Arc::clone(&world.clock));
+        let hosting = Arc::new(Hosting {
+            me: config.broker,
+            epoch: registered.epoch,
+            directory: identity.directory_id,
+            home: Arc::clone(&home),
+            flusher: Arc::clone(&flusher),
+            clock: Arc::clone(&world.clock),
+            view: Arc::clone(&view),
+            quorum: Arc::clone(&quorum.handle),
+            links: Arc::clone(&links),
+            partitions: Arc::clone(&partitions),
+            positions: Arc::clone(&positions),
+            limits: machine_limits(&config),
+            stopper: stopper.clone(),
+            tracker: peer_tasks.clone(),
+        });
+        let (hosted_sender, mut hosted) = watch::channel(false);
+        spawn(Box::pin(hosting.run(hosted_sender)));
+
+        let context = Context::new(Parts {
+            me: config.broker,
+            cluster: config.cluster,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            partitions: Arc::clone(&partitions),
+            meta: Arc::clone(&view),
+            quorum: Arc::clone(&quorum.handle),
+            positions,
+            reachability: Arc::clone(&links) as Arc<dyn Reachability>,
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            limits: config.rpc,
+            stopping: stop_clients.clone(),
+        });
+        let replication = ReplicationServer::new(Arc::clone(&links), Arc::clone(&partitions));
+        let sessions = Arc::new(Sessions::default());
+        let decider = quorum.thread.is_some().then(|| Arc::clone(&quorum.handle));
+        let meta_server = MetaServer::new(config.cluster, decider, sessions);
+        // The quorum listens only now: its own broker registers without a network, the others wait for it.
+        let peer_listener = listen(&peers, config.peer_listen)?;
+        let peer_address = peer_listener.local_addr()?;
+        let internal = rpc::Internal { replication, meta: meta_server };
+        let peer_server = rpc::peer_server(Arc::clone(&context), internal, peer_listener, stop_peers.clone());
+        let failed = stopper.clone();
+        spawn(Box::pin(async move {
+            if let Err(error) = peer_server.await {
+                failed.stop(StopReason::Listener(error.to_string()));
+            }
+        }));
+
+        // Logs that must be opened are open before clients are let in; replication begins with them.
+        peers.block_on(async {
+            tokio::select! {
+                _ = hosted.wait_for(|&hosted| hosted) => Ok(()),
+                reason = stopper.wait() => Err(StartError::Stopped(reason)),
+            }
+        })?;
+        {
+            let _inside = peers.enter();
+            let settings = LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
+            let others: Vec<BrokerId> =
+                config.brokers.iter().map(|it| it.id).filter(|&id| id != config.broker).collect();
+            run_links(&links, &partitions, &world.clock, &others, settings, &peer_tasks, &stop_peers);
+        }
+        spawn(Box::pin(housekeeping::tick(Arc::clone(&partitions))));
+        spawn(Box::pin(housekeeping::retain(
+            Arc::clone(&partitions),
+            Arc::clone(&view),
+            Arc::clone(&world.clock),
+            config.retention_every,
+        )));
+        spawn(Box::pin(housekeeping::raise_generation(
+            Arc::clone(&home),
+            Arc::clone(&quorum.handle),
+            (config.broker, registered.epoch),
+            Arc::clone(&flush_thread.flushed_bytes),
+        )));
+        if quorum.thread.is_some() {
+            let (config, view, handle) = (Arc::clone(&config), Arc::clone(&view), Arc::clone(&quorum.handle));
+            spawn(Box::pin(async move { positions_topic::ensure(&config, &view, handle.as_ref()).await }));
+        }
+
+        let listener = listen(&clients, config.listen)?;
+        let address = listener.local_addr()?;
+        let server = rpc::public_server(context, listener, stop_clients.clone());
+        let failed = stopper.clone();
+        client_tasks.spawn_on(
+            async move {
+                if let Err(error) = server.await {
+                    failed.stop(StopReason::Listener(error.to_string()));
+                }
+            },
+            clients.handle(),
+        );
+        info!(clients = %address, brokers = %peer_address, "serving");
+        Ok(Node {
+            clients: Some(clients),
+            peers: Some(peers),
+            flusher,
+            flush_thread,
+            quorum_thread: quorum.thread,
+            partitions,
+            view,
+            stopper,
+            stop_clients,
+            stop_peers,
+            client_tasks,
+            peer_tasks,
+            listen: address,
+            peer_listen: peer_address,
+        })
+    }
+}
+
+fn listen(runtime: &Runtime, address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    let _inside = runtime.enter();
+    rpc::bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+fn machine_limits(config: &NodeConfig) -> MachineLimits {
+    MachineLimits {
+        pending_bytes_max: config.partition_pending_bytes_max,
+        follower_credit_bytes: 16 << 20,
+        replica_lag_ms_max: u64::try_from(config.replica_lag_max.as_millis()).unwrap_or(u64::MAX),
+        replica_down_ms_max: 1_500,
+        retry_ms: 200,
+        producers: ProducerLimits {
+            count_max: config.log.producer_count_max,
+            idle_ms: config.log.producer_idle_ms,
+        },
+    }
+}
+
+fn follow(
+    config: &NodeConfig,
+    world: &World,
+    home: &Arc<DataDir>,
+    quorum: &Quorum,
+    view: &Arc<MetaView>,
+    stopper: &Stopper,
+) -> impl Future<Output = ()> + Send + 'static {
+    let identity = home.identity();
+    let follower = Follower {
+        view: Arc::clone(view),
+        quorum: Arc::clone(&quorum.handle),
+        cluster: config.cluster,
+        seen: HighestSeen { incarnation: identity.quorum_incarnation, index: identity.meta_index_seen },
+        persist: Arc::new(SeenInDirectory(Arc::clone(home))),
+        backoff: Backoff::default(),
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+    };
+    let stopper = stopper.clone();
+    async move {
+        let Err(error) = follower.run().await;
+        stopper.stop(StopReason::Metadata(error.to_string()));
+    }
+}
+
+/// Waits until the watch has passed this process's registration (N1).
+async fn pass(view: &Arc<MetaView>, index: MetaIndex, stopper: &Stopper) -> Result<(), StartError> {
+    tokio::select! {
+        _ = view.wait_for(index) => Ok(()),
+        reason = stopper.wait() => Err(StartError::Stopped(reason)),
+    }
+}

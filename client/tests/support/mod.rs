@@ -1,0 +1,559 @@
+//! A broker for tests: one process, memory only, honest about order, sequences, credit and offsets. It implements just
+//! what the SDK's shell is exercised with; the rules of the real broker are tested where they live.
+//!
+//! Several [`TestBroker`]s may share one [`Partitions`], as brokers of a cluster share a log; one of them leads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use fidelog_proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use fidelog_proto::v1::fetch_service_server::{FetchService, FetchServiceServer};
+use fidelog_proto::v1::position_service_server::{PositionService, PositionServiceServer};
+use fidelog_proto::v1::produce_service_server::{ProduceService, ProduceServiceServer};
+use fidelog_proto::v1::{self, Reason, consume_request, consume_response, list_offsets_request, produce_request};
+use fidelog_record::batch::Placement;
+use fidelog_record::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::{EncodedBatch, PlacedBatch, ProducerStamp};
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+pub const TOPIC: &str = "orders";
+const TOPIC_ID: [u8; 16] = [9; 16];
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The logs of one topic's partitions, and what is to go wrong.
+pub struct Partitions {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    logs: Vec<Vec<PlacedBatch>>,
+    brokers: BTreeMap<u32, String>,
+    leader: u32,
+    epoch: u32,
+    producers: u64,
+    /// How many of the next answers are swallowed together with their stream, after the batch was stored.
+    answers_to_lose: u32,
+    /// What the next attempts are refused with.
+    refusals: Vec<Reason>,
+    positions: HashMap<(String, u32), v1::Position>,
+    sent_bytes: u64,
+    granted_bytes: u64,
+    requests: u64,
+    /// Answers wait until this is false.
+    held: bool,
+}
+
+impl Partitions {
+    pub fn new(count: usize) -> Arc<Self> {
+        let state = State { logs: vec![Vec::new(); count], leader: 1, epoch: 1, ..State::default() };
+        Arc::new(Self { state: Mutex::new(state), changed: watch::channel(0).0 })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let value = change(&mut self.state.lock());
+        self.changed.send_modify(|count| *count += 1);
+        value
+    }
+
+    pub fn lose_answers(&self, count: u32) {
+        self.change(|state| state.answers_to_lose = count);
+    }
+
+    /// The next attempts are refused so, in this order.
+    pub fn refuse(&self, reasons: &[Reason]) {
+        self.change(|state| state.refusals = reasons.iter().rev().copied().collect());
+    }
+
+    pub fn lead(&self, broker: u32) {
+        self.change(|state| {
+            state.leader = broker;
+            state.epoch += 1;
+        });
+    }
+
+    pub fn hold(&self, held: bool) {
+        self.change(|state| state.held = held);
+    }
+
+    /// Batches that arrived, however often.
+    pub fn requests(&self) -> u64 {
+        self.state.lock().requests
+    }
+
+    /// Values stored in a partition, in order.
+    pub fn values(&self, partition: usize) -> Vec<Bytes> {
+        let state = self.state.lock();
+        let records = state.logs[partition].iter().flat_map(|batch| batch.records().unwrap());
+        records.map(|record| record.unwrap().value.unwrap_or_default()).collect()
+    }
+
+    pub fn batch_count(&self, partition: usize) -> usize {
+        self.state.lock().logs[partition].len()
+    }
+
+    /// Bytes sent to consumers, and the credit they gave.
+    pub fn credit(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.sent_bytes, state.granted_bytes)
+    }
+
+    pub async fn until(&self, done: impl Fn(&Self) -> bool) {
+        let mut changed = self.changed.subscribe();
+        let wait = async {
+            while !done(self) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the test's condition never came true");
+    }
+}
+
+impl State {
+    fn end(&self, partition: usize) -> u64 {
+        self.logs[partition].last().map_or(0, |batch| batch.end_offset().0)
+    }
+
+    fn hint(&self) -> v1::LeaderHint {
+        let address = self.brokers.get(&self.leader).cloned().unwrap_or_default();
+        v1::LeaderHint { broker_id: self.leader, address, leader_epoch: self.epoch }
+    }
+
+    fn error(&self, reason: Reason) -> v1::Error {
+        let leader = (reason == Reason::NotLeader).then(|| self.hint());
+        v1::Error { reason: reason.into(), message: "as the test wished".into(), leader, ..Default::default() }
+    }
+
+    fn append(&mut self, broker: u32, request: v1::ProduceRequest) -> Result<v1::Receipt, v1::Error> {
+        self.requests += 1;
+        if self.leader != broker {
+            return Err(self.error(Reason::NotLeader));
+        }
+        if let Some(reason) = self.refusals.pop() {
+            return Err(self.error(reason));
+        }
+        let partition = request.partition.unwrap_or_default();
+        let Some(produce_request::Payload::Batch(bytes)) = request.payload else {
+            return Err(self.error(Reason::InvalidArgument));
+        };
+        let batch = EncodedBatch::from_bytes(bytes).map_err(|_| self.error(Reason::InvalidBatch))?;
+        let stamp = batch.header().producer;
+        let log = &self.logs[partition as usize];
+        if stamp.id.0 != 0
+            && let Some(earlier) = log.iter().find(|earlier| earlier.header().producer == stamp)
+        {
+            return Ok(self.receipt(partition, earlier, true));
+        }
+        let expected = next_sequence(log, stamp);
+        if stamp.id.0 != 0 && stamp.base_sequence.0 != expected {
+            return Err(self.error(Reason::OutOfOrder));
+        }
+        let end = self.end(partition as usize);
+        let placed = batch.place(Placement {
+            topic_partition: at(partition),
+            base_offset: Offset(end),
+            leader_epoch: LeaderEpoch(self.epoch),
+            append_time_ms: 1,
+            committed_below: Offset(end),
+        });
+        let receipt = self.receipt(partition, &placed, false);
+        self.logs[partition as usize].push(placed);
+        Ok(receipt)
+    }
+
+    fn receipt(&self, partition: u32, batch: &PlacedBatch, duplicate: bool) -> v1::Receipt {
+        v1::Receipt {
+            topic_id: Bytes::from_static(&TOPIC_ID),
+            partition,
+            base_offset: batch.base_offset().0,
+            end_offset: batch.end_offset().0,
+            leader_epoch: self.epoch,
+            synced_by: vec![self.leader, 99],
+            replicas: 2,
+            duplicate,
+            ..Default::default()
+        }
+    }
+
+    fn fetch(&self, partition: u32, offset: u64, bytes_max: u64) -> v1::FetchResponse {
+        let mut batches = BytesMut::new();
+        let mut next = offset;
+        for batch in self.logs[partition as usize].iter().filter(|batch| batch.end_offset().0 > offset) {
+            if !batches.is_empty() && (batches.len() + batch.length()) as u64 > bytes_max {
+                break;
+            }
+            batches.extend_from_slice(&batch.to_bytes());
+            next = batch.end_offset().0;
+        }
+        v1::FetchResponse {
+            next_offset: next,
+            start_offset: 0,
+            committed_end: self.end(partition as usize),
+            leader_epoch: self.epoch,
+            topic_id: Bytes::from_static(&TOPIC_ID),
+            records: Vec::new(),
+            batches: batches.freeze(),
+        }
+    }
+}
+
+fn next_sequence(log: &[PlacedBatch], stamp: ProducerStamp) -> u64 {
+    let same = |batch: &&PlacedBatch| {
+        let producer = batch.header().producer;
+        (producer.id, producer.epoch) == (stamp.id, stamp.epoch)
+    };
+    let last = log.iter().rev().find(same);
+    last.map_or(0, |batch| batch.header().producer.base_sequence.0 + u64::from(batch.record_count()))
+}
+
+fn at(partition: u32) -> TopicPartition {
+    TopicPartition { topic: TopicId::from_bytes(TOPIC_ID), partition: PartitionIndex(partition) }
+}
+
+/// One broker: a listener in front of the shared partitions. Dropping it ends every connection.
+pub struct TestBroker {
+    pub address: SocketAddr,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct Service {
+    id: u32,
+    shared: Arc<Partitions>,
+}
+
+impl TestBroker {
+    pub async fn start(id: u32, shared: &Arc<Partitions>) -> Self {
+        Self::start_at(id, shared, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub async fn start_at(id: u32, shared: &Arc<Partitions>, address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener: TcpListener = socket.listen(64).unwrap();
+        let address = listener.local_addr().unwrap();
+        shared.change(|state| state.brokers.insert(id, address.to_string()));
+        let service = Service { id, shared: shared.clone() };
+        let server = tonic::transport::Server::builder()
+            .add_service(ProduceServiceServer::new(service.clone()).max_decoding_message_size(16 << 20))
+            .add_service(FetchServiceServer::new(service.clone()).max_encoding_message_size(16 << 20))
+            .add_service(PositionServiceServer::new(service.clone()))
+            .add_service(ClusterServiceServer::new(service));
+        // Connections live on a runtime of their own, so that dropping it cuts them all.
+        let (address_of, mut tasks) = (address, tokio::task::JoinSet::new());
+        let incoming = TcpListenerStream::new(listener);
+        let (cut, mut is_cut) = watch::channel(());
+        tasks.spawn(async move {
+            let _cut = cut;
+            std::future::pending::<()>().await;
+        });
+        let shut = async move {
+            let _dropped = is_cut.changed().await;
+        };
+        let incoming = incoming.take_until(Box::pin(shut));
+        tasks.spawn(async move {
+            server.serve_with_incoming(incoming).await.unwrap();
+        });
+        Self { address: address_of, tasks }
+    }
+
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub async fn stop(mut self) -> SocketAddr {
+        self.tasks.shutdown().await;
+        self.address
+    }
+}
+
+fn refuse(reason: Reason) -> Status {
+    use tonic_types::{ErrorDetails, StatusExt};
+    let details = ErrorDetails::with_error_info(reason.name(), "fidelog", HashMap::new());
+    Status::with_error_details(tonic::Code::FailedPrecondition, "as the test wished", details)
+}
+
+#[tonic::async_trait]
+impl ProduceService for Service {
+    async fn produce(&self, _: Request<v1::ProduceRequest>) -> Result<Response<v1::ProduceResponse>, Status> {
+        Err(refuse(Reason::Unavailable))
+    }
+
+    type ProduceStreamStream = Answers<v1::ProduceStreamResponse>;
+
+    async fn produce_stream(
+        &self,
+        request: Request<Streaming<v1::ProduceStreamRequest>>,
+    ) -> Result<Response<Self::ProduceStreamStream>, Status> {
+        let mut requests = request.into_inner();
+        let (answers, outbound) = mpsc::unbounded_channel();
+        let Self { id, shared } = self.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(request)) = requests.message().await {
+                let body = request.request.unwrap_or_default();
+                let (answer, lose) = shared.change(|state| {
+                    let answer = state.append(id, body);
+                    let lose = answer.is_ok() && state.answers_to_lose > 0;
+                    state.answers_to_lose -= u32::from(lose);
+                    (answer, lose)
+                });
+                shared.until(|shared| !shared.state.lock().held).await;
+                if lose {
+                    let _gone = answers.send(Err(Status::unavailable("the stream broke")));
+                    return;
+                }
+                let result = match answer {
+                    Ok(receipt) => v1::produce_stream_response::Result::Receipt(receipt),
+                    Err(error) => v1::produce_stream_response::Result::Error(error),
+                };
+                let answer = v1::ProduceStreamResponse { request_id: request.request_id, result: Some(result) };
+                if answers.send(Ok(answer)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outbound))))
+    }
+
+    async fn open_producer(
+        &self,
+        _: Request<v1::OpenProducerRequest>,
+    ) -> Result<Response<v1::OpenProducerResponse>, Status> {
+        let producer_id = self.shared.change(|state| {
+            state.producers += 1;
+            state.producers
+        });
+        Ok(Response::new(v1::OpenProducerResponse { producer_id, producer_epoch: 0, batches_in_flight_max: 1024 }))
+    }
+}
+
+#[tonic::async_trait]
+impl FetchService for Service {
+    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
+        let request = request.into_inner();
+        let state = self.shared.state.lock();
+        if request.offset > state.end(request.partition as usize) {
+            return Err(refuse(Reason::OffsetOutOfRange));
+        }
+        Ok(Response::new(state.fetch(request.partition, request.offset, request.max_bytes.max(1).into())))
+    }
+
+    type ConsumeStream = Answers<v1::ConsumeResponse>;
+
+    async fn consume(
+        &self,
+        request: Request<Streaming<v1::ConsumeRequest>>,
+    ) -> Result<Response<Self::ConsumeStream>, Status> {
+        let requests = request.into_inner();
+        let (answers, outbound) = mpsc::unbounded_channel();
+        let service = self.clone();
+        tokio::spawn(async move { service.feed(requests, answers).await });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outbound))))
+    }
+
+    async fn list_offsets(
+        &self,
+        request: Request<v1::ListOffsetsRequest>,
+    ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
+        let request = request.into_inner();
+        let state = self.shared.state.lock();
+        let committed_end = state.end(request.partition as usize);
+        let offset = match request.at {
+            Some(list_offsets_request::At::End(_)) => committed_end,
+            _ => 0,
+        };
+        Ok(Response::new(v1::ListOffsetsResponse {
+            offset,
+            committed_end,
+            topic_id: Bytes::from_static(&TOPIC_ID),
+            ..Default::default()
+        }))
+    }
+}
+
+impl Service {
+    async fn feed(
+        self,
+        mut requests: Streaming<v1::ConsumeRequest>,
+        answers: mpsc::UnboundedSender<Result<v1::ConsumeResponse, Status>>,
+    ) {
+        let mut credit = 0_i64;
+        let mut subscriptions: BTreeMap<u32, (u32, u64, u32)> = BTreeMap::new();
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            while credit > 0
+                && let Some((answer, spent)) = self.next_answer(&mut subscriptions)
+            {
+                credit -= i64::try_from(spent).unwrap();
+                if answers.send(Ok(answer)).is_err() {
+                    return;
+                }
+            }
+            tokio::select! {
+                request = requests.message() => match request {
+                    Ok(Some(request)) => match request.action {
+                        Some(consume_request::Action::Subscribe(s)) => {
+                            subscriptions.insert(s.subscription_id, (s.partition, s.offset, s.max_bytes));
+                        }
+                        Some(consume_request::Action::Unsubscribe(u)) => {
+                            subscriptions.remove(&u.subscription_id);
+                        }
+                        Some(consume_request::Action::CreditBytes(bytes)) => {
+                            credit += i64::try_from(bytes).unwrap();
+                            self.shared.change(|state| state.granted_bytes += bytes);
+                        }
+                        None => {}
+                    },
+                    _ => return,
+                },
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    fn next_answer(&self, subscriptions: &mut BTreeMap<u32, (u32, u64, u32)>) -> Option<(v1::ConsumeResponse, u64)> {
+        let mut state = self.shared.state.lock();
+        let (&subscription_id, &(partition, offset, bytes_max)) = subscriptions.iter().find(|(_, (partition, offset, _))| {
+            state.leader != self.id || *offset != state.end(*partition as usize)
+        })?;
+        let end = state.end(partition as usize);
+        let ended = match (state.leader == self.id, offset > end) {
+            (false, _) => Some(state.error(Reason::NotLeader)),
+            (true, true) => {
+                let details = [("start", 0), ("end", end)].map(|(key, value)| (key.to_owned(), value.to_string()));
+                Some(v1::Error { details: details.into(), ..state.error(Reason::OffsetOutOfRange) })
+            }
+            (true, false) => None,
+        };
+        if let Some(error) = ended {
+            subscriptions.remove(&subscription_id);
+            let event = Some(consume_response::Event::Ended(error));
+            return Some((v1::ConsumeResponse { subscription_id, event }, 0));
+        }
+        let records = state.fetch(partition, offset, bytes_max.into());
+        let spent = records.batches.len() as u64;
+        state.sent_bytes += spent;
+        subscriptions.insert(subscription_id, (partition, records.next_offset, bytes_max));
+        let event = Some(consume_response::Event::Records(records));
+        Some((v1::ConsumeResponse { subscription_id, event }, spent))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Service {
+    async fn describe_cluster(
+        &self,
+        _: Request<v1::DescribeClusterRequest>,
+    ) -> Result<Response<v1::DescribeClusterResponse>, Status> {
+        Err(refuse(Reason::Unavailable))
+    }
+
+    async fn get_routes(&self, request: Request<v1::GetRoutesRequest>) -> Result<Response<v1::GetRoutesResponse>, Status> {
+        let state = self.shared.state.lock();
+        let brokers = state.brokers.iter().map(|(id, address)| v1::Broker {
+            id: *id,
+            address: address.clone(),
+            ..Default::default()
+        });
+        let topics = request.into_inner().topics.into_iter().map(|topic| {
+            let error = (topic != TOPIC).then(|| state.error(Reason::UnknownTopic));
+            let partitions = (0..).zip(&state.logs).map(|(partition, _)| v1::PartitionRoute {
+                partition,
+                leader: Some(state.hint()),
+            });
+            v1::TopicRoute {
+                topic,
+                topic_id: Bytes::from_static(&TOPIC_ID),
+                partitions: partitions.collect(),
+                error,
+                record_bytes_max: 1 << 20,
+            }
+        });
+        Ok(Response::new(v1::GetRoutesResponse {
+            cluster_id: Bytes::from_static(&[1; 16]),
+            brokers: brokers.collect(),
+            topics: topics.collect(),
+            metadata_index: 1,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl PositionService for Service {
+    async fn open_positions(
+        &self,
+        request: Request<v1::OpenPositionsRequest>,
+    ) -> Result<Response<v1::OpenPositionsResponse>, Status> {
+        let request = request.into_inner();
+        let positions = self.shared.change(|state| {
+            let open = |partition: &u32| {
+                let position = state.positions.entry((request.group.clone(), *partition)).or_default();
+                position.partition = *partition;
+                position.generation += 1;
+                position.owner.clone_from(&request.owner);
+                position.clone()
+            };
+            request.partitions.iter().map(open).collect()
+        });
+        Ok(Response::new(v1::OpenPositionsResponse { topic_id: Bytes::from_static(&TOPIC_ID), positions }))
+    }
+
+    async fn commit_positions(
+        &self,
+        request: Request<v1::CommitPositionsRequest>,
+    ) -> Result<Response<v1::CommitPositionsResponse>, Status> {
+        let request = request.into_inner();
+        let results = self.shared.change(|state| {
+            let fenced = state.error(Reason::FencedGeneration);
+            let apply = |commit: &v1::PositionCommit| {
+                let position = state.positions.entry((request.group.clone(), commit.partition)).or_default();
+                let error = (commit.generation < position.generation).then(|| fenced.clone());
+                if error.is_none() {
+                    position.offset = position.offset.max(Some(commit.offset));
+                    position.leader_epoch = commit.leader_epoch;
+                }
+                v1::PositionResult { partition: commit.partition, position: Some(position.clone()), error }
+            };
+            request.commits.iter().map(apply).collect()
+        });
+        Ok(Response::new(v1::CommitPositionsResponse { results }))
+    }
+
+    async fn fetch_positions(
+        &self,
+        request: Request<v1::FetchPositionsRequest>,
+    ) -> Result<Response<v1::FetchPositionsResponse>, Status> {
+        let group = request.into_inner().group;
+        let state = self.shared.state.lock();
+        let ours = state.positions.iter().filter(|((owner, _), _)| *owner == group);
+        let positions = ours.map(|(_, position)| position.clone()).collect();
+        Ok(Response::new(v1::FetchPositionsResponse { topic_id: Bytes::from_static(&TOPIC_ID), positions }))
+    }
+
+    async fn reset_positions(
+        &self,
+        _: Request<v1::ResetPositionsRequest>,
+    ) -> Result<Response<v1::ResetPositionsResponse>, Status> {
+        Err(refuse(Reason::Unavailable))
+    }
+
+    async fn list_groups(&self, _: Request<v1::ListGroupsRequest>) -> Result<Response<v1::ListGroupsResponse>, Status> {
+        Err(refuse(Reason::Unavailable))
+    }
+
+    async fn delete_group(&self, _: Request<v1::DeleteGroupRequest>) -> Result<Response<v1::DeleteGroupResponse>, Status> {
+        Err(refuse(Reason::Unavailable))
+    }
+}

@@ -137,6 +137,18 @@ impl Connections {
     }
 }
 
+/// Whether a call failed because a connection that had ended while idle could not be made again: nothing was sent.
+pub(crate) fn never_connected(status: &tonic::Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// An error with its causes, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

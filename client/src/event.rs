@@ -90,7 +90,9 @@ pub enum Event {
 
 /// Who listens.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub(crate) struct Listener(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&Event) + Send + Sync;
 
 impl Listener {
     pub(crate) fn new(listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {

@@ -1,5 +1,7 @@
 //! The SDK against brokers that misbehave on request: lost answers, new leaders, restarts, credit, fencing.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -8,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_client::{
-    Client, CommitError, ConsumeError, DeliveryError, Event, Fetch, Producer, Reason, Record, SendCause, StartAt, WhenFull,
-    WhenOutOfRange,
+    Client, CommitError, ConsumeError, DeliveryError, Event, Fetch, Producer, Reason, Record, SendCause,
+    StartAt, WhenFull, WhenOutOfRange,
 };
 use parking_lot::Mutex;
 use support::{Partitions, TOPIC, TestBroker};
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn cluster(partitions: usize) -> (Arc<Partitions>, TestBroker, Client) {
     let shared = Partitions::new(partitions);
-    let broker = TestBroker::start(1, &shared).await;
+    let broker = TestBroker::start(1, &shared);
     let client = Client::connect([broker.address()]).await.unwrap();
     (shared, broker, client)
 }
@@ -95,8 +97,10 @@ async fn a_refused_batch_is_told_and_the_rest_arrives_in_order() {
     let (shared, _broker, client) = cluster(1).await;
     let events = Arc::new(Mutex::new(Vec::new()));
     let heard = events.clone();
-    let listening = Client::builder([_broker.address()]).on_event(move |event| heard.lock().push(event.clone()));
-    let producer = listening.connect().await.unwrap().producer(TOPIC).batch_bytes_max(1024).open().await.unwrap();
+    let listening =
+        Client::builder([_broker.address()]).on_event(move |event| heard.lock().push(event.clone()));
+    let producer =
+        listening.connect().await.unwrap().producer(TOPIC).batch_bytes_max(1024).open().await.unwrap();
     drop(client);
     shared.refuse(&[Reason::InvalidBatch]);
     shared.hold(true);
@@ -120,7 +124,7 @@ async fn a_refused_batch_is_told_and_the_rest_arrives_in_order() {
 #[tokio::test]
 async fn a_new_leader_is_found_and_order_is_kept() {
     let (shared, _first, client) = cluster(1).await;
-    let _second = TestBroker::start(2, &shared).await;
+    let _second = TestBroker::start(2, &shared);
     let producer = client.producer(TOPIC).batch_bytes_max(1024).open().await.unwrap();
     send_numbers(&producer, 0..100).await;
     shared.lead(2);
@@ -137,9 +141,9 @@ async fn a_broker_that_restarts_is_met_again_by_producer_and_consumer() {
     for expected in 0..10 {
         assert_eq!(consumer.next().await.unwrap().unwrap().offset, expected);
     }
-    let address = broker.stop().await;
+    let address = tokio::task::spawn_blocking(|| broker.stop()).await.unwrap();
     let delivery = producer.send_to(0, Record::new("10")).await.unwrap();
-    let _broker = TestBroker::start_at(1, &shared, address).await;
+    let _broker = TestBroker::start_at(1, &shared, address);
     tokio::time::timeout(PATIENCE, delivery).await.expect("an answer").unwrap();
     let record = tokio::time::timeout(PATIENCE, consumer.next()).await.expect("a record").unwrap().unwrap();
     assert_eq!((record.offset, record.value), (10, Some(Bytes::from("10"))));
@@ -149,7 +153,7 @@ async fn a_broker_that_restarts_is_met_again_by_producer_and_consumer() {
 async fn with_nobody_there_the_budget_ends_definitely() {
     let (_shared, broker, client) = cluster(1).await;
     let producer = client.producer(TOPIC).delivery_budget(Duration::from_millis(300)).open().await.unwrap();
-    broker.stop().await;
+    tokio::task::spawn_blocking(|| broker.stop()).await.unwrap();
     let error = producer.send(Record::new("x")).await.unwrap().await.unwrap_err();
     assert!(error.is_definite(), "{error}");
 }
@@ -157,7 +161,8 @@ async fn with_nobody_there_the_budget_ends_definitely() {
 #[tokio::test]
 async fn memory_is_bounded_and_a_refused_record_comes_back() {
     let (shared, _broker, client) = cluster(1).await;
-    let producer = client.producer(TOPIC).memory_bytes_max(64 * 1024).when_full(WhenFull::Error).open().await.unwrap();
+    let producer =
+        client.producer(TOPIC).memory_bytes_max(64 * 1024).when_full(WhenFull::Error).open().await.unwrap();
     shared.hold(true);
     let record = Record::new(vec![7; 10_000]);
     let mut deliveries = Vec::new();
@@ -216,7 +221,8 @@ async fn a_consumer_reads_all_partitions_to_their_end_within_its_credit() {
     }
     producer.flush().await.unwrap();
     let buffer = 64 * 1024;
-    let mut consumer = client.consumer(TOPIC).buffer_bytes(buffer).fetch_bytes(4_096).stop_at_end().open().await.unwrap();
+    let mut consumer =
+        client.consumer(TOPIC).buffer_bytes(buffer).fetch_bytes(4_096).stop_at_end().open().await.unwrap();
     // Nothing is taken: the broker may send what was granted, and one batch more.
     shared.until(|shared| shared.credit().0 >= buffer as u64).await;
     let (sent, granted) = shared.credit();
@@ -234,7 +240,7 @@ async fn a_consumer_reads_all_partitions_to_their_end_within_its_credit() {
 #[tokio::test]
 async fn a_consumer_follows_the_leader_without_a_gap_or_a_repeat() {
     let (shared, _first, client) = cluster(1).await;
-    let _second = TestBroker::start(2, &shared).await;
+    let _second = TestBroker::start(2, &shared);
     let producer = client.producer(TOPIC).open().await.unwrap();
     let mut consumer = client.consumer(TOPIC).open().await.unwrap();
     let mut read = Vec::new();
@@ -242,7 +248,11 @@ async fn a_consumer_follows_the_leader_without_a_gap_or_a_repeat() {
         send_numbers(&producer, round * 10..round * 10 + 10).await;
         shared.lead(round % 2 + 1);
         while read.len() < (round as usize + 1) * 10 {
-            let batch = tokio::time::timeout(PATIENCE, consumer.next_batch()).await.expect("records").unwrap().unwrap();
+            let batch = tokio::time::timeout(PATIENCE, consumer.next_batch())
+                .await
+                .expect("records")
+                .unwrap()
+                .unwrap();
             read.extend(batch.records().map(|record| record.unwrap().value.unwrap()));
         }
     }
@@ -299,7 +309,8 @@ async fn an_unknown_topic_and_a_dead_address_are_told_apart() {
     let (_shared, broker, client) = cluster(1).await;
     let error = client.producer("other").open().await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::UnknownTopic));
-    let address = broker.stop().await;
-    let dead = Client::builder([address.to_string()]).request_timeout(Duration::from_millis(100)).connect().await;
+    let address = tokio::task::spawn_blocking(|| broker.stop()).await.unwrap();
+    let dead =
+        Client::builder([address.to_string()]).request_timeout(Duration::from_millis(100)).connect().await;
     assert!(matches!(dead, Err(fidelog_client::RequestError::Unreachable { .. })), "{dead:?}");
 }

@@ -4,6 +4,8 @@
 //! What was added on purpose enters the golden file with `FIDELOG_BLESS=1 cargo test -p fidelog-proto`. What was
 //! changed or removed breaks clients; reserve the number instead.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,1 +1,8 @@
-//! tests
+//! What Fidelog's tests of the whole share. Imported by nothing but the tests beside it.
+//!
+//! | folder | test | what it holds |
+//! |---|---|---|
+//! | `crash/` | `crash` | the durable log over a simulated disk that loses power, fails and lies |
+//! | `layers/` | `layers` | who may use whom, read from the sources |
+
+pub mod seeds;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The Fidelog daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fidelogd::run(std::env::args_os())
+}

@@ -342,6 +342,7 @@ impl Log {
             committed_end: self.committed_end.min(synced_end),
             damage: state.damage.clone(),
             starting_over: None,
+            cutting: None,
         }
     }
 }

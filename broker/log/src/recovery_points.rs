@@ -33,6 +33,8 @@ pub struct RecoveryPoint {
     pub damage: Vec<(Offset, Offset)>,
     /// Set while the log is being started over at this offset: all files found then are leftovers.
     pub starting_over: Option<Offset>,
+    /// Set while the log is being cut to this offset: whatever is found behind it is to be forgotten.
+    pub cutting: Option<Offset>,
 }
 
 /// All partitions of a data directory.
@@ -75,15 +77,27 @@ impl RecoveryPoints {
 }
 
 /// A point as stored, without names because there may be ten thousand: topic, partition, start, segment base,
-/// position, synced end, committed end, damage, starting over.
-type Row = (TopicId, PartitionIndex, Offset, Offset, u64, Offset, Offset, Vec<(Offset, Offset)>, Option<Offset>);
+/// position, synced end, committed end, damage, starting over,
+/// cutting.
+type Row = (
+    TopicId,
+    PartitionIndex,
+    Offset,
+    Offset,
+    u64,
+    Offset,
+    Offset,
+    Vec<(Offset, Offset)>,
+    Option<Offset>,
+    Option<Offset>,
+);
 
 impl Serialize for RecoveryPoints {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.points.iter().map(|(at, point)| -> Row {
             let RecoveryPoint { start, segment_base, position, synced_end, committed_end, .. } = *point;
-            let (damage, over) = (point.damage.clone(), point.starting_over);
-            (at.topic, at.partition, start, segment_base, position, synced_end, committed_end, damage, over)
+            let (damage, over, cut) = (point.damage.clone(), point.starting_over, point.cutting);
+            (at.topic, at.partition, start, segment_base, position, synced_end, committed_end, damage, over, cut)
         }))
     }
 }
@@ -92,10 +106,10 @@ impl<'de> Deserialize<'de> for RecoveryPoints {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let rows = Vec::<Row>::deserialize(deserializer)?;
         let points = rows.into_iter().map(|row| {
-            let (topic, partition, start, segment_base, position, synced_end, committed_end, damage, starting_over) =
+            let (topic, partition, start, segment_base, position, synced_end, committed_end, damage, starting_over, cutting) =
                 row;
             let point =
-                RecoveryPoint { start, segment_base, position, synced_end, committed_end, damage, starting_over };
+                RecoveryPoint { start, segment_base, position, synced_end, committed_end, damage, starting_over, cutting };
             (TopicPartition { topic, partition }, point)
         });
         Ok(Self { points: points.collect() })

@@ -4,16 +4,16 @@
 //! The order within a step is what makes a crash in its midst harmless:
 //!
 //! ```text
-//!  1 recovery point lowered, durable     or a later start would take the missing files for damage
+//!  1 recovery point lowered, durable; it also says what is under way, so that a start after a crash finishes it
 //!  2 later segments renamed aside, from the highest down; producer snapshots beyond removed; directory synced
 //!  3 epochs lowered, producer state rewound
 //!  4 a new segment, renamed into place: appends never go behind old bytes, so that these can never pass for new
 //!    ones; from here on the file before it ends where this one begins
+//!  5 recovery point raised, durable, before anything appended since is published
 //! ```
 //!
-//! Between 2 and 4 the log is found longer than asked for, as if the cut had come later: the step is simply asked
-//! for again, because followers reconcile on every stream (N3). Between 1 and 4 of starting over, the recovery point
-//! says so, and the next start finishes it.
+//! Without the note in the recovery point, a crash between two renames could leave a file as the last one that holds
+//! bytes behind its end, cut long before, and a start would take them for the log.
 
 use std::sync::Arc;
 
@@ -43,11 +43,18 @@ pub struct CutDone {
 }
 
 impl Log {
-    /// Lowers the recovery point for a cut to come, in memory; tells whether that changed it. Harmless if the cut is
-    /// refused later: a point that lies behind only makes a start scan more.
+    /// Notes a cut to come in the recovery point, in memory; tells whether that changed it. Whoever asks must go on
+    /// to the cut, or take the note back ([`Self::forget_cut`]), in the same flush.
     pub(crate) fn lower_before_cut(&self, to: Offset, committed_end: Offset) -> bool {
         let refused = to < committed_end.max(self.committed_end);
-        !refused && self.batch_start(to).is_ok_and(|to| self.lower_point(to))
+        let needed = to < self.written_end && !self.failed;
+        !refused && needed && self.batch_start(to).is_ok_and(|to| self.lower_point(to))
+    }
+
+    /// Takes back the note of a cut that is not made; tells whether there was one.
+    pub(crate) fn forget_cut(&self) -> bool {
+        let noted = self.home.point(self.at).is_some_and(|point| point.cutting.is_some());
+        noted && self.home.set_point(self.at, self.recovery_point())
     }
 
     /// First half of a cut: finds where, and lowers the recovery point in memory; tells whether that changed it. The
@@ -86,12 +93,10 @@ impl Log {
 
     fn lower_point(&self, to: Offset) -> bool {
         let mut point = self.home.point(self.at).unwrap_or_default();
-        if point.synced_end <= to {
-            return false;
-        }
         let state = self.shared.state.read();
         let segment_base = state.segments.iter().rev().map(|segment| segment.base).find(|base| *base <= to);
-        point.synced_end = to;
+        point.cutting = Some(to);
+        point.synced_end = point.synced_end.min(to);
         point.committed_end = point.committed_end.min(to);
         point.segment_base = segment_base.unwrap_or_default();
         point.position = 0; // the exact place is not worth a look: it only matters after a crash right now
@@ -120,6 +125,7 @@ impl Log {
         self.producers = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
         self.start_empty_segment()?;
         self.shared.state.write().durable_end = to;
+        self.home.set_point(self.at, self.recovery_point());
         (self.failed, self.unsynced) = (false, false);
         Ok(self.cut_done())
     }
@@ -140,7 +146,7 @@ impl Log {
         self.staged_end = self.written_end;
     }
 
-    fn start_empty_segment(&mut self) -> Result<(), DiskError> {
+    pub(crate) fn start_empty_segment(&mut self) -> Result<(), DiskError> {
         self.active = None;
         let room = self.home.config().growth_bytes_min.min(self.home.config().segment_bytes) - SEGMENT_HEADER_BYTES;
         self.start_segment(room)

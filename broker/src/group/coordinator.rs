@@ -26,13 +26,13 @@ pub const POSITIONS_PARTITIONS: u32 = 1;
 /// The most calls that wait for one owner.
 const CALLS_WAITING_MAX: usize = 1024;
 
-/// The positions of all groups, as far as this broker owns them.
-#[derive(Debug)]
+/// The positions of all groups, as far as this broker owns them. A handle: clones are the same.
+#[derive(Clone, Debug)]
 pub struct Positions {
     clock: Arc<dyn Clock>,
     limits: PositionLimits,
     sizes: SnapshotSizes,
-    inner: RwLock<Inner>,
+    inner: Arc<RwLock<Inner>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Positions {
     /// Nothing is owned yet: calls are refused as retriable.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, limits: PositionLimits, sizes: SnapshotSizes) -> Self {
-        Self { clock, limits, sizes, inner: RwLock::default() }
+        Self { clock, limits, sizes, inner: Arc::default() }
     }
 
     /// The internal topic exists.
@@ -63,7 +63,11 @@ impl Positions {
         assert!(partition_count > 0, "the positions topic {topic} has no partitions");
         let mut inner = self.inner.write();
         if let Some(before) = inner.topic {
-            assert_eq!(before, (topic, partition_count), "the positions topic and its partition count never change");
+            assert_eq!(
+                before,
+                (topic, partition_count),
+                "the positions topic and its partition count never change"
+            );
         }
         inner.topic = Some((topic, partition_count));
     }
@@ -73,7 +77,8 @@ impl Positions {
     #[must_use = "nothing is served until the owner runs"]
     pub fn host(&self, partition: Arc<Partition>) -> Owner {
         let (calls, waiting) = mpsc::channel(CALLS_WAITING_MAX);
-        let owner = Owner::new(Arc::clone(&partition), Arc::clone(&self.clock), waiting, self.limits, self.sizes);
+        let owner =
+            Owner::new(Arc::clone(&partition), Arc::clone(&self.clock), waiting, self.limits, self.sizes);
         self.inner.write().hosted.insert(partition.id(), Hosted { partition, calls });
         owner
     }
@@ -99,7 +104,9 @@ impl Positions {
     /// Retriable, while the internal topic does not exist.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, PositionsError> {
         let (topic, partition_count) = self.topic()?;
-        Ok((0..partition_count).map(|index| TopicPartition { topic, partition: PartitionIndex(index) }).collect())
+        Ok((0..partition_count)
+            .map(|index| TopicPartition { topic, partition: PartitionIndex(index) })
+            .collect())
     }
 
     /// Takes positions over and returns them, in the order asked for.
@@ -187,6 +194,8 @@ impl Positions {
             }
         }
         // Stopping here is safe: a call that nobody waits for is not taken up, or counts like any other.
-        answered.await.unwrap_or_else(|_| Err(PositionsError::unknown("the owner of these positions stopped")))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(PositionsError::unknown("the owner of these positions stopped")))
     }
 }

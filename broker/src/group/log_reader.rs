@@ -81,7 +81,9 @@ impl LogReader {
                         entries.iter().try_for_each(|(offset, entry)| replay.apply(*offset, entry))?;
                     }
                     // Read anew: what was dropped is in the snapshot that the log begins with.
-                    Err(ReadFailed::StartMoved(start)) if start > replay.next() => replay = Replay::new(start),
+                    Err(ReadFailed::StartMoved(start)) if start > replay.next() => {
+                        replay = Replay::new(start)
+                    }
                     Err(failed) => return Err(failed.into()),
                 }
             } else if seen.confirmed {

@@ -18,6 +18,8 @@ mod coordinator;
 mod error;
 mod log_reader;
 mod owner;
+#[cfg(test)]
+mod owner_tests;
 mod request;
 pub mod state;
 mod turn;

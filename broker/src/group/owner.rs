@@ -90,7 +90,8 @@ impl Owner {
                 Ended::Finished => return,
                 Ended::Broken(why) => {
                     error!(partition = %self.partition.id(), "group positions cannot be served: {why}");
-                    if self.refuse_while(seen.leading, &PositionsError::broken(why)).await == Ended::Finished {
+                    if self.refuse_while(seen.leading, &PositionsError::broken(why)).await == Ended::Finished
+                    {
                         return;
                     }
                 }
@@ -292,7 +293,8 @@ impl Owner {
         let entries = serving.state.to_snapshot(self.sizes);
         let batches = in_batches(entries, self.clock.wall_ms()).map_err(|error| (error.to_string(), None))?;
         for (batch, entries) in batches {
-            let stored = self.write(serving.epoch, batch).await.map_err(|why| (why.to_string(), Some(why)))?;
+            let stored =
+                self.write(serving.epoch, batch).await.map_err(|why| (why.to_string(), Some(why)))?;
             for (offset, entry) in (stored.base.0..).map(Offset).zip(entries) {
                 apply_snapshot(&mut serving.state, offset, &entry).map_err(|why| (why, None))?;
             }
@@ -303,7 +305,9 @@ impl Owner {
 
 fn apply_snapshot(state: &mut PositionsState, offset: Offset, entry: &Entry) -> Result<(), String> {
     match state.apply(offset, entry).map_err(|error| error.to_string())? {
-        Applied::Snapshot(SnapshotStep::Void) => Err(format!("its record at {offset} does not fit the state")),
+        Applied::Snapshot(SnapshotStep::Void) => {
+            Err(format!("its record at {offset} does not fit the state"))
+        }
         _ => Ok(()),
     }
 }

@@ -6,7 +6,9 @@ use fidelog_record::{BatchBuilder, Codec, EncodedBatch, ProducerStamp, PushError
 
 use super::error::PositionsError;
 use super::request::{Answer, Request};
-use super::state::{Admission, Applied, CommitResult, Entry, PartitionPosition, PositionLimits, PositionsState};
+use super::state::{
+    Admission, Applied, CommitResult, Entry, PartitionPosition, PositionLimits, PositionsState,
+};
 
 /// What a batch holds, unless its first entry alone is larger. Small enough to leave room for others.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -26,12 +28,16 @@ impl Caller {
         match (self, applied) {
             (Self::Open(answer), Applied::Opened(positions)) => drop(answer.send(Ok(positions))),
             (Self::Commit(_, answer), Applied::Committed(results)) => drop(answer.send(Ok(results))),
-            (Self::Commit(group, answer), Applied::UnknownGroup) => drop(answer.send(Err(PositionsError::UnknownGroup { group }))),
+            (Self::Commit(group, answer), Applied::UnknownGroup) => {
+                drop(answer.send(Err(PositionsError::UnknownGroup { group })))
+            }
             (Self::Reset(answer), Applied::Reset(positions)) => drop(answer.send(Ok(positions))),
             (Self::Delete(_, answer), Applied::Deleted { position_count }) => {
                 drop(answer.send(Ok(position_count)));
             }
-            (Self::Delete(group, answer), Applied::UnknownGroup) => drop(answer.send(Err(PositionsError::UnknownGroup { group }))),
+            (Self::Delete(group, answer), Applied::UnknownGroup) => {
+                drop(answer.send(Err(PositionsError::UnknownGroup { group })))
+            }
             (caller, applied) => unreachable!("{caller:?} was answered by {applied:?}"),
         }
     }
@@ -153,7 +159,11 @@ impl EntryBatch {
 
     pub(super) fn push(&mut self, entry: &Entry) -> Result<(), PushError> {
         let value = entry.to_bytes();
-        self.builder.try_push(RecordRef { value: Some(&value), timestamp_ms: self.at_ms, ..RecordRef::default() })
+        self.builder.try_push(RecordRef {
+            value: Some(&value),
+            timestamp_ms: self.at_ms,
+            ..RecordRef::default()
+        })
     }
 
     /// `None` when it is empty.
@@ -161,12 +171,19 @@ impl EntryBatch {
         if self.builder.is_empty() {
             return None;
         }
-        Some(self.builder.finish(ProducerStamp::NONE).expect("a batch with records and without a stamp is whole"))
+        Some(
+            self.builder
+                .finish(ProducerStamp::NONE)
+                .expect("a batch with records and without a stamp is whole"),
+        )
     }
 }
 
 /// The entries in batches, in order; the first entry begins the first batch.
-pub(super) fn in_batches(entries: Vec<Entry>, at_ms: u64) -> Result<Vec<(EncodedBatch, Vec<Entry>)>, PushError> {
+pub(super) fn in_batches(
+    entries: Vec<Entry>,
+    at_ms: u64,
+) -> Result<Vec<(EncodedBatch, Vec<Entry>)>, PushError> {
     let mut batches = Vec::new();
     let (mut batch, mut held) = (EntryBatch::new(at_ms), Vec::new());
     for entry in entries {

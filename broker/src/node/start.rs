@@ -19,7 +19,7 @@ use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
 use super::threads::FlushThread;
 use super::{housekeeping, positions_topic};
-use crate::group::Positions;
+use crate::group::{PositionLimits, Positions, SnapshotSizes};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::local::LocalQuorum;
 use crate::meta::quorum::MetadataQuorum;
@@ -31,7 +31,7 @@ use crate::replica::Incarnate;
 use crate::rpc::peer::{
     LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, run_links,
 };
-use crate::rpc::{self, Context, Parts, Reachability};
+use crate::rpc::{self, Context, Health, ListenLimits, Parts, Reachability};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +199,7 @@ impl Starting {
             let _inside = peers.enter();
             PeerLinks::new((config.cluster, me), Arc::clone(&view), Arc::clone(&quorum.handle))
         };
-        let positions = Positions::default_with(Arc::clone(&world.clock));
+        let positions = Arc::new(Positions::new(Arc::clone(&world.clock), PositionLimits::default(), SnapshotSizes::default()));
         let hosting = Arc::new(Hosting {
             me: config.broker,
             epoch: registered.epoch,
@@ -240,11 +240,17 @@ impl Starting {
         // The quorum listens only now: its own broker registers without a network, the others wait for it.
         let peer_listener = listen(&peers, config.peer_listen)?;
         let peer_address = peer_listener.local_addr()?;
-        let internal = rpc::Internal { replication, meta: meta_server };
-        let peer_server = rpc::peer_server(Arc::clone(&context), internal, peer_listener, stop_peers.clone());
+        let health = peers.block_on(Health::new());
+        let served = rpc::peer_server(
+            Arc::clone(&context),
+            health.clone(),
+            peer_listener,
+            rpc::Internal { replication, meta: meta_server },
+            stop_peers.clone(),
+        );
         let failed = stopper.clone();
         spawn(Box::pin(async move {
-            if let Err(error) = peer_server.await {
+            if let Err(error) = served.await {
                 failed.stop(StopReason::Listener(error.to_string()));
             }
         }));
@@ -283,7 +289,8 @@ impl Starting {
 
         let listener = listen(&clients, config.listen)?;
         let address = listener.local_addr()?;
-        let server = rpc::public_server(context, listener, stop_clients.clone());
+        peers.block_on(health.serving());
+        let server = rpc::public_server(context, health, listener, ListenLimits::CLIENTS);
         let failed = stopper.clone();
         client_tasks.spawn_on(
             async move {

@@ -11,6 +11,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Topi
 
 use super::context::Context;
 use super::status::Failure;
+use super::topic_description::offline_text;
 use crate::meta::state::{ClusterState, TopicEntry, TopicState};
 use crate::partition::Partition;
 
@@ -67,7 +68,7 @@ fn hint_of(
 ) -> Failure {
     let Some(leader) = leader else {
         let why = state.and_then(|state| state.partition(at)).and_then(|entry| entry.offline.as_ref());
-        let why = why.map_or_else(|| "try again".to_owned(), |why| format!("{why:?}"));
+        let why = why.map_or_else(|| "try again".to_owned(), offline_text);
         let message = format!("partition {at}: nobody leads it just now; {why}");
         return Failure::new(Reason::LeaderNotAvailable, message).with("leader_epoch", epoch);
     };

@@ -321,10 +321,6 @@ impl Consumer {
     ///
     /// # Errors
     /// What ended the reading of one partition. The others go on.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an async next; the crate has no stream trait to implement"
-    )]
     pub async fn next(&mut self) -> Option<Result<ConsumedRecord, ConsumeError>> {
         loop {
             if self.over {

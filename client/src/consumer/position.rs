@@ -176,7 +176,8 @@ impl Consumer {
                     let error = held.refused(partition, Refusal::from_wire(error));
                     if let CommitError::Fenced { group, partition, .. } = &error {
                         self.over = true;
-                        self.fenced = Some(ConsumeError::Fenced { group: group.clone(), partition: *partition });
+                        self.fenced =
+                            Some(ConsumeError::Fenced { group: group.clone(), partition: *partition });
                     }
                     outcome = outcome.and(Err(error));
                 }

@@ -294,8 +294,8 @@ fn run(seed: u64, budget_ms: u64, poison_percent: u32) -> World {
 #[test]
 fn whatever_happens_nothing_is_stored_twice_or_out_of_order_and_every_word_is_true() {
     for seed in 0..3_000 {
-        let budget_ms = [60, 400, 1_000_000][seed as usize % 3];
-        let poison_percent = [0, 10, 40][seed as usize / 3 % 3];
+        let budget_ms = [60, 400, 1_000_000][usize::try_from(seed % 3).unwrap()];
+        let poison_percent = [0, 10, 40][usize::try_from(seed / 3 % 3).unwrap()];
         let result = std::panic::catch_unwind(|| run(seed, budget_ms, poison_percent).check());
         assert!(result.is_ok(), "seed {seed}, budget {budget_ms} ms, poison {poison_percent} %");
     }

@@ -144,8 +144,11 @@ fn describe(status: &tonic::Status) -> String {
 /// The streams of one producer, one per broker connection; partitions are spread over them.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    links: Mutex<HashMap<(String, usize), Arc<OnceCell<Arc<Link>>>>>,
+    links: Mutex<HashMap<(String, usize), LinkCell>>,
 }
+
+/// A stream, or the attempt to open it, for which all its partitions wait together.
+type LinkCell = Arc<OnceCell<Arc<Link>>>;
 
 impl Links {
     /// The stream that carries `partition` to the broker at `address`, opened if need be.
@@ -164,7 +167,7 @@ impl Links {
         cell.get_or_try_init(open).await.cloned()
     }
 
-    fn cell(&self, address: &str, index: usize) -> Arc<OnceCell<Arc<Link>>> {
+    fn cell(&self, address: &str, index: usize) -> LinkCell {
         let mut links = self.links.lock();
         let cell = links.entry((address.to_owned(), index)).or_default();
         if cell.get().is_some_and(|link| link.is_over()) {

@@ -14,7 +14,9 @@ use fidelog_proto::v1::cluster_service_server::{ClusterService, ClusterServiceSe
 use fidelog_proto::v1::fetch_service_server::{FetchService, FetchServiceServer};
 use fidelog_proto::v1::position_service_server::{PositionService, PositionServiceServer};
 use fidelog_proto::v1::produce_service_server::{ProduceService, ProduceServiceServer};
-use fidelog_proto::v1::{self, Reason, consume_request, consume_response, list_offsets_request, produce_request};
+use fidelog_proto::v1::{
+    self, Reason, consume_request, consume_response, list_offsets_request, produce_request,
+};
 use fidelog_record::batch::Placement;
 use fidelog_record::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 use fidelog_record::{EncodedBatch, PlacedBatch, ProducerStamp};
@@ -25,13 +27,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
-pub const TOPIC: &str = "orders";
+pub(crate) const TOPIC: &str = "orders";
 const TOPIC_ID: [u8; 16] = [9; 16];
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The logs of one topic's partitions, and what is to go wrong.
-pub struct Partitions {
+pub(crate) struct Partitions {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
 }
@@ -56,7 +58,7 @@ struct State {
 }
 
 impl Partitions {
-    pub fn new(count: usize) -> Arc<Self> {
+    pub(crate) fn new(count: usize) -> Arc<Self> {
         let state = State { logs: vec![Vec::new(); count], leader: 1, epoch: 1, ..State::default() };
         Arc::new(Self { state: Mutex::new(state), changed: watch::channel(0).0 })
     }
@@ -67,56 +69,58 @@ impl Partitions {
         value
     }
 
-    pub fn lose_answers(&self, count: u32) {
+    pub(crate) fn lose_answers(&self, count: u32) {
         self.change(|state| state.answers_to_lose = count);
     }
 
     /// The next attempts are refused so, in this order.
-    pub fn refuse(&self, reasons: &[Reason]) {
+    pub(crate) fn refuse(&self, reasons: &[Reason]) {
         self.change(|state| state.refusals = reasons.iter().rev().copied().collect());
     }
 
-    pub fn lead(&self, broker: u32) {
+    pub(crate) fn lead(&self, broker: u32) {
         self.change(|state| {
             state.leader = broker;
             state.epoch += 1;
         });
     }
 
-    pub fn hold(&self, held: bool) {
+    pub(crate) fn hold(&self, held: bool) {
         self.change(|state| state.held = held);
     }
 
     /// Batches that arrived, however often.
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.state.lock().requests
     }
 
     /// Values stored in a partition, in order.
-    pub fn values(&self, partition: usize) -> Vec<Bytes> {
+    pub(crate) fn values(&self, partition: usize) -> Vec<Bytes> {
         let state = self.state.lock();
         let records = state.logs[partition].iter().flat_map(|batch| batch.records().unwrap());
         records.map(|record| record.unwrap().value.unwrap_or_default()).collect()
     }
 
-    pub fn batch_count(&self, partition: usize) -> usize {
+    pub(crate) fn batch_count(&self, partition: usize) -> usize {
         self.state.lock().logs[partition].len()
     }
 
     /// Bytes sent to consumers, and the credit they gave.
-    pub fn credit(&self) -> (u64, u64) {
+    pub(crate) fn credit(&self) -> (u64, u64) {
         let state = self.state.lock();
         (state.sent_bytes, state.granted_bytes)
     }
 
-    pub async fn until(&self, done: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, done: impl Fn(&Self) -> bool) {
         let mut changed = self.changed.subscribe();
         let wait = async {
             while !done(self) {
                 changed.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the test's condition never came true");
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .expect("the test's condition never came true");
     }
 }
 
@@ -132,7 +136,12 @@ impl State {
 
     fn error(&self, reason: Reason) -> v1::Error {
         let leader = (reason == Reason::NotLeader).then(|| self.hint());
-        v1::Error { reason: reason.into(), message: "as the test wished".into(), leader, ..Default::default() }
+        v1::Error {
+            reason: reason.into(),
+            message: "as the test wished".into(),
+            leader,
+            ..Default::default()
+        }
     }
 
     fn append(&mut self, broker: u32, request: v1::ProduceRequest) -> Result<v1::Receipt, v1::Error> {
@@ -221,10 +230,19 @@ fn at(partition: u32) -> TopicPartition {
     TopicPartition { topic: TopicId::from_bytes(TOPIC_ID), partition: PartitionIndex(partition) }
 }
 
-/// One broker: a listener in front of the shared partitions. Dropping it ends every connection.
-pub struct TestBroker {
-    pub address: SocketAddr,
-    tasks: tokio::task::JoinSet<()>,
+/// One broker: a listener in front of the shared partitions, on a runtime of its own, so that stopping it cuts every
+/// connection at once.
+pub(crate) struct TestBroker {
+    pub(crate) address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -234,11 +252,14 @@ struct Service {
 }
 
 impl TestBroker {
-    pub async fn start(id: u32, shared: &Arc<Partitions>) -> Self {
-        Self::start_at(id, shared, "127.0.0.1:0".parse().unwrap()).await
+    pub(crate) fn start(id: u32, shared: &Arc<Partitions>) -> Self {
+        Self::start_at(id, shared, "127.0.0.1:0".parse().unwrap())
     }
 
-    pub async fn start_at(id: u32, shared: &Arc<Partitions>, address: SocketAddr) -> Self {
+    pub(crate) fn start_at(id: u32, shared: &Arc<Partitions>, address: SocketAddr) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let _entered = runtime.enter();
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(address).unwrap();
@@ -251,30 +272,23 @@ impl TestBroker {
             .add_service(FetchServiceServer::new(service.clone()).max_encoding_message_size(16 << 20))
             .add_service(PositionServiceServer::new(service.clone()))
             .add_service(ClusterServiceServer::new(service));
-        // Connections live on a runtime of their own, so that dropping it cuts them all.
-        let (address_of, mut tasks) = (address, tokio::task::JoinSet::new());
-        let incoming = TcpListenerStream::new(listener);
-        let (cut, mut is_cut) = watch::channel(());
-        tasks.spawn(async move {
-            let _cut = cut;
-            std::future::pending::<()>().await;
+        // Without this an answer waits 40 ms for the acknowledgement of the one before.
+        let incoming = TcpListenerStream::new(listener).inspect(|stream| {
+            let _best_effort = stream.as_ref().map(|stream| stream.set_nodelay(true));
         });
-        let shut = async move {
-            let _dropped = is_cut.changed().await;
-        };
-        let incoming = incoming.take_until(Box::pin(shut));
-        tasks.spawn(async move {
-            server.serve_with_incoming(incoming).await.unwrap();
-        });
-        Self { address: address_of, tasks }
+        runtime.spawn(async move { server.serve_with_incoming(incoming).await });
+        Self { address, runtime: Some(runtime) }
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
-    pub async fn stop(mut self) -> SocketAddr {
-        self.tasks.shutdown().await;
+    /// Cuts every connection; the log stays.
+    pub(crate) fn stop(mut self) -> SocketAddr {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
         self.address
     }
 }
@@ -318,7 +332,8 @@ impl ProduceService for Service {
                     Ok(receipt) => v1::produce_stream_response::Result::Receipt(receipt),
                     Err(error) => v1::produce_stream_response::Result::Error(error),
                 };
-                let answer = v1::ProduceStreamResponse { request_id: request.request_id, result: Some(result) };
+                let answer =
+                    v1::ProduceStreamResponse { request_id: request.request_id, result: Some(result) };
                 if answers.send(Ok(answer)).is_err() {
                     return;
                 }
@@ -335,7 +350,11 @@ impl ProduceService for Service {
             state.producers += 1;
             state.producers
         });
-        Ok(Response::new(v1::OpenProducerResponse { producer_id, producer_epoch: 0, batches_in_flight_max: 1024 }))
+        Ok(Response::new(v1::OpenProducerResponse {
+            producer_id,
+            producer_epoch: 0,
+            batches_in_flight_max: 1024,
+        }))
     }
 }
 
@@ -423,16 +442,21 @@ impl Service {
         }
     }
 
-    fn next_answer(&self, subscriptions: &mut BTreeMap<u32, (u32, u64, u32)>) -> Option<(v1::ConsumeResponse, u64)> {
+    fn next_answer(
+        &self,
+        subscriptions: &mut BTreeMap<u32, (u32, u64, u32)>,
+    ) -> Option<(v1::ConsumeResponse, u64)> {
         let mut state = self.shared.state.lock();
-        let (&subscription_id, &(partition, offset, bytes_max)) = subscriptions.iter().find(|(_, (partition, offset, _))| {
-            state.leader != self.id || *offset != state.end(*partition as usize)
-        })?;
+        let (&subscription_id, &(partition, offset, bytes_max)) =
+            subscriptions.iter().find(|(_, (partition, offset, _))| {
+                state.leader != self.id || *offset != state.end(*partition as usize)
+            })?;
         let end = state.end(partition as usize);
         let ended = match (state.leader == self.id, offset > end) {
             (false, _) => Some(state.error(Reason::NotLeader)),
             (true, true) => {
-                let details = [("start", 0), ("end", end)].map(|(key, value)| (key.to_owned(), value.to_string()));
+                let details =
+                    [("start", 0), ("end", end)].map(|(key, value)| (key.to_owned(), value.to_string()));
                 Some(v1::Error { details: details.into(), ..state.error(Reason::OffsetOutOfRange) })
             }
             (true, false) => None,
@@ -460,7 +484,10 @@ impl ClusterService for Service {
         Err(refuse(Reason::Unavailable))
     }
 
-    async fn get_routes(&self, request: Request<v1::GetRoutesRequest>) -> Result<Response<v1::GetRoutesResponse>, Status> {
+    async fn get_routes(
+        &self,
+        request: Request<v1::GetRoutesRequest>,
+    ) -> Result<Response<v1::GetRoutesResponse>, Status> {
         let state = self.shared.state.lock();
         let brokers = state.brokers.iter().map(|(id, address)| v1::Broker {
             id: *id,
@@ -469,10 +496,9 @@ impl ClusterService for Service {
         });
         let topics = request.into_inner().topics.into_iter().map(|topic| {
             let error = (topic != TOPIC).then(|| state.error(Reason::UnknownTopic));
-            let partitions = (0..).zip(&state.logs).map(|(partition, _)| v1::PartitionRoute {
-                partition,
-                leader: Some(state.hint()),
-            });
+            let partitions = (0..)
+                .zip(&state.logs)
+                .map(|(partition, _)| v1::PartitionRoute { partition, leader: Some(state.hint()) });
             v1::TopicRoute {
                 topic,
                 topic_id: Bytes::from_static(&TOPIC_ID),
@@ -549,11 +575,17 @@ impl PositionService for Service {
         Err(refuse(Reason::Unavailable))
     }
 
-    async fn list_groups(&self, _: Request<v1::ListGroupsRequest>) -> Result<Response<v1::ListGroupsResponse>, Status> {
+    async fn list_groups(
+        &self,
+        _: Request<v1::ListGroupsRequest>,
+    ) -> Result<Response<v1::ListGroupsResponse>, Status> {
         Err(refuse(Reason::Unavailable))
     }
 
-    async fn delete_group(&self, _: Request<v1::DeleteGroupRequest>) -> Result<Response<v1::DeleteGroupResponse>, Status> {
+    async fn delete_group(
+        &self,
+        _: Request<v1::DeleteGroupRequest>,
+    ) -> Result<Response<v1::DeleteGroupResponse>, Status> {
         Err(refuse(Reason::Unavailable))
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Round<'a> {
     counts: FlushCounts,
     timing: FlushTiming,
     starts: Vec<(TopicPartition, Offset)>,
-    /// Logs that were started over: their recovery points still say that this is under way.
-    started_over: Vec<TopicPartition>,
+    /// Logs that were cut or started over: their recovery points on disk still say that this is under way.
+    stepped: Vec<TopicPartition>,
     /// Whether lowered recovery points are durable.
     points_written: bool,
 }
@@ -31,7 +31,7 @@ impl<'a> Round<'a> {
     pub(super) fn new(home: &'a Arc<DataDir>, owned: &'a mut Owned) -> Self {
         let taken = home.clock().now();
         let timing = FlushTiming { taken, written: taken, synced: taken };
-        Self { home, owned, counts: FlushCounts::default(), timing, starts: Vec::new(), started_over: Vec::new(), points_written: true }
+        Self { home, owned, counts: FlushCounts::default(), timing, starts: Vec::new(), stepped: Vec::new(), points_written: true }
     }
 
     pub(super) fn run(mut self, works: VecDeque<Queued>) -> FlushOutcome {
@@ -41,7 +41,7 @@ impl<'a> Round<'a> {
             self.take_in(item);
         }
         self.write_and_sync();
-        self.end_start_overs();
+        self.end_steps();
         self.publish();
         self.finish_starts();
         let points = self.owned.write_points_if_due(self.home);
@@ -132,10 +132,20 @@ impl<'a> Round<'a> {
     }
 
     fn cut(&mut self, at: TopicPartition, to: Offset, committed_end: Offset) {
-        match self.try_cut(at, to, committed_end) {
-            Ok(None) => {}
-            Ok(Some(done)) => self.owned.logs[&at].events.cut(done),
-            Err(refused @ LogFailure::CutBelowCommitted { .. }) => self.owned.logs[&at].events.failed(&refused),
+        let done = self.try_cut(at, to, committed_end);
+        let Some(attached) = self.owned.logs.get_mut(&at) else { return };
+        match done {
+            Ok(done) => {
+                attached.log.forget_cut();
+                self.stepped.push(at);
+                attached.events.cut(done);
+            }
+            Err(refused @ LogFailure::CutBelowCommitted { .. }) => {
+                if attached.log.forget_cut() {
+                    self.stepped.push(at);
+                }
+                attached.events.failed(&refused);
+            }
             Err(failure) => self.fail(at, failure),
         }
         self.owned.points.dirty = true;
@@ -146,17 +156,14 @@ impl<'a> Round<'a> {
         at: TopicPartition,
         to: Offset,
         committed_end: Offset,
-    ) -> Result<Option<CutDone>, LogFailure> {
-        let Some(attached) = self.owned.logs.get_mut(&at) else { return Ok(None) };
-        if !attached.log.failed {
-            attached.log.write_staged()?; // so that the cut sees one log
+    ) -> Result<CutDone, LogFailure> {
+        let log = &mut self.owned.logs.get_mut(&at).expect("the caller has looked").log;
+        if !log.failed {
+            log.write_staged()?; // so that the cut sees one log
         }
-        let Some((to, lowered)) = attached.log.plan_cut(to, committed_end)? else {
-            return Ok(Some(attached.log.cut_done()));
-        };
+        let Some((to, lowered)) = log.plan_cut(to, committed_end)? else { return Ok(log.cut_done()) };
         self.write_lowered(lowered)?;
-        let Some(attached) = self.owned.logs.get_mut(&at) else { return Ok(None) };
-        attached.log.finish_cut(to).map(Some)
+        self.owned.logs.get_mut(&at).expect("the caller has looked").log.finish_cut(to)
     }
 
     fn start_over(&mut self, at: TopicPartition, start: Offset, producers: ProducerTable) {
@@ -168,22 +175,22 @@ impl<'a> Round<'a> {
         match done {
             Ok(done) => {
                 self.home.set_point(at, attached.log.recovery_point());
-                self.started_over.push(at);
+                self.stepped.push(at);
                 attached.events.cut(done);
             }
             Err(failure) => self.fail(at, failure),
         }
     }
 
-    /// Until this is durable, a start takes everything in those logs for leftovers; so nothing appended since is
+    /// Until this is durable, a start takes what follows in those logs for leftovers; so nothing appended since is
     /// published before.
-    fn end_start_overs(&mut self) {
-        let started_over = std::mem::take(&mut self.started_over);
-        if started_over.is_empty() {
+    fn end_steps(&mut self) {
+        let stepped = std::mem::take(&mut self.stepped);
+        if stepped.is_empty() {
             return;
         }
         if let Err(error) = self.home.write_points() {
-            for at in started_over {
+            for at in stepped {
                 self.fail(at, error.clone().into());
             }
         }

@@ -35,6 +35,8 @@ pub enum RecoveryCase {
     RetentionFinished,
     /// A start-over was under way: finished.
     StartOverFinished,
+    /// A cut was under way: finished.
+    CutFinished,
     /// A file that was being written: removed.
     Unfinished,
     /// A name that is not ours: left alone.
@@ -43,7 +45,7 @@ pub enum RecoveryCase {
 
 impl RecoveryCase {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Clean,
         Self::Whole,
         Self::Empty,
@@ -60,6 +62,7 @@ impl RecoveryCase {
         Self::TailRewritten,
         Self::RetentionFinished,
         Self::StartOverFinished,
+        Self::CutFinished,
         Self::Unfinished,
         Self::Stray,
     ];

@@ -61,6 +61,23 @@ impl FoundFiles {
         home.files().sync_dir(&self.directory)
     }
 
+    /// Sets segments beyond the cut that was under way aside, from the highest down.
+    pub(super) fn drop_beyond(
+        &mut self,
+        home: &DataDir,
+        at: TopicPartition,
+        to: Offset,
+        report: &mut RecoveryReport,
+    ) -> Result<(), DiskError> {
+        report.note(RecoveryCase::CutFinished, format!("to offset {to}"));
+        while let Some(base) = self.bases.pop_if(|base| *base > to) {
+            let names = SegmentFiles::new(&self.directory, base);
+            home.aside().take(home.files(), &names.log, at, base, "cut")?;
+            remove_segment(home.files(), &names)?;
+        }
+        home.files().sync_dir(&self.directory)
+    }
+
     /// All segments but the last: each ends where the next begins.
     pub(super) fn sealed(&self, directory: &Path) -> Vec<Arc<Segment>> {
         self.bases.windows(2).map(|pair| Segment::sealed(directory, pair[0], pair[1])).collect()

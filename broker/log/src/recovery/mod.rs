@@ -129,13 +129,17 @@ impl Log {
             return Self::finish_interrupted_start_over(home, at, &found, over, report);
         }
         found.drop_below(home, point.start, &mut report)?;
+        if let Some(to) = point.cutting {
+            found.drop_beyond(home, at, to, &mut report)?;
+        }
         let stored_epochs = found::read_epochs(home, &directory, &mut report);
         let mut log = build(home, at, State::default(), Offset::ZERO);
         log.recover(&found, &point, has_point, stored_epochs, &mut report)?;
         home.set_point(at, log.recovery_point());
         report.summarise(&log);
-        if log.recovery_point().damage != point.damage {
-            home.write_points()?; // later starts read less, and must still know
+        if log.recovery_point().damage != point.damage || point.cutting.is_some() {
+            // Later starts read less and must still know; and a cut must be over before anything is appended.
+            home.write_points()?;
         }
         Ok((log, report))
     }
@@ -170,7 +174,7 @@ impl Log {
         stored_epochs: Option<EpochHistory>,
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
-        let clean = self.home.found().clean;
+        let clean = self.home.found().clean && point.cutting.is_none();
         let mut damage = point.damage.clone();
         let start = match found.bases.first() {
             // Retention notes a new start before it removes files, so nobody here removed these.
@@ -214,6 +218,9 @@ impl Log {
             Some(tail) => self.take_tail(tail, damage, clean, report)?,
         }
         self.finish_small_files(clean)?;
+        if point.cutting.is_some() && self.active.is_none() {
+            self.start_empty_segment()?; // the last file may hold what was to be forgotten
+        }
         Ok(())
     }
 

@@ -80,8 +80,10 @@ impl Tail {
         if clean && header_fits && scanned_from == point.synced_end {
             return Ok(tail);
         }
-        let synced_end = point.synced_end.max(base);
-        tail.follow(&mut scan, synced_end, stored_epochs, home.config().index_every_bytes, report)?;
+        // A cut that was under way bounds everything, S included.
+        let bound = point.cutting.unwrap_or(Offset(u64::MAX));
+        let synced_end = point.synced_end.max(base).min(bound);
+        tail.follow(&mut scan, synced_end, bound, stored_epochs, home.config().index_every_bytes, report)?;
         // Damage up to the end leaves nothing behind it that could be called torn.
         let damaged_to_the_end = tail.damage.last().is_some_and(|range| range.end == tail.end);
         tail.used_position = match damaged_to_the_end {
@@ -97,19 +99,20 @@ impl Tail {
         &mut self,
         scan: &mut Scan<'_>,
         synced_end: Offset,
+        bound: Offset,
         stored_epochs: &EpochHistory,
         every_bytes: u64,
         report: &mut RecoveryReport,
     ) -> Result<(), DiskError> {
         let mut synced_end = synced_end;
-        loop {
+        while self.end < bound {
             let misfit = match scan.batch(self.end_position)? {
                 Ok(batch) if batch.base_offset != self.end => format!("a batch begins at {}", batch.base_offset),
                 Ok(batch) => match self.epochs.append(batch.leader_epoch, batch.base_offset) {
                     Ok(_) => {
                         self.indexes.note(&batch, self.end_position, every_bytes);
                         self.committed_below = self.committed_below.max(batch.committed_below);
-                        synced_end = synced_end.max(batch.committed_below);
+                        synced_end = synced_end.max(batch.committed_below).min(bound);
                         self.end = batch.end_offset;
                         self.end_position += u64::from(batch.length);
                         continue;
@@ -121,7 +124,7 @@ impl Tail {
             let epochs = self.epochs.clone();
             let belief = Belief { beyond: self.end, end: Offset(u64::MAX), epochs: [stored_epochs, &epochs] };
             let (next, committed_below) = search_all(scan, self.end_position + 1, &belief)?;
-            synced_end = synced_end.max(committed_below);
+            synced_end = synced_end.max(committed_below).min(bound);
             if self.end >= synced_end {
                 return Ok(()); // the log ends here, whatever follows
             }
@@ -136,6 +139,7 @@ impl Tail {
                 None => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// The stored time index says nothing of the batches behind its last entry; looks them up, so that entries to

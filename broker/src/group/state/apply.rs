@@ -89,7 +89,8 @@ impl PositionsState {
         let mut positions = topics.get_mut(&topic);
         let mut decide = |commit: &Commit| {
             let position = positions.as_mut().and_then(|positions| positions.get_mut(&commit.partition));
-            let fate = position.map_or(CommitFate::NotOpened, |position| decide_commit(position, commit, at_ms));
+            let fate =
+                position.map_or(CommitFate::NotOpened, |position| decide_commit(position, commit, at_ms));
             CommitResult { partition: commit.partition, fate }
         };
         Applied::Committed(commits.iter().map(&mut decide).collect())

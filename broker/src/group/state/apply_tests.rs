@@ -22,7 +22,9 @@ fn a_position_that_was_only_opened_has_none_stored() {
 fn offset_0_is_stored_like_any_other() {
     let mut state = PositionsState::empty();
     let given = generation(apply(&mut state, &open("g", 1, &[0], "one")));
-    let CommitFate::InForce(position) = fate(apply(&mut state, &commit("g", 1, 0, 0, given))) else { panic!() };
+    let CommitFate::InForce(position) = fate(apply(&mut state, &commit("g", 1, 0, 0, given))) else {
+        panic!()
+    };
     assert_eq!(position.offset, Some(Offset(0)));
     assert_eq!((position.leader_epoch, position.committed_at_ms), (LeaderEpoch(3), 1_750_000_000_001));
 }
@@ -32,7 +34,9 @@ fn within_a_generation_the_higher_offset_stays_in_force() {
     let mut state = PositionsState::empty();
     let given = generation(apply(&mut state, &open("g", 1, &[0], "one")));
     apply(&mut state, &commit("g", 1, 0, 7, given));
-    let CommitFate::InForce(position) = fate(apply(&mut state, &commit("g", 1, 0, 5, given))) else { panic!() };
+    let CommitFate::InForce(position) = fate(apply(&mut state, &commit("g", 1, 0, 5, given))) else {
+        panic!()
+    };
     assert_eq!(position.offset, Some(Offset(7)), "a lower commit is told the position in force");
 }
 
@@ -42,8 +46,14 @@ fn the_commit_of_a_reader_that_was_replaced_is_fenced() {
     let first = generation(apply(&mut state, &open("g", 1, &[0], "one")));
     apply(&mut state, &commit("g", 1, 0, 7, first));
     let opened = positions(apply(&mut state, &open("g", 1, &[0], "two")));
-    assert_eq!(opened[0].position.offset, Some(Offset(7)), "the next reader goes on where the last one stood");
-    let CommitFate::Fenced { current } = fate(apply(&mut state, &commit("g", 1, 0, 9, first))) else { panic!() };
+    assert_eq!(
+        opened[0].position.offset,
+        Some(Offset(7)),
+        "the next reader goes on where the last one stood"
+    );
+    let CommitFate::Fenced { current } = fate(apply(&mut state, &commit("g", 1, 0, 9, first))) else {
+        panic!()
+    };
     assert_eq!((current.generation, current.owner.as_str()), (opened[0].position.generation, "two"));
     assert_eq!(offset_of(&state, "g", 0), Some(7));
 }
@@ -128,7 +138,8 @@ fn every_limit_refuses_before_anything_is_written() {
     let limits = PositionLimits { group_count_max: 2, group_position_count_max: 3, position_count_max: 4 };
     let mut state = PositionsState::empty();
     apply(&mut state, &open("a", 1, &[0, 1], "one"));
-    let refused = |admission: &mut Admission, entry: &Entry| admission.admit(&state, entry, limits).unwrap_err();
+    let refused =
+        |admission: &mut Admission, entry: &Entry| admission.admit(&state, entry, limits).unwrap_err();
     let fresh = Admission::default;
     assert_eq!(refused(&mut fresh(), &open("a", 1, &[0, 1, 2, 3], "x")).what, "positions of the group");
     assert_eq!(refused(&mut fresh(), &open("b", 1, &[0, 1, 2], "x")).what, "positions of all groups");

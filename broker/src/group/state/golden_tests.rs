@@ -24,7 +24,11 @@ fn entries() -> Vec<(&'static str, Entry)> {
             topic: topic(0xaa),
             positions: vec![at(0, position(Some(u64::MAX), "host-1 \"größe\"\n")), at(1, position(None, ""))],
         },
-        SnapshotSlice { group: group("search"), topic: topic(0xbb), positions: vec![at(7, position(Some(0), "b"))] },
+        SnapshotSlice {
+            group: group("search"),
+            topic: topic(0xbb),
+            positions: vec![at(7, position(Some(0), "b"))],
+        },
     ];
     vec![
         ("opened", open("billing", 0xaa, &[0, 1], "host-1")),
@@ -51,7 +55,11 @@ fn every_golden_entry_decodes_and_encodes_to_itself() {
     for (name, entry) in entries() {
         let bytes = golden(name);
         assert_eq!(Entry::from_bytes(bytes.as_bytes()).unwrap(), entry, "{name} means something else now");
-        assert_eq!(String::from_utf8(entry.to_bytes()).unwrap(), bytes, "{name} would be written differently now");
+        assert_eq!(
+            String::from_utf8(entry.to_bytes()).unwrap(),
+            bytes,
+            "{name} would be written differently now"
+        );
     }
 }
 

@@ -94,7 +94,12 @@ impl Admission {
         }
         let of_group = self.positions_by_group.get(group).copied().unwrap_or(0) + new;
         let positions = state.position_count_of(group) + of_group;
-        at_most("positions of the group", positions, limits.group_position_count_max, "delete some of its topics")?;
+        at_most(
+            "positions of the group",
+            positions,
+            limits.group_position_count_max,
+            "delete some of its topics",
+        )?;
         let positions = state.position_count() + self.position_count + new;
         at_most("positions of all groups", positions, limits.position_count_max, advice)?;
         if makes_group {

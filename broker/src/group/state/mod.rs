@@ -9,8 +9,8 @@
 //! Always true: the state is a function of the log alone, so that every owner of the partition, one after the other,
 //! gives the same answers. Which commit counts is decided in [`PositionsState::apply`] and nowhere else (N18).
 
-mod apply;
 mod applied;
+mod apply;
 mod codec;
 mod entry;
 mod limits;

@@ -15,13 +15,33 @@ const GROUPS: [&str; 3] = ["a", "b", "c"];
 /// A wish, small enough to shrink; made into entries against the history it meets.
 #[derive(Clone, Debug)]
 enum Wish {
-    Open { group: usize, topic: u8, partitions: Vec<u32> },
+    Open {
+        group: usize,
+        topic: u8,
+        partitions: Vec<u32>,
+    },
     /// With the generation given `age` takeovers ago to anybody; mostly the position's own.
-    Commit { group: usize, topic: u8, partitions: Vec<u32>, offset: u64, age: Option<u64> },
-    Reset { group: usize, topic: u8, partition: u32, offset: u64 },
-    Delete { group: usize, topic: Option<u8> },
+    Commit {
+        group: usize,
+        topic: u8,
+        partitions: Vec<u32>,
+        offset: u64,
+        age: Option<u64>,
+    },
+    Reset {
+        group: usize,
+        topic: u8,
+        partition: u32,
+        offset: u64,
+    },
+    Delete {
+        group: usize,
+        topic: Option<u8>,
+    },
     /// Writes the snapshot, all of it or only its first records.
-    Snapshot { keep: Option<usize> },
+    Snapshot {
+        keep: Option<usize>,
+    },
     /// Drops what lies below the last whole snapshot.
     Trim,
     /// The next owner rebuilds the state from the log.
@@ -30,7 +50,8 @@ enum Wish {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let key = || (0..GROUPS.len(), 1..3u8);
-    let partitions = || proptest::collection::btree_set(0..3u32, 1..4).prop_map(|set| set.into_iter().collect());
+    let partitions =
+        || proptest::collection::btree_set(0..3u32, 1..4).prop_map(|set| set.into_iter().collect());
     prop_oneof![
         4 => (key(), partitions())
             .prop_map(|((group, topic), partitions)| Wish::Open { group, topic, partitions }),
@@ -96,7 +117,12 @@ impl History {
             let own = self.promised.get(&(group, topic, partition)).map(|it| it.0);
             let aged = |age| Generation((self.generation_last.0 + 1).saturating_sub(age));
             let generation = age.map_or_else(|| own.unwrap_or_default(), aged);
-            Commit { partition: PartitionIndex(partition), offset: Offset(offset), leader_epoch: LeaderEpoch(1), generation }
+            Commit {
+                partition: PartitionIndex(partition),
+                offset: Offset(offset),
+                leader_epoch: LeaderEpoch(1),
+                generation,
+            }
         };
         let commits: Vec<Commit> = partitions.iter().map(one).collect();
         let (of, to) = (super::fixture::group(GROUPS[group]), super::fixture::topic(topic));
@@ -178,7 +204,12 @@ impl History {
         }
         assert_eq!(self.state.position_count(), self.promised.len() as u64, "a position came from nowhere");
         assert_eq!(self.state.generation_last(), self.generation_last);
-        assert_eq!(replayed(&self.log, self.start).unwrap(), self.state, "the log from {} tells another", self.start);
+        assert_eq!(
+            replayed(&self.log, self.start).unwrap(),
+            self.state,
+            "the log from {} tells another",
+            self.start
+        );
     }
 }
 

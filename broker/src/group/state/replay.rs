@@ -94,14 +94,15 @@ impl Replay {
 fn load(stage: Stage, offset: Offset, entry: &Entry) -> Stage {
     match (stage, entry) {
         (_, Entry::SnapshotBegin { as_of, generation_last }) => match SnapshotReader::begin(offset, *as_of) {
-            Some(reader) => Stage::Loading {
-                loaded: PositionsState::empty(),
-                reader,
-                generation_last: *generation_last,
-            },
+            Some(reader) => {
+                Stage::Loading { loaded: PositionsState::empty(), reader, generation_last: *generation_last }
+            }
             None => Stage::Awaiting,
         },
-        (Stage::Loading { mut reader, generation_last, mut loaded }, Entry::SnapshotPart { index, slices }) => {
+        (
+            Stage::Loading { mut reader, generation_last, mut loaded },
+            Entry::SnapshotPart { index, slices },
+        ) => {
             let keep = |group: &_, topic, listed: &_| {
                 loaded.restore(group, topic, listed);
                 true

@@ -98,7 +98,8 @@ impl PositionsState {
             }
         }
         let parts = parts.finish();
-        let part_count = u32::try_from(parts.len()).expect("the number of positions is limited far below 2^32");
+        let part_count =
+            u32::try_from(parts.len()).expect("the number of positions is limited far below 2^32");
         let end = Entry::SnapshotEnd { part_count, position_count: self.position_count };
         std::iter::once(begin).chain(parts).chain([end]).collect()
     }
@@ -119,7 +120,11 @@ impl PositionsState {
             }
             _ => None,
         };
-        Applied::Snapshot(if self.history.passing.is_some() { SnapshotStep::Passing } else { SnapshotStep::Void })
+        Applied::Snapshot(if self.history.passing.is_some() {
+            SnapshotStep::Passing
+        } else {
+            SnapshotStep::Void
+        })
     }
 
     fn snapshot_ends(
@@ -178,7 +183,8 @@ impl Parts {
     }
 
     fn close(&mut self) {
-        let index = u32::try_from(self.done.len()).expect("the number of positions is limited far below 2^32");
+        let index =
+            u32::try_from(self.done.len()).expect("the number of positions is limited far below 2^32");
         self.done.push(Entry::SnapshotPart { index, slices: std::mem::take(&mut self.slices) });
         self.count = 0;
     }

@@ -7,7 +7,12 @@ use super::*;
 fn history() -> (Vec<Entry>, PositionsState) {
     let mut state = PositionsState::empty();
     let mut log = vec![open("a", 1, &[0, 1], "one"), open("b", 1, &[0], "two"), open("b", 2, &[3], "two")];
-    log.extend([commit("a", 1, 0, 7, Generation(1)), reset("c", 1, 0, 4), open("d", 1, &[0], ""), delete("d", None)]);
+    log.extend([
+        commit("a", 1, 0, 7, Generation(1)),
+        reset("c", 1, 0, 4),
+        open("d", 1, &[0], ""),
+        delete("d", None),
+    ]);
     for entry in &log {
         apply(&mut state, entry);
     }

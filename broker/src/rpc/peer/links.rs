@@ -22,6 +22,7 @@ use crate::meta::view::MetaView;
 use crate::partition::{Links, Partition};
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Incarnate, Proposed, StreamId};
+use crate::rpc::context::Reachability;
 
 /// A stream to a follower that is up.
 #[derive(Clone, Debug)]
@@ -145,12 +146,6 @@ impl PeerLinks {
         live.map(|it| LiveStream { stream: it.outbox.stream, incarnate: it.incarnate }).collect()
     }
 
-    /// Whether a live stream to this broker is up.
-    #[must_use]
-    pub fn reaches(&self, broker: BrokerId) -> bool {
-        self.find(broker, wire::Lane::Live).is_some()
-    }
-
     fn move_to(&self, partition: &Arc<Partition>, to: BrokerId, lane: wire::Lane) -> bool {
         let Some(target) = self.find(to, lane) else { return false };
         debug!(partition = %partition.id(), follower = %to, ?lane, "replication moves to another stream");
@@ -192,6 +187,12 @@ impl PeerLinks {
                 }
             })
             .collect()
+    }
+}
+
+impl Reachability for PeerLinks {
+    fn is_reachable(&self, broker: BrokerId) -> bool {
+        self.find(broker, wire::Lane::Live).is_some()
     }
 }
 

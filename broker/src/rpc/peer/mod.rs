@@ -14,6 +14,7 @@ mod outbox;
 mod remote_quorum;
 mod replication_service;
 mod reply_outbox;
+mod server;
 mod tail;
 
 pub use link::{LinkSettings, run_links};
@@ -21,3 +22,4 @@ pub use links::{LiveStream, PeerLinks};
 pub use meta_service::{MetaServer, Sessions};
 pub use remote_quorum::RemoteQuorum;
 pub use replication_service::ReplicationServer;
+pub use server::{Internal, peer_server};

@@ -1,0 +1,50 @@
+//! The Fidelog daemon: `serve`, `format`, `config`, `dev`, `demo`.
+//!
+//! [`run`] is the whole program; the binary is three lines around it, so that tests can build one of their own.
+//! Logs go to stderr; what a verb prints goes to stdout. A panic in any task or thread is logged and aborts the
+//! process: a bug stops the broker, it does not limp on.
+
+mod abort;
+mod args;
+pub mod config;
+mod logging;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, ConfigVerb, Verb};
+
+/// Exit codes of the daemon.
+mod exit {
+    /// Something else failed.
+    pub(crate) const FAILED: u8 = 1;
+    /// The command line or the configuration is wrong.
+    pub(crate) const USAGE: u8 = 2;
+    /// The data directory failed: a sync returned an error, and nothing of it is believed any more (G6).
+    pub(crate) const DISK: u8 = 9;
+}
+
+/// Runs the daemon with a command line whose first word is the program's name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(exit::FAILED);
+            // Nothing can be done about a closed stdout.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    abort::on_panic();
+    match args.verb {
+        Verb::Serve(serve) => serve::serve(&serve.config, &args.log),
+        Verb::Format(format) => serve::format(&format.config, &args.log),
+        Verb::Config(verb) => match verb {
+            ConfigVerb::Check(target) => config::check(&target.config),
+            ConfigVerb::Print(target) => config::print(&target.config),
+        },
+    }
+}

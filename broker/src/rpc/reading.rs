@@ -1,0 +1,183 @@
+//! Reading for fetches: the one place that decides where a read runs, and how much it may hold.
+//!
+//! Always true: what a read may return is paid for from the read budget before it begins; a disk is never waited for
+//! on a worker that other connections share, unless what is read was placed so recently that it is in memory.
+
+use std::sync::Arc;
+
+use fidelog_proto::v1::{self, Reason, RecordFormat};
+use fidelog_record::types::{LeaderEpoch, Offset};
+use prost::Message;
+use tokio::sync::watch;
+
+use super::budget::Held;
+use super::context::Context;
+use super::expand::{Expanded, expand};
+use super::mapping::read_failure;
+use super::status::Failure;
+use crate::partition::{Partition, Published, ReadAnswer};
+
+/// Records from the committed end back that count as just written.
+const RECENT_RECORDS: u64 = 256;
+/// The most that is read, verified and copied where it was asked for, bytes.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub(super) offset: Offset,
+    pub(super) bytes_max: usize,
+    pub(super) format: RecordFormat,
+}
+
+/// What a read found: where to go on, and what was committed when it began.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) response: v1::FetchResponse,
+    /// What it holds of the read budget.
+    pub(super) held: Held,
+    /// What it spends of a credit.
+    pub(super) bytes: usize,
+}
+
+/// The format a request asks for.
+pub(super) fn format(number: i32) -> Result<RecordFormat, Failure> {
+    RecordFormat::try_from(number).map_err(|_| {
+        let message = format!("format is {number}; use 0 (batches) or 1 (records)");
+        Failure::new(Reason::UnsupportedFormat, message).with("field", "format")
+    })
+}
+
+/// Whether a leader may serve a reader that believes in `believed`.
+///
+/// # Errors
+/// A failure that names the leader, or which of both epochs is behind.
+pub(super) fn readable(
+    context: &Context,
+    partition: &Partition,
+    published: &Published,
+    believed: LeaderEpoch,
+) -> Result<LeaderEpoch, Failure> {
+    let at = partition.id();
+    if let Some(problem) = &published.problem {
+        let failure = context.led_elsewhere(at, published.leader, published.leader_epoch);
+        return Err(failure.with("problem", problem));
+    }
+    let Some(epoch) = published.leading else {
+        return Err(match published.leader {
+            Some(leader) if leader == context.me => Failure::new(
+                Reason::LeaderNotAvailable,
+                format!("partition {at}: its leader is still opening epoch {}; try again", published.leader_epoch),
+            ),
+            leader => context.led_elsewhere(at, leader, published.leader_epoch),
+        });
+    };
+    if context.is_out_of_touch() {
+        let message = format!("partition {at}: this broker has lost touch with the quorum; another may lead by now");
+        return Err(Failure::new(Reason::NotLeader, message).led_by(v1::LeaderHint::default()));
+    }
+    if believed != LeaderEpoch(0) && believed != epoch {
+        let (reason, relation, remedy) = if believed < epoch {
+            (Reason::FencedEpoch, "older", "refresh routes")
+        } else {
+            (Reason::UnknownEpoch, "newer", "try again")
+        };
+        let message = format!("partition {at}: leader_epoch {believed} is {relation} than {epoch}, the leader's; {remedy}");
+        return Err(Failure::new(reason, message).with("leader_epoch", epoch));
+    }
+    Ok(epoch)
+}
+
+impl Context {
+    /// Reads committed records; `None` when there are none at the offset yet.
+    ///
+    /// # Errors
+    /// Why the leader cannot serve it.
+    pub(super) async fn read(
+        &self,
+        partition: &Arc<Partition>,
+        published: &watch::Receiver<Published>,
+        reading: Reading,
+    ) -> Result<Option<Found>, Failure> {
+        let Reading { offset, mut bytes_max, format } = reading;
+        let committed_end = published.borrow().positions.committed_end;
+        if offset == committed_end {
+            return Ok(None);
+        }
+        let here = format == RecordFormat::Batches
+            && (1..=RECENT_RECORDS).contains(&committed_end.since(offset));
+        if here {
+            bytes_max = bytes_max.min(INLINE_BYTES_MAX);
+        }
+        let held = self.reads.hold(bytes_max).await?;
+        let reading = Reading { bytes_max, ..reading };
+        let read = if here {
+            read_here(partition, reading)
+        } else {
+            let partition = Arc::clone(partition);
+            let read = tokio::task::spawn_blocking(move || read_here(&partition, reading));
+            // Stopping here is safe: a read changes nothing.
+            read.await.map_err(|error| Failure::new(Reason::Unavailable, format!("the read was not finished: {error}")))?
+        };
+        let at = partition.id();
+        let (payload, next) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(None),
+            Err(Unread::Refused(refusal)) => {
+                return Err(read_failure(refusal, at, offset, || self.not_leader(at)));
+            }
+            Err(Unread::Failed(failure)) => return Err(failure),
+        };
+        // What is committed was looked at again after the read: it never lies below what was read.
+        let mut response = v1::FetchResponse { next_offset: next.0, ..answer(partition, &published.borrow()) };
+        let bytes = match payload {
+            Payload::Batches(batches) => {
+                response.batches = batches;
+                response.batches.len()
+            }
+            Payload::Records(records) => {
+                response.records = records;
+                response.encoded_len()
+            }
+        };
+        Ok(Some(Found { response, held, bytes }))
+    }
+}
+
+/// An answer without records, which goes on at the committed end.
+pub(super) fn answer(partition: &Partition, published: &Published) -> v1::FetchResponse {
+    v1::FetchResponse {
+        next_offset: published.positions.committed_end.0,
+        start_offset: published.positions.start.0,
+        committed_end: published.positions.committed_end.0,
+        leader_epoch: published.leading.unwrap_or(published.leader_epoch).0,
+        topic_id: partition.topic_bytes(),
+        records: Vec::new(),
+        batches: bytes::Bytes::new(),
+    }
+}
+
+enum Payload {
+    Batches(bytes::Bytes),
+    Records(Vec<v1::StoredRecord>),
+}
+
+enum Unread {
+    Refused(crate::partition::ReadRefusal),
+    Failed(Failure),
+}
+
+fn read_here(partition: &Partition, reading: Reading) -> Result<Option<(Payload, Offset)>, Unread> {
+    let Reading { offset, bytes_max, format } = reading;
+    match partition.read(offset, bytes_max).map_err(Unread::Refused)? {
+        ReadAnswer::Nothing => Ok(None),
+        ReadAnswer::Batches { bytes, next } => Ok(Some(match format {
+            RecordFormat::Batches => (Payload::Batches(bytes), next),
+            RecordFormat::Records => {
+                let Expanded { records, next } =
+                    expand(bytes, partition.id(), offset, bytes_max).map_err(Unread::Failed)?;
+                (Payload::Records(records), next)
+            }
+        })),
+    }
+}

@@ -17,7 +17,7 @@ use tonic::{Response, Status};
 
 use crate::admin::Admin;
 use crate::backoff;
-use crate::connection::{ConnectionSettings, Connections};
+use crate::connection::{ConnectionSettings, Connections, never_connected};
 use crate::consumer::ConsumerBuilder;
 use crate::error::{Leader, Refusal, RequestError};
 use crate::event::{Event, Listener};
@@ -272,6 +272,11 @@ impl Core {
     ) -> Result<T, RequestError> {
         let error = match tokio::time::timeout_at(give_up_at.into(), answer).await {
             Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            Ok(Err(status)) if never_connected(&status) => {
+                let cause = status.message().to_owned();
+                self.connections.forget_all(address, &cause);
+                RequestError::Unreachable { tried: address.to_owned(), cause }
+            }
             Ok(Err(status)) => RequestError::from_status(&status, address),
             Err(_) => {
                 RequestError::Lost { address: address.into(), cause: "the request timeout passed".into() }

@@ -40,6 +40,6 @@ fn encode(model: &Model, random: &mut StdRng, record_count: u32, now_ms: u64) ->
     }
     let producer = random.random_range(0..5);
     let new_epoch = random.random_ratio(1, 10);
-    let stamp = model.stamp(producer, new_epoch && producer > 0, record_count);
+    let stamp = model.stamp(producer, new_epoch, record_count);
     builder.finish(stamp).expect("the batch has records, and sequences are small")
 }

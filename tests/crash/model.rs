@@ -169,8 +169,11 @@ impl Model {
     }
 
     /// A stamp for the next batch of `record_count` records by producer `id`: the sequence that may come next, or the
-    /// first one of a new epoch.
+    /// first one of a new epoch. Producer 0 is not idempotent.
     pub(crate) fn stamp(&self, id: u64, new_epoch: bool, record_count: u32) -> ProducerStamp {
+        if id == 0 {
+            return ProducerStamp::NONE;
+        }
         let mut last = None;
         for batch in self.batches.iter().rev() {
             let stamp = batch.header().producer;

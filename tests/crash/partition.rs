@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fidelog_log::{DataDir, Flusher, Log, LogHandle, LogView, LogWork, ProducerLimits, ReadError, RecoveryReport};
+use fidelog_log::{DataDir, Flusher, Log, LogHandle, LogView, LogWork, ProducerLimits, ProducerTable, ReadError, RecoveryReport};
 use fidelog_record::types::{Offset, TopicPartition};
 use fidelog_record::{Batches, PlacedBatch};
 use rand::Rng;
@@ -75,7 +75,7 @@ impl Partition {
         self.submit(flusher, LogWork::Append(vec![batch]));
     }
 
-    /// Judges what was heard. Tells whether the log was closed or deleted.
+    /// Judges what was heard; `excused` when a fault was planned.
     pub(crate) fn hear(&mut self, excused: bool) {
         let Some(desk) = &self.desk else { return };
         for (heard, latched) in desk.events.take() {
@@ -197,12 +197,17 @@ impl Partition {
     fn adopt_start_over(&mut self, log: &Log, report: &RecoveryReport) {
         let Step::StartOver { at, producers } = &self.model.step else { return };
         let done = report.start == *at && report.end == *at && log.epochs().entries().is_empty();
-        let as_before = report.start <= self.model.start_asked && report.end == self.model.end() && self.model.batches().is_empty();
-        if !done || as_before {
+        if !done {
+            return;
+        }
+        // An empty log that began there anyway need not have been touched.
+        let untouched = self.model.end() == *at && self.model.batches().is_empty();
+        if untouched && self.model.producers() == *log.producers() {
             return;
         }
         // The table that came with it may not have been stored; the leader sends it again with the refill.
-        let kept = [producers, &ProducerTable::default()].into_iter().find(|table| *table == log.producers());
+        let none = ProducerTable::default();
+        let kept = [producers, &none].into_iter().find(|table| *table == log.producers());
         let kept = kept.unwrap_or_else(|| panic!("{}: started over with producers {:?}, given {producers:?}", self.model.at, log.producers()));
         let (at, kept) = (*at, kept.clone());
         self.model.start_over(at, kept);
@@ -268,5 +273,3 @@ impl Partition {
         }
     }
 }
-
-use fidelog_log::ProducerTable;

@@ -45,6 +45,12 @@ impl Process {
     }
 }
 
+/// The last two parts of a path: all that tells files of a run apart.
+fn short(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(2)..].join("/")
+}
+
 fn ended() -> io::Error {
     io::Error::other("the simulated process has ended")
 }
@@ -65,7 +71,7 @@ impl Life {
         let left = self.changes_left.load(Ordering::Relaxed);
         if left == 0 {
             self.ended.store(true, Ordering::Relaxed);
-            self.story.note("ended", &[], || format!("    the process is killed before: {operation} {}", path.display()));
+            self.story.note("ended", &[], || format!("    the process is killed before: {operation} {}", short(path)));
             return Err(ended());
         }
         self.changes_left.store(left - 1, Ordering::Relaxed);
@@ -73,7 +79,7 @@ impl Life {
         let failed = u64::from(outcome.is_err());
         self.story.note(path.to_str().unwrap_or_default(), &[operation as u64, numbers[0], numbers[1], failed], || {
             let error = outcome.as_ref().err().map_or(String::new(), |error| format!(" FAILED: {error}"));
-            format!("    disk: {operation} {} {numbers:?}{error}", path.display())
+            format!("    disk: {operation} {} {numbers:?}{error}", short(path))
         });
         outcome
     }

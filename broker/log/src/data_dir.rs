@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fidelog_record::types::{
-    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId, TopicPartition,
+    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId,
+    TopicPartition,
 };
 use parking_lot::Mutex;
 
@@ -168,14 +169,13 @@ impl DataDir {
             Err(error) => return Err(error.into()),
         }
         // What an earlier `format` that was cut short may have left holds no data.
-        let harmless = |name: &str| {
-            ["lock", "lost+found", "recovery-points"].contains(&name) || name.ends_with(UNFINISHED)
-        };
         let topics_empty = files.list_if_present(&root.join("topics"))?.is_empty();
-        let mut entries = files.list(root)?.into_iter();
-        if let Some(entry) =
-            entries.find(|entry| !harmless(&entry.name) && !(entry.name == "topics" && topics_empty))
-        {
+        let harmless = |name: &str| match name {
+            "lock" | "lost+found" | "recovery-points" => true,
+            "topics" => topics_empty,
+            other => other.ends_with(UNFINISHED),
+        };
+        if let Some(entry) = files.list(root)?.into_iter().find(|entry| !harmless(&entry.name)) {
             return Err(DataDirError::NotEmpty { root: root.to_owned(), found: entry.name });
         }
         let identity = Identity {
@@ -218,14 +218,21 @@ impl DataDir {
         if files.remove_if_present(&root.join("clean-stop"))? {
             files.sync_dir(root)?;
         }
-        let (points, points_lost) = match small_file::read::<RecoveryPoints>(&files, &root.join("recovery-points")) {
-            Ok(points) => (points, None),
-            Err(error) => (RecoveryPoints::default(), Some(error.to_string())),
-        };
+        let (points, points_lost) =
+            match small_file::read::<RecoveryPoints>(&files, &root.join("recovery-points")) {
+                Ok(points) => (points, None),
+                // A disk that does not answer says nothing about what is stored.
+                Err(SmallFileError::Disk(error)) => return Err(error.into()),
+                Err(error) => (RecoveryPoints::default(), Some(error.to_string())),
+            };
         let aside = Aside::open(&files, root.join("aside"), config.aside_bytes_max, config.aside_count_max)?;
         let strays = strays(&files, root)?;
-        let found =
-            Found { generation: identity.generation, clean: clean && points_lost.is_none(), points_lost, strays };
+        let found = Found {
+            generation: identity.generation,
+            clean: clean && points_lost.is_none(),
+            points_lost,
+            strays,
+        };
         Ok(Arc::new(Self {
             root: root.to_owned(),
             open_files: OpenFiles::new(config.sealed_open_max),
@@ -340,6 +347,14 @@ impl DataDir {
         self.points.lock().iter().map(|(partition, _)| partition).collect()
     }
 
+    /// Writes the recovery points of all logs opened so far: once after a start, so that the next one reads less.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn checkpoint(&self) -> Result<(), DiskError> {
+        self.write_points()
+    }
+
     pub(crate) fn files(&self) -> &Files {
         &self.files
     }
@@ -451,7 +466,8 @@ fn partition_directory(entry: &crate::env::DirEntry) -> Option<PartitionIndex> {
 
 /// What lies around that nobody here made. `meta.redb` and its copies belong to the metadata floor.
 fn strays(files: &Files, root: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    const OURS: [&str; 7] = ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", "lost+found"];
+    const OURS: [&str; 7] =
+        ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", "lost+found"];
     let mut strays = Vec::new();
     for entry in files.list(root)? {
         let ours = OURS.contains(&entry.name.as_str())
@@ -467,7 +483,8 @@ fn strays(files: &Files, root: &Path) -> Result<Vec<PathBuf>, DiskError> {
             None => strays.push(topics.join(entry.name)),
             Some(_) => {
                 let below = topics.join(entry.name);
-                let others = files.list(&below)?.into_iter().filter(|entry| partition_directory(entry).is_none());
+                let others =
+                    files.list(&below)?.into_iter().filter(|entry| partition_directory(entry).is_none());
                 strays.extend(others.map(|entry| below.join(entry.name)));
             }
         }

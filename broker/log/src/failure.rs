@@ -11,7 +11,9 @@ use crate::files::DiskError;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SecureError {
     /// The disk is full, or as good as.
-    #[error("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed and {limit_bytes} must stay free; free space or add a disk")]
+    #[error(
+        "the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed and {limit_bytes} must stay free; free space or add a disk"
+    )]
     DiskFull {
         /// Bytes free.
         free_bytes: u64,

@@ -36,9 +36,7 @@ pub use data_dir::{DataDir, DataDirError, Expected, Found};
 pub use epochs::{EpochHistory, EpochOrderError, EpochStart};
 pub use failure::{LogFailure, SecureError};
 pub use files::DiskError;
-pub use flusher::{
-    FlushCounts, FlushOutcome, FlushTiming, Flusher, LogEvents, LogHandle, LogWork, Room,
-};
+pub use flusher::{FlushCounts, FlushOutcome, FlushTiming, Flusher, LogEvents, LogHandle, LogWork, Room};
 pub use identity::{DATA_FORMAT_VERSION, Identity};
 pub use log::Log;
 pub use producers::{ProducerLimits, ProducerTable, Verdict};

@@ -119,7 +119,12 @@ impl Log {
     pub(crate) fn stage(&mut self, batch: PlacedBatch) {
         let (base, end, bytes) = (batch.base_offset(), batch.end_offset(), batch.length() as u64);
         assert!(base == self.staged_end, "{}: batch at {base} follows {}", self.at, self.staged_end);
-        assert!(bytes <= self.room_bytes(), "{}: {bytes} bytes into a room of {}", self.at, self.room_bytes());
+        assert!(
+            bytes <= self.room_bytes(),
+            "{}: {bytes} bytes into a room of {}",
+            self.at,
+            self.room_bytes()
+        );
         self.staged_end = end;
         self.staged_bytes += bytes;
         self.staged.push(batch);
@@ -130,7 +135,8 @@ impl Log {
         if self.staged.is_empty() {
             return Ok(());
         }
-        let active = self.active.as_mut().expect("batches are staged only into the room of an active segment");
+        let active =
+            self.active.as_mut().expect("batches are staged only into the room of an active segment");
         let mut parts = Vec::with_capacity(self.staged.len() * 2);
         for batch in &self.staged {
             let (head, body) = batch.parts();

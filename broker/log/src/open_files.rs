@@ -31,12 +31,15 @@ impl OpenFiles {
     /// Notes that `segment` was opened, and closes the least recently read ones beyond the bound.
     pub(crate) fn opened(&self, segment: &Arc<Segment>) {
         let mut open = self.open.lock();
-        open.retain(|other| other.upgrade().is_some_and(|other| other.is_open() && !Arc::ptr_eq(&other, segment)));
+        open.retain(|other| {
+            other.upgrade().is_some_and(|other| other.is_open() && !Arc::ptr_eq(&other, segment))
+        });
         open.push(Arc::downgrade(segment));
         while open.len() > self.count_max {
-            let oldest = open.iter().enumerate().min_by_key(|(_, segment)| {
-                segment.upgrade().map_or(0, |segment| segment.last_read())
-            });
+            let oldest = open
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, segment)| segment.upgrade().map_or(0, |segment| segment.last_read()));
             let Some((index, _)) = oldest else { return };
             if let Some(segment) = open.swap_remove(index).upgrade() {
                 segment.close();

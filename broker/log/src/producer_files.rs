@@ -25,7 +25,13 @@ pub(crate) fn load(
     let epochs = view.epochs();
     let mut snapshots = list(home.files(), directory)?;
     snapshots.retain(|(at, _)| *at <= end);
-    let newest = snapshots.iter().rev().find_map(|(at, path)| usable(home, path, &epochs, *at));
+    let mut newest = None;
+    for (at, path) in snapshots.iter().rev() {
+        newest = usable(home, path, &epochs, *at)?;
+        if newest.is_some() {
+            break;
+        }
+    }
     let (mut table, from) = match newest {
         Some(snapshot) => (snapshot.table, snapshot.end),
         None => (ProducerTable::default(), Offset::ZERO),
@@ -40,30 +46,44 @@ pub(crate) fn load(
 }
 
 /// Whether the snapshot at `path` is of this log's history.
-pub(crate) fn is_usable(home: &DataDir, path: &Path, epochs: &EpochHistory, end: Offset) -> bool {
-    usable(home, path, epochs, end).is_some()
+pub(crate) fn is_usable(
+    home: &DataDir,
+    path: &Path,
+    epochs: &EpochHistory,
+    end: Offset,
+) -> Result<bool, DiskError> {
+    Ok(usable(home, path, epochs, end)?.is_some())
 }
 
-fn usable(home: &DataDir, path: &Path, epochs: &EpochHistory, end: Offset) -> Option<ProducerSnapshot> {
+fn usable(
+    home: &DataDir,
+    path: &Path,
+    epochs: &EpochHistory,
+    end: Offset,
+) -> Result<Option<ProducerSnapshot>, DiskError> {
     let snapshot = match small_file::read::<ProducerSnapshot>(home.files(), path) {
         Ok(snapshot) => snapshot,
-        Err(SmallFileError::Missing { .. }) => return None,
+        Err(SmallFileError::Missing { .. }) => return Ok(None),
+        // A disk that does not answer says nothing about what is stored, and the batches may be gone.
+        Err(SmallFileError::Disk(error)) => return Err(error),
         Err(error) => {
             tracing::warn!(%error, "a producer snapshot is passed over; its batches are replayed");
-            return None;
+            return Ok(None);
         }
     };
     let last = end.0.checked_sub(1).and_then(|last| epochs.epoch_at(Offset(last)));
     // Retention may have taken the batch it ends with; what is left then cannot contradict it.
     let fits = snapshot.end == end && last.is_none_or(|last| last == snapshot.last_epoch);
-    fits.then_some(snapshot)
+    Ok(fits.then_some(snapshot))
 }
 
 /// Writes every snapshot again and syncs it: after an unclean stop, reading one proves nothing.
 pub(crate) fn rewrite_all(home: &DataDir, directory: &Path) -> Result<(), DiskError> {
     for (_, path) in list(home.files(), directory)? {
-        if let Ok(snapshot) = small_file::read::<ProducerSnapshot>(home.files(), &path) {
-            small_file::write(home.files(), &path, &snapshot)?;
+        match small_file::read::<ProducerSnapshot>(home.files(), &path) {
+            Ok(snapshot) => small_file::write(home.files(), &path, &snapshot)?,
+            Err(SmallFileError::Disk(error)) => return Err(error),
+            Err(_) => {} // never believed, so never written again
         }
     }
     Ok(())

@@ -179,7 +179,9 @@ impl ProducerTable {
             }
             None => Verdict::New,
             Some(known) if epoch < known.epoch => Verdict::Fenced { current: known.epoch },
-            Some(known) if epoch > known.epoch => Producer::new(epoch).judge(base_sequence, u64::from(record_count)),
+            Some(known) if epoch > known.epoch => {
+                Producer::new(epoch).judge(base_sequence, u64::from(record_count))
+            }
             Some(known) => known.judge(base_sequence, u64::from(record_count)),
         }
     }

@@ -97,7 +97,18 @@ impl Serialize for RecoveryPoints {
         serializer.collect_seq(self.points.iter().map(|(at, point)| -> Row {
             let RecoveryPoint { start, segment_base, position, synced_end, committed_end, .. } = *point;
             let (damage, over, cut) = (point.damage.clone(), point.starting_over, point.cutting);
-            (at.topic, at.partition, start, segment_base, position, synced_end, committed_end, damage, over, cut)
+            (
+                at.topic,
+                at.partition,
+                start,
+                segment_base,
+                position,
+                synced_end,
+                committed_end,
+                damage,
+                over,
+                cut,
+            )
         }))
     }
 }
@@ -106,10 +117,28 @@ impl<'de> Deserialize<'de> for RecoveryPoints {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let rows = Vec::<Row>::deserialize(deserializer)?;
         let points = rows.into_iter().map(|row| {
-            let (topic, partition, start, segment_base, position, synced_end, committed_end, damage, starting_over, cutting) =
-                row;
-            let point =
-                RecoveryPoint { start, segment_base, position, synced_end, committed_end, damage, starting_over, cutting };
+            let (
+                topic,
+                partition,
+                start,
+                segment_base,
+                position,
+                synced_end,
+                committed_end,
+                damage,
+                starting_over,
+                cutting,
+            ) = row;
+            let point = RecoveryPoint {
+                start,
+                segment_base,
+                position,
+                synced_end,
+                committed_end,
+                damage,
+                starting_over,
+                cutting,
+            };
             (TopicPartition { topic, partition }, point)
         });
         Ok(Self { points: points.collect() })

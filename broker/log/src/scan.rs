@@ -104,8 +104,10 @@ impl<'a> Scan<'a> {
             self.window = self.file.view(start..window_end)?;
             self.window_start = start;
         }
-        let from = usize::try_from(start - self.window_start).expect("windows are smaller than the address space");
-        let to = usize::try_from(end - self.window_start).expect("windows are smaller than the address space");
+        let from =
+            usize::try_from(start - self.window_start).expect("windows are smaller than the address space");
+        let to =
+            usize::try_from(end - self.window_start).expect("windows are smaller than the address space");
         Ok(&self.window[from..to])
     }
 }
@@ -131,16 +133,19 @@ impl Belief<'_> {
 }
 
 fn candidates(bytes: &[u8], starts: usize) -> impl Iterator<Item = usize> {
-    bytes[..starts].iter().enumerate().filter(move |&(index, &byte)| {
-        byte == MAGIC[0] && bytes[index..].starts_with(&MAGIC)
-    }).map(|(index, _)| index)
+    bytes[..starts]
+        .iter()
+        .enumerate()
+        .filter(move |&(index, &byte)| byte == MAGIC[0] && bytes[index..].starts_with(&MAGIC))
+        .map(|(index, _)| index)
 }
 
 /// Reads a head whose checksum fits; the layout is `fidelog_record::batch::header`'s.
 fn read_head(bytes: &[u8], at: TopicPartition, position: u64) -> Result<Head, Misfit> {
     let length = u64::from(BatchHeader::scan_head(bytes, at)?);
     let head: &[u8; HEAD_BYTES] = bytes.first_chunk().expect("scan_head saw a whole header");
-    let u64_at = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes were sliced"));
+    let u64_at =
+        |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes were sliced"));
     let epoch = u32::from_le_bytes(head[24..28].try_into().expect("four bytes were sliced"));
     Ok(Head {
         position,

@@ -176,7 +176,10 @@ mod tests {
     fn the_first_line_says_what_it_is() {
         let bytes = encode(&Note { text: "a".into() });
         let crc = crc32fast::hash(br#"{"text":"a"}"#);
-        assert_eq!(String::from_utf8(bytes).unwrap(), format!("fidelog note 3 crc32={crc:08x}\n{{\"text\":\"a\"}}"));
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            format!("fidelog note 3 crc32={crc:08x}\n{{\"text\":\"a\"}}")
+        );
     }
 
     #[test]
@@ -194,7 +197,10 @@ mod tests {
     fn another_version_is_told_apart_from_damage() {
         let bytes = encode(&Note { text: "a".into() });
         let newer = String::from_utf8(bytes).unwrap().replace("note 3", "note 4").into_bytes();
-        assert!(matches!(decode::<Note>(&newer, Path::new("x")), Err(SmallFileError::Version { found: 4, .. })));
+        assert!(matches!(
+            decode::<Note>(&newer, Path::new("x")),
+            Err(SmallFileError::Version { found: 4, .. })
+        ));
     }
 
     proptest! {

@@ -148,7 +148,8 @@ impl Log {
 
     pub(crate) fn start_empty_segment(&mut self) -> Result<(), DiskError> {
         self.active = None;
-        let room = self.home.config().growth_bytes_min.min(self.home.config().segment_bytes) - SEGMENT_HEADER_BYTES;
+        let room =
+            self.home.config().growth_bytes_min.min(self.home.config().segment_bytes) - SEGMENT_HEADER_BYTES;
         self.start_segment(room)
     }
 
@@ -167,7 +168,9 @@ impl Log {
         }
         producer_files::remove_beyond(&files, &self.directory, to.unwrap_or_default())?;
         files.sync_dir(&self.directory)?;
-        let (Some(to), Some(last)) = (to, self.shared.state.read().segments.last().cloned()) else { return Ok(()) };
+        let (Some(to), Some(last)) = (to, self.shared.state.read().segments.last().cloned()) else {
+            return Ok(());
+        };
         if last.base == to && last.end() > to {
             let file = files.open_read(&last.files.log)?;
             let range = SEGMENT_HEADER_BYTES..file.len()?;
@@ -183,12 +186,17 @@ impl Log {
     /// First half of starting over: notes in the recovery point, in memory, that it is under way; tells whether that
     /// changed it.
     pub(crate) fn lower_before_start_over(&self, at: Offset) -> bool {
-        let point = RecoveryPoint { start: at, synced_end: at, starting_over: Some(at), ..RecoveryPoint::default() };
+        let point =
+            RecoveryPoint { start: at, synced_end: at, starting_over: Some(at), ..RecoveryPoint::default() };
         self.home.set_point(self.at, point)
     }
 
     /// Second half: the log is empty and begins at `at`, with this memory of producers.
-    pub(crate) fn finish_start_over(&mut self, at: Offset, producers: ProducerTable) -> Result<CutDone, LogFailure> {
+    pub(crate) fn finish_start_over(
+        &mut self,
+        at: Offset,
+        producers: ProducerTable,
+    ) -> Result<CutDone, LogFailure> {
         self.forget_staged();
         self.set_segments_aside(None)?;
         self.epochs = EpochHistory::default();
@@ -229,7 +237,7 @@ impl Log {
 
     fn keep_snapshot_at(&self, end: Offset) -> Result<(), DiskError> {
         let path = SegmentFiles::new(&self.directory, end).producers;
-        if producer_files::is_usable(&self.home, &path, &self.epochs, end) {
+        if producer_files::is_usable(&self.home, &path, &self.epochs, end)? {
             return Ok(()); // stored and synced when the segment began
         }
         let table = producer_files::load(&self.view(), &self.directory, &self.home, end)?;
@@ -245,7 +253,7 @@ impl Log {
         let mut state = self.shared.state.write();
         state.start = to;
         state.epochs = Arc::new(self.epochs.clone());
-        state.damage = state.damage.iter().filter(|(_, end)| *end > to).copied().collect();
+        state.damage.retain(|(_, end)| *end > to);
         let kept = state.segments.iter().position(|segment| segment.end() > to || segment.is_active());
         let kept = kept.unwrap_or(state.segments.len().saturating_sub(1));
         let gone: Vec<_> = state.segments.drain(..kept).collect();

@@ -19,7 +19,6 @@ pub(crate) fn latched(root: &std::path::Path) -> Latched {
     Latched::new(Arc::new(RealDisk), root, Arc::new(RealClock))
 }
 
-
 /// A header of one record at offset 0.
 pub(crate) fn header() -> BatchHeader {
     BatchHeader {

@@ -20,6 +20,8 @@ use parking_lot::RwLock;
 use crate::data_dir::DataDir;
 use crate::epochs::EpochHistory;
 use crate::files::DiskError;
+use crate::producer_files;
+use crate::producers::ProducerTable;
 use crate::segment::{Located, Lookup, Segment};
 
 /// Whole batches, as stored.
@@ -220,7 +222,9 @@ impl LogView {
         let end = below.min(state.written_end);
         for segment in state.segments.iter().filter(|segment| segment.base < end) {
             let segment_end = end.min(segment.end());
-            if let Some(offset) = self.in_segment(&state, segment, segment_end, |lookup| lookup.at_time(time_ms))? {
+            if let Some(offset) =
+                self.in_segment(&state, segment, segment_end, |lookup| lookup.at_time(time_ms))?
+            {
                 return Ok(Some(offset.max(state.start)));
             }
         }
@@ -270,12 +274,22 @@ impl LogView {
         let mut segments = Vec::with_capacity(state.segments.len());
         for segment in &state.segments {
             let (base, end) = (segment.base, segment.end());
-            let (timestamp, append) = self.in_segment(&state, segment, end, |lookup| lookup.newest_times())?;
+            let (timestamp, append) =
+                self.in_segment(&state, segment, end, |lookup| lookup.newest_times())?;
             let opened = segment.opened(self.shared.home.files(), self.shared.home.open_files())?;
             let (file_bytes, active) = (opened.file.len()?, segment.is_active());
             segments.push(SegmentInfo { base, end, file_bytes, active, newest_ms: timestamp.max(append) });
         }
         Ok(segments)
+    }
+
+    /// What the batches below `end` say of producers: what a replica that starts over at `end` must be given.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn producers_at(&self, end: Offset) -> Result<ProducerTable, ReadError> {
+        let directory = self.shared.home.partition_path(self.shared.at);
+        Ok(producer_files::load(self, &directory, &self.shared.home, end)?)
     }
 
     /// Bytes of all segment files, allocated ones included.
@@ -382,7 +396,9 @@ fn known_damage(state: &State, offset: Offset) -> Option<Range<Offset>> {
 fn segment_of(state: &State, offset: Offset) -> Result<&Arc<Segment>, Range<Offset>> {
     let after = state.segments.partition_point(|segment| segment.base <= offset);
     let next = state.segments.get(after).map_or(state.written_end, |segment| segment.base);
-    let Some(segment) = after.checked_sub(1).map(|index| &state.segments[index]) else { return Err(offset..next) };
+    let Some(segment) = after.checked_sub(1).map(|index| &state.segments[index]) else {
+        return Err(offset..next);
+    };
     if offset < segment.end() { Ok(segment) } else { Err(segment.end()..next) }
 }
 

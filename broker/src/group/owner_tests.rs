@@ -26,10 +26,10 @@ const ME: BrokerId = BrokerId(1);
 struct Alone;
 
 impl Links for Alone {
-    fn tell(&self, _: StreamId, _: TopicPartition, _: LeaderEpoch, _: LeaderMessage) {}
+    fn tell(&self, _: StreamId, _: &Partition, _: LeaderEpoch, _: LeaderMessage) {}
     fn reply(&self, _: StreamId, _: TopicPartition, _: LeaderEpoch, _: FollowerMessage) {}
-    fn push_ready(&self, _: StreamId, _: BrokerId, _: &Arc<Partition>) {}
-    fn committed_ready(&self, _: StreamId, _: BrokerId, _: &Arc<Partition>) {}
+    fn push_ready(&self, _: StreamId, _: &Arc<Partition>) {}
+    fn committed_ready(&self, _: StreamId, _: &Arc<Partition>) {}
     fn propose(&self, _: TopicPartition, _: LeaderEpoch, _: Proposed) {}
     fn read_tail(&self, _: &Arc<Partition>, _: BrokerId, _: LeaderEpoch, _: Offset, _: Offset) {}
 }
@@ -41,6 +41,8 @@ struct Broker {
     owner: tokio::task::JoinHandle<()>,
     flusher: Arc<Flusher>,
     stop: Arc<AtomicBool>,
+    /// Held by a test, it keeps the disk waiting.
+    disk: Arc<tokio::sync::Mutex<()>>,
     flushing: JoinHandle<()>,
 }
 
@@ -66,10 +68,12 @@ impl Broker {
         let partition = Partition::new(machine, Arc::clone(&flusher), clock.clone(), Arc::new(Alone));
         partition.attach(log);
         let stop = Arc::new(AtomicBool::new(false));
+        let disk = Arc::new(tokio::sync::Mutex::new(()));
         let flushing = std::thread::spawn({
-            let (flusher, stop) = (Arc::clone(&flusher), Arc::clone(&stop));
+            let (flusher, stop, disk) = (Arc::clone(&flusher), Arc::clone(&stop), Arc::clone(&disk));
             move || {
                 while !stop.load(Ordering::SeqCst) {
+                    let _turn = disk.blocking_lock();
                     flusher.flush_once(Duration::from_millis(20));
                 }
             }
@@ -77,11 +81,16 @@ impl Broker {
         let positions = Positions::new(clock, PositionLimits::default(), sizes);
         positions.topic_exists(at().topic, 1);
         let owner = tokio::spawn(positions.host(Arc::clone(&partition)).run());
-        Self { partition, positions, owner, flusher, stop, flushing }
+        Self { partition, positions, owner, flusher, stop, disk, flushing }
     }
 
     /// Leads from now on; returns when its positions are served.
     async fn lead(&self, epoch: u32) {
+        self.assign(epoch);
+        self.served().await;
+    }
+
+    fn assign(&self, epoch: u32) {
         let only_me = vec![ME];
         self.partition.assigned(Assignment {
             isr: BTreeSet::from([ME]),
@@ -90,8 +99,11 @@ impl Broker {
             leader_epoch: LeaderEpoch(epoch),
             partition_epoch: PartitionEpoch(u64::from(epoch)),
             min_insync: 1,
-            offline: None,
+            lost_leader: None,
         });
+    }
+
+    async fn served(&self) {
         while let Err(error) = self.fetch().await {
             assert!(matches!(error, PositionsError::Unavailable { retriable: true, .. }), "{error}");
             tokio::task::yield_now().await;
@@ -255,11 +267,44 @@ async fn who_does_not_lead_says_who_does() {
         leader_epoch: LeaderEpoch(2),
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
-        offline: None,
+        lost_leader: None,
     });
     let (partition, leader, epoch) = (at(), Some(BrokerId(2)), LeaderEpoch(2));
     let not_owner = PositionsError::NotOwner { partition, leader, epoch };
     assert_eq!(broker.fetch().await, Err(not_owner.clone()));
     assert_eq!(broker.commit(1, Generation(1)).await, Err(not_owner));
     broker.stop().await;
+}
+
+/// The epoch ends between writing a commit and its sync. The reader must hear "unknown", never "stored" or "not
+/// stored"; the next epoch finds the commit in the log and counts it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_overtaken_by_the_next_epoch_is_unknown_and_then_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Arc::new(Broker::start(directory.path(), SnapshotSizes::default()));
+    broker.lead(1).await;
+    let given = broker.open("one").await;
+    let waiting = broker.disk.lock().await;
+    let end = broker.partition.inspect(|machine| machine.positions().end);
+    let late = tokio::spawn({
+        let broker = Arc::clone(&broker);
+        async move { broker.commit(7, given).await }
+    });
+    while broker.partition.inspect(|machine| machine.positions().end) == end {
+        tokio::task::yield_now().await;
+    }
+    broker.assign(2);
+    let told = late.await.unwrap();
+    let unknown = |error: &PositionsError| {
+        matches!(error, PositionsError::Unavailable { outcome: CallOutcome::Unknown, .. })
+    };
+    assert!(told.as_ref().is_err_and(unknown), "{told:?}");
+    assert!(
+        broker.fetch().await.is_err(),
+        "nothing is served before the new epoch has confirmed what it found"
+    );
+    drop(waiting);
+    broker.served().await;
+    assert_eq!(broker.fetch().await, Ok(Some(Some(7))));
+    Arc::into_inner(broker).unwrap().stop().await;
 }

@@ -16,7 +16,7 @@ use super::status::Failure;
 
 /// Bytes that may be held.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     semaphore: Arc<Semaphore>,
     name: &'static str,
     bytes_max: usize,
@@ -25,7 +25,7 @@ pub struct Budget {
 
 /// Bytes held; dropping it gives them back.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Held {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -35,7 +35,7 @@ impl Budget {
     /// # Panics
     /// When it could not hold one message.
     #[must_use]
-    pub fn new(name: &'static str, bytes_max: usize, wait: Duration) -> Self {
+    pub(super) fn new(name: &'static str, bytes_max: usize, wait: Duration) -> Self {
         let message_bytes = super::RpcLimits::MESSAGE_BYTES_MAX;
         assert!(
             (message_bytes..=Semaphore::MAX_PERMITS).contains(&bytes_max),
@@ -45,8 +45,8 @@ impl Budget {
     }
 
     /// Bytes nobody holds.
-    #[must_use]
-    pub fn free_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn free_bytes(&self) -> usize {
         self.semaphore.available_permits()
     }
 
@@ -54,7 +54,7 @@ impl Budget {
     ///
     /// # Errors
     /// A limit's failure when none became free in time.
-    pub async fn hold(&self, bytes: usize) -> Result<Held, Failure> {
+    pub(super) async fn hold(&self, bytes: usize) -> Result<Held, Failure> {
         // More than there is could never be had; the one who asks is then alone.
         let count = u32::try_from(bytes.min(self.bytes_max)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.semaphore).acquire_many_owned(count);

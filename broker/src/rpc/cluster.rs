@@ -16,14 +16,14 @@ const TOPICS_MAX: usize = 1000;
 
 /// The cluster service.
 #[derive(Clone, Debug)]
-pub struct ClusterServer {
+pub(super) struct ClusterServer {
     context: Arc<Context>,
 }
 
 impl ClusterServer {
     /// The service over this context.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context }
     }
 

@@ -39,7 +39,7 @@ use crate::partition::{Partition, Published};
 type Answer = Result<v1::ConsumeResponse, Status>;
 
 /// The answers of a consume stream.
-pub struct Consuming {
+pub(super) struct Consuming {
     stream: CoStream<(Answer, Option<Held>)>,
     /// What the answer handed over last holds of the read budget, until the next is asked for: by then it is encoded.
     held: Option<Held>,

@@ -17,19 +17,19 @@ const DIGITS_MAX: usize = 8;
 
 /// When a caller gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline {
+pub(super) struct Deadline {
     at: Option<Instant>,
 }
 
 impl Deadline {
     /// Nobody gives up.
-    pub const NONE: Self = Self { at: None };
+    pub(super) const NONE: Self = Self { at: None };
 
     /// What the headers of a call say, counted from now.
     ///
     /// # Errors
     /// When the time is up, or is not a time.
-    pub fn of(headers: &http::HeaderMap) -> Result<Self, Failure> {
+    pub(super) fn of(headers: &http::HeaderMap) -> Result<Self, Failure> {
         let Some(value) = headers.get("grpc-timeout") else { return Ok(Self::NONE) };
         let timeout = value.to_str().ok().and_then(parse).ok_or_else(|| {
             let message = format!("grpc-timeout is {value:?}; use 1 to {DIGITS_MAX} digits and one of H M S m u n");
@@ -45,13 +45,13 @@ impl Deadline {
 
     /// The shorter of `wait` and what is left.
     #[must_use]
-    pub fn cap(self, wait: Duration) -> Duration {
+    pub(super) fn cap(self, wait: Duration) -> Duration {
         self.left().map_or(wait, |left| left.min(wait))
     }
 
     /// What is left; `None` when nobody gives up.
     #[must_use]
-    pub fn left(self) -> Option<Duration> {
+    pub(super) fn left(self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 }

@@ -29,14 +29,14 @@ pub(super) const TOUCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The fetch service.
 #[derive(Clone, Debug)]
-pub struct FetchServer {
+pub(super) struct FetchServer {
     context: Arc<Context>,
 }
 
 impl FetchServer {
     /// The service over this context.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context }
     }
 

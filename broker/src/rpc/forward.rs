@@ -21,7 +21,7 @@ use super::deadline::Deadline;
 use super::status::Failure;
 
 /// The metadata key of a forwarded call.
-pub const FORWARDED: &str = "fidelog-forwarded";
+pub(super) const FORWARDED: &str = "fidelog-forwarded";
 
 /// How long a connection to another broker may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);

@@ -28,7 +28,7 @@ use crate::partition::{Partition, Produce, ProduceAnswer, Unknown, Waiter};
 
 /// The produce service.
 #[derive(Clone, Debug)]
-pub struct ProduceServer {
+pub(super) struct ProduceServer {
     context: Arc<Context>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Entering {
 impl ProduceServer {
     /// The service over this context.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context }
     }
 

@@ -31,7 +31,7 @@ use super::wire;
 use crate::partition::{AnswerSink, Partition, Produce, ProduceAnswer, Waiter};
 
 /// The answers of a produce stream; reading them is what reads its requests.
-pub struct ProduceAnswers {
+pub(super) struct ProduceAnswers {
     context: Arc<Context>,
     requests: Streaming<v1::ProduceStreamRequest>,
     reserved: Option<Arc<Reserved>>,

@@ -8,7 +8,7 @@ use tonic::Code;
 
 /// The status code of a reason.
 #[must_use]
-pub const fn code(reason: Reason) -> Code {
+pub(super) const fn code(reason: Reason) -> Code {
     match reason {
         Reason::InvalidArgument
         | Reason::InvalidName
@@ -53,7 +53,7 @@ pub const fn code(reason: Reason) -> Code {
 
 /// Milliseconds a sender should wait before it tries again; 0: no advice, nothing changes by waiting.
 #[must_use]
-pub const fn retry_after_ms(reason: Reason) -> u32 {
+pub(super) const fn retry_after_ms(reason: Reason) -> u32 {
     match reason {
         Reason::Overloaded | Reason::ProducerWindowFull | Reason::NotYetAvailable | Reason::UnknownEpoch => 20,
         Reason::LeaderNotAvailable | Reason::NotEnoughReplicas => 100,

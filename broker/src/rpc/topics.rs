@@ -27,14 +27,14 @@ const CHANGE_WAIT: Duration = Duration::from_secs(15);
 
 /// The topic service.
 #[derive(Clone, Debug)]
-pub struct TopicServer {
+pub(super) struct TopicServer {
     context: Arc<Context>,
 }
 
 impl TopicServer {
     /// The service over this context.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
+    pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context }
     }
 

@@ -77,6 +77,29 @@ impl<R: BufRead> LineReader<R> {
     }
 }
 
+impl<R: BufRead> LineReader<R> {
+    /// Passes over the next line, however long it is; false at the end.
+    pub(crate) fn skip_line(&mut self) -> Result<bool, LineError> {
+        let number = self.lines + 1;
+        let read = |source| LineError::Read { number, source };
+        let mut any = false;
+        loop {
+            let buffer = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result.map_err(read)?,
+            };
+            let feed = buffer.iter().position(|byte| *byte == b'\n');
+            let (used, over) = (feed.map_or(buffer.len(), |feed| feed + 1), feed.is_some() || buffer.is_empty());
+            any |= used > 0;
+            self.input.consume(used);
+            if over {
+                self.lines += u64::from(any);
+                return Ok(any);
+            }
+        }
+    }
+}
+
 impl<R: io::Read> LineReader<io::BufReader<R>> {
     /// Whether a whole line is here already, so that the next call does not wait.
     pub(crate) fn has_line(&self) -> bool {
@@ -121,6 +144,15 @@ mod tests {
         assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"1234");
         let error = reader.next_line().unwrap_err();
         assert!(matches!(error, LineError::TooLong { number: 2, bytes_max: 4 }), "{error}");
+    }
+
+    #[test]
+    fn a_skipped_line_may_be_of_any_length() {
+        let mut reader = LineReader::new(BufReader::with_capacity(3, &b"12345678\n\n1\nlast"[..]), 4);
+        assert!(reader.skip_line().unwrap() && reader.skip_line().unwrap());
+        assert_eq!(reader.next_line().unwrap().unwrap(), Line { number: 3, bytes: b"1".into() });
+        assert!(reader.skip_line().unwrap() && !reader.skip_line().unwrap());
+        assert_eq!(reader.next_line().unwrap(), None);
     }
 
     proptest! {

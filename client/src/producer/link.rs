@@ -19,7 +19,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 
 use crate::client::Core;
-use crate::connection::ConnectError;
+use crate::connection::{ConnectError, never_connected};
 use crate::error::Refusal;
 
 use super::lane::Answer;
@@ -43,6 +43,15 @@ struct Pending {
     give_up: Notify,
 }
 
+/// How a stream ended.
+enum End {
+    /// Nothing was sent.
+    NeverConnected(String),
+    Broken(String),
+    /// By either side, in order.
+    Closed,
+}
+
 impl Link {
     fn open(core: Arc<Core>, address: String, index: usize, channel: Channel) -> Arc<Self> {
         let (outbound, requests) = mpsc::unbounded_channel();
@@ -50,14 +59,14 @@ impl Link {
         let task = pending.clone();
         let to = address.clone();
         tokio::spawn(async move {
-            let cause = tokio::select! {
-                cause = task.run(channel, requests) => cause,
-                () = task.give_up.notified() => Some("no answer in time".to_owned()),
+            let end = tokio::select! {
+                end = task.run(channel, requests) => end,
+                () = task.give_up.notified() => End::Broken("no answer in time".to_owned()),
             };
-            if let Some(cause) = cause {
-                core.connections.forget(&to, index, &cause);
+            if let End::Broken(cause) | End::NeverConnected(cause) = &end {
+                core.connections.forget(&to, index, cause);
             }
-            task.end();
+            task.end(&end);
         });
         Arc::new(Self { address, pending, outbound, next_id: AtomicU64::new(0) })
     }
@@ -90,24 +99,21 @@ impl Link {
 }
 
 impl Pending {
-    /// Until the stream ends; tells why, or `None` when we ended it ourselves.
-    async fn run(
-        &self,
-        channel: Channel,
-        requests: mpsc::UnboundedReceiver<ProduceStreamRequest>,
-    ) -> Option<String> {
+    /// Until the stream ends.
+    async fn run(&self, channel: Channel, requests: mpsc::UnboundedReceiver<ProduceStreamRequest>) -> End {
         let mut client = ProduceServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let mut answers = match client.produce_stream(UnboundedReceiverStream::new(requests)).await {
             Ok(response) => response.into_inner(),
-            Err(status) => return Some(describe(&status)),
+            Err(status) if never_connected(&status) => return End::NeverConnected(describe(&status)),
+            Err(status) => return End::Broken(describe(&status)),
         };
         loop {
             match answers.message().await {
                 Ok(Some(answer)) => self.dispatch(answer),
-                Ok(None) => return None,
-                Err(status) => return Some(describe(&status)),
+                Ok(None) => return End::Closed,
+                Err(status) => return End::Broken(describe(&status)),
             }
         }
     }
@@ -129,10 +135,11 @@ impl Pending {
         let _gone = answers.send((attempt, answer));
     }
 
-    fn end(&self) {
+    fn end(&self, end: &End) {
+        let answer = if let End::NeverConnected(_) = end { Answer::Unsent } else { Answer::Lost };
         let waiting = self.waiting.lock().take();
         for (answers, attempt) in waiting.into_iter().flat_map(HashMap::into_values) {
-            let _gone = answers.send((attempt, Answer::Lost));
+            let _gone = answers.send((attempt, answer.clone()));
         }
     }
 }

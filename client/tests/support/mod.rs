@@ -416,6 +416,8 @@ impl Service {
                 && let Some((answer, spent)) = self.next_answer(&mut subscriptions)
             {
                 credit -= i64::try_from(spent).unwrap();
+                // Who waits for bytes to be sent looks again.
+                self.shared.change(|_| ());
                 if answers.send(Ok(answer)).is_err() {
                     return;
                 }

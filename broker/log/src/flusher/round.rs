@@ -31,7 +31,15 @@ impl<'a> Round<'a> {
     pub(super) fn new(home: &'a Arc<DataDir>, owned: &'a mut Owned) -> Self {
         let taken = home.clock().now();
         let timing = FlushTiming { taken, written: taken, synced: taken };
-        Self { home, owned, counts: FlushCounts::default(), timing, starts: Vec::new(), stepped: Vec::new(), points_written: true }
+        Self {
+            home,
+            owned,
+            counts: FlushCounts::default(),
+            timing,
+            starts: Vec::new(),
+            stepped: Vec::new(),
+            points_written: true,
+        }
     }
 
     pub(super) fn run(mut self, works: VecDeque<Queued>) -> FlushOutcome {
@@ -79,7 +87,9 @@ impl<'a> Round<'a> {
                     attached.log.stage(batch);
                 }
             }
-            LogWork::Secure { .. } | LogWork::Roll if failed => attached.events.secured(Err(SecureError::Failed)),
+            LogWork::Secure { .. } | LogWork::Roll if failed => {
+                attached.events.secured(Err(SecureError::Failed))
+            }
             LogWork::Secure { bytes } => self.secure(at, bytes, false),
             LogWork::Roll => self.secure(at, 0, true),
             LogWork::Cut { to, committed_end } => self.cut(at, to, committed_end),
@@ -136,8 +146,9 @@ impl<'a> Round<'a> {
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
         match done {
             Ok(done) => {
-                attached.log.forget_cut();
-                self.stepped.push(at);
+                if attached.log.forget_cut() {
+                    self.stepped.push(at);
+                }
                 attached.events.cut(done);
             }
             Err(refused @ LogFailure::CutBelowCommitted { .. }) => {
@@ -163,6 +174,7 @@ impl<'a> Round<'a> {
         }
         let Some((to, lowered)) = log.plan_cut(to, committed_end)? else { return Ok(log.cut_done()) };
         self.write_lowered(lowered)?;
+        self.stepped.push(at);
         self.owned.logs.get_mut(&at).expect("the caller has looked").log.finish_cut(to)
     }
 
@@ -171,7 +183,8 @@ impl<'a> Round<'a> {
         let lowered = attached.log.lower_before_start_over(start);
         let written = self.write_lowered(lowered);
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
-        let done = written.map_err(LogFailure::from).and_then(|()| attached.log.finish_start_over(start, producers));
+        let done =
+            written.map_err(LogFailure::from).and_then(|()| attached.log.finish_start_over(start, producers));
         match done {
             Ok(done) => {
                 self.home.set_point(at, attached.log.recovery_point());

@@ -82,3 +82,37 @@ pub struct Finding {
     /// File, range or size, for people.
     pub detail: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_complete() {
+        for (place, case) in RecoveryCase::ALL.iter().enumerate() {
+            // Exhaustive on purpose: a new case does not compile before it is given a place in the table.
+            let expected = match case {
+                RecoveryCase::Clean => 0,
+                RecoveryCase::Whole => 1,
+                RecoveryCase::Empty => 2,
+                RecoveryCase::TornTail => 3,
+                RecoveryCase::Damage => 4,
+                RecoveryCase::SegmentMissing => 5,
+                RecoveryCase::SegmentUnused => 6,
+                RecoveryCase::HeaderDamaged => 7,
+                RecoveryCase::HeaderForeign => 8,
+                RecoveryCase::PointMissing => 9,
+                RecoveryCase::PointMisfit => 10,
+                RecoveryCase::EpochsRebuilt => 11,
+                RecoveryCase::TailCopied => 12,
+                RecoveryCase::TailRewritten => 13,
+                RecoveryCase::RetentionFinished => 14,
+                RecoveryCase::StartOverFinished => 15,
+                RecoveryCase::CutFinished => 16,
+                RecoveryCase::Unfinished => 17,
+                RecoveryCase::Stray => 18,
+            };
+            assert_eq!(place, expected);
+        }
+    }
+}

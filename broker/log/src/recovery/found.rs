@@ -24,7 +24,11 @@ pub(super) struct FoundFiles {
 }
 
 impl FoundFiles {
-    pub(super) fn list(home: &DataDir, directory: &Path, report: &mut RecoveryReport) -> Result<Self, DiskError> {
+    pub(super) fn list(
+        home: &DataDir,
+        directory: &Path,
+        report: &mut RecoveryReport,
+    ) -> Result<Self, DiskError> {
         let mut bases = Vec::new();
         for entry in home.files().list(directory)? {
             let name = entry.name.as_str();
@@ -107,29 +111,31 @@ pub(super) fn read_epochs(
     home: &DataDir,
     directory: &Path,
     report: &mut RecoveryReport,
-) -> Option<EpochHistory> {
+) -> Result<Option<EpochHistory>, DiskError> {
     match small_file::read(home.files(), &directory.join("epochs")) {
-        Ok(epochs) => Some(epochs),
-        Err(SmallFileError::Missing { .. }) => None,
+        Ok(epochs) => Ok(Some(epochs)),
+        Err(SmallFileError::Missing { .. }) => Ok(None),
+        // A disk that does not answer says nothing about what is stored.
+        Err(SmallFileError::Disk(error)) => Err(error),
         Err(error) => {
             report.note(RecoveryCase::EpochsRebuilt, error.to_string());
-            None
+            Ok(None)
         }
     }
 }
 
-/// The epochs that the heads of sealed segments tell; those of the last are added as it is scanned. Slow, and rare.
+/// The epochs that the heads of all segments tell, as far as they follow each other. Slow, and rare.
 pub(super) fn rebuild_epochs(
     home: &DataDir,
     at: TopicPartition,
-    sealed: &[Arc<Segment>],
+    segments: &[Arc<Segment>],
     report: &mut RecoveryReport,
 ) -> Result<EpochHistory, DiskError> {
     let mut epochs = EpochHistory::default();
-    if !sealed.is_empty() && !report.met(RecoveryCase::EpochsRebuilt) {
+    if !segments.is_empty() && !report.met(RecoveryCase::EpochsRebuilt) {
         report.note(RecoveryCase::EpochsRebuilt, "the file is missing");
     }
-    for segment in sealed {
+    for segment in segments {
         let file = home.files().open_read(&segment.files.log)?;
         let mut scan = Scan::new(&file, at, file.len()?);
         let (mut position, mut base) = (SEGMENT_HEADER_BYTES, segment.base);

@@ -132,7 +132,7 @@ impl Log {
         if let Some(to) = point.cutting {
             found.drop_beyond(home, at, to, &mut report)?;
         }
-        let stored_epochs = found::read_epochs(home, &directory, &mut report);
+        let stored_epochs = found::read_epochs(home, &directory, &mut report)?;
         let mut log = build(home, at, State::default(), Offset::ZERO);
         log.recover(&found, &point, has_point, stored_epochs, &mut report)?;
         home.set_point(at, log.recovery_point());
@@ -189,7 +189,13 @@ impl Log {
         let sealed = found.sealed(&self.directory);
         let epochs = match stored_epochs {
             Some(epochs) => epochs,
-            None => found::rebuild_epochs(&self.home, self.at, &sealed, report)?,
+            None => {
+                // The last segment, too: its scan begins at the recovery point, or not at all after a clean stop.
+                let last =
+                    found.bases.last().map(|base| Segment::sealed(&self.directory, *base, Offset(u64::MAX)));
+                let all: Vec<_> = sealed.iter().cloned().chain(last).collect();
+                found::rebuild_epochs(&self.home, self.at, &all, report)?
+            }
         };
         {
             let mut state = self.shared.state.write();
@@ -197,7 +203,9 @@ impl Log {
             state.start = start;
         }
         let tail = match found.bases.last() {
-            Some(&base) => Some(Tail::read(&self.home, self.at, &self.directory, base, point, &epochs, clean, report)?),
+            Some(&base) => {
+                Some(Tail::read(&self.home, self.at, &self.directory, base, point, &epochs, clean, report)?)
+            }
             None => {
                 report.note(RecoveryCase::Empty, "no segment");
                 None
@@ -209,7 +217,10 @@ impl Log {
             None => {
                 if point.synced_end > start {
                     let range = start..point.synced_end;
-                    report.note(RecoveryCase::SegmentMissing, format!("offsets {}..{}", range.start, range.end));
+                    report.note(
+                        RecoveryCase::SegmentMissing,
+                        format!("offsets {}..{}", range.start, range.end),
+                    );
                     add_damage(&mut damage, range);
                 }
                 self.set_end(point.synced_end.max(start), damage);
@@ -290,7 +301,14 @@ pub(super) struct Placed {
     active: Option<Active>,
 }
 
-fn active_at(log: &Log, base: Offset, end: Offset, file: crate::files::StoredFile, position: u64, indexes: Indexes) -> Result<Active, DiskError> {
+fn active_at(
+    log: &Log,
+    base: Offset,
+    end: Offset,
+    file: crate::files::StoredFile,
+    position: u64,
+    indexes: Indexes,
+) -> Result<Active, DiskError> {
     let allocated = file.len()?.max(SEGMENT_HEADER_BYTES);
     let open = OpenSegment::new(file, position, indexes);
     let segment = Segment::active(&log.directory, base, end, Arc::clone(&open));

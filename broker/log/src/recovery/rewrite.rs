@@ -65,10 +65,10 @@ pub(super) fn settle_tail(
 }
 
 fn keep_aside(log: &Log, tail: &Tail, from: u64) -> Result<(), DiskError> {
-    if tail.used_position <= from {
+    let range = from..tail.used_position.min(tail.file.len()?);
+    if range.is_empty() {
         return Ok(());
     }
-    let range = from..tail.used_position;
     log.home.aside().keep_copy(log.home.files(), &tail.file, range, log.at, tail.end, "torn")
 }
 

@@ -107,7 +107,9 @@ impl Tail {
         let mut synced_end = synced_end;
         while self.end < bound {
             let misfit = match scan.batch(self.end_position)? {
-                Ok(batch) if batch.base_offset != self.end => format!("a batch begins at {}", batch.base_offset),
+                Ok(batch) if batch.base_offset != self.end => {
+                    format!("a batch begins at {}", batch.base_offset)
+                }
                 Ok(batch) => match self.epochs.append(batch.leader_epoch, batch.base_offset) {
                     Ok(_) => {
                         self.indexes.note(&batch, self.end_position, every_bytes);
@@ -197,14 +199,20 @@ fn check_header(
 }
 
 /// Where to begin: at the recovery point if it lies in this segment, else at the segment's start.
-fn scan_start(base: Offset, point: &RecoveryPoint, file_bytes: u64, report: &mut RecoveryReport) -> (Offset, u64) {
+fn scan_start(
+    base: Offset,
+    point: &RecoveryPoint,
+    file_bytes: u64,
+    report: &mut RecoveryReport,
+) -> (Offset, u64) {
     let whole = (base, SEGMENT_HEADER_BYTES);
     if point.segment_base != base || point.position == 0 {
         return whole;
     }
     let in_file = (SEGMENT_HEADER_BYTES..=file_bytes).contains(&point.position);
     if !in_file || point.synced_end < base {
-        let detail = format!("position {} of {file_bytes} bytes, offset {}", point.position, point.synced_end);
+        let detail =
+            format!("position {} of {file_bytes} bytes, offset {}", point.position, point.synced_end);
         report.note(RecoveryCase::PointMisfit, detail);
         return whole;
     }

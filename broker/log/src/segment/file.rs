@@ -140,15 +140,16 @@ impl OpenSegment {
         })
     }
 
-    fn open_sealed(files: &Files, names: &SegmentFiles, base: Offset, end: Offset) -> Result<Self, DiskError> {
+    fn open_sealed(
+        files: &Files,
+        names: &SegmentFiles,
+        base: Offset,
+        end: Offset,
+    ) -> Result<Self, DiskError> {
         let file = files.open_read(&names.log)?;
         let written_position = file.len()?;
         let indexes = Indexes::load(files, names, base, end);
-        Ok(Self {
-            file,
-            written_position: AtomicU64::new(written_position),
-            indexes: RwLock::new(indexes),
-        })
+        Ok(Self { file, written_position: AtomicU64::new(written_position), indexes: RwLock::new(indexes) })
     }
 
     /// Creates the file of a new, empty segment with room for `room_bytes` of batches; durable, its name included,
@@ -252,7 +253,12 @@ impl Indexes {
     }
 
     /// Stores what is not stored yet. Hints are never synced; a full disk only means fewer of them.
-    pub(crate) fn store(&mut self, files: &Files, names: &SegmentFiles, base: Offset) -> Result<(), DiskError> {
+    pub(crate) fn store(
+        &mut self,
+        files: &Files,
+        names: &SegmentFiles,
+        base: Offset,
+    ) -> Result<(), DiskError> {
         let (offsets, times) = (self.offsets.entries().len(), self.times.entries().len());
         let bytes = self.offsets.encode(base, self.offsets_stored);
         append_hints(files, &names.index, &bytes, self.offsets_stored * offset_index::ENTRY_BYTES)?;

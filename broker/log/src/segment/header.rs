@@ -127,8 +127,7 @@ mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        let partition =
-            TopicPartition { topic: TopicId::from_random([3; 16]), partition: PartitionIndex(5) };
+        let partition = TopicPartition { topic: TopicId::from_random([3; 16]), partition: PartitionIndex(5) };
         SegmentHeader { cluster: ClusterId::from_random([1; 16]), partition, base: Offset(77) }
     }
 

@@ -35,7 +35,11 @@ impl OffsetIndex {
     }
 
     pub(crate) fn push(&mut self, entry: IndexEntry) {
-        debug_assert!(self.entries.last().is_none_or(|last| last.offset < entry.offset && last.position < entry.position));
+        debug_assert!(
+            self.entries
+                .last()
+                .is_none_or(|last| last.offset < entry.offset && last.position < entry.position)
+        );
         self.entries.push(entry);
     }
 

@@ -21,9 +21,7 @@ pub(crate) enum Located {
     /// In the batch with this head.
     Batch(Head),
     /// Beyond the last batch of the segment, which ends at this position.
-    End {
-        position: u64,
-    },
+    End { position: u64 },
     /// In these offsets, which are damaged.
     Damage(Range<Offset>),
 }

@@ -68,7 +68,8 @@ impl TimeIndex {
         let mut index = Self::default();
         for raw in bytes.chunks_exact(ENTRY_BYTES) {
             let Some(entry) = decode_entry(base, raw) else { break };
-            let rises = |last: &TimeEntry| last.offset < entry.offset && last.max_before_ms <= entry.max_before_ms;
+            let rises =
+                |last: &TimeEntry| last.offset < entry.offset && last.max_before_ms <= entry.max_before_ms;
             if entry.offset < base || !index.entries.last().is_none_or(rises) {
                 break;
             }

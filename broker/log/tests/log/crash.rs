@@ -52,14 +52,21 @@ impl Model {
         self.batches.retain(|batch| batch.base_offset() >= start);
         let kept = self.batches.iter().take_while(|batch| batch.end_offset() <= end).count();
         self.batches.truncate(kept);
-        assert_eq!(self.batches.last().map_or(start, PlacedBatch::end_offset), end, "{context}: an unknown end");
+        assert_eq!(
+            self.batches.last().map_or(start, PlacedBatch::end_offset),
+            end,
+            "{context}: an unknown end"
+        );
         let differs = |found: &[u8]| {
             let batch = self.batches.iter().scan(0, |at, batch| {
                 let from = *at;
                 *at += batch.length();
                 Some((from, batch))
             });
-            batch.into_iter().find(|(at, batch)| found.get(*at..*at + batch.length()) != Some(&batch.to_bytes()[..])).map(|(_, batch)| *batch.header())
+            batch
+                .into_iter()
+                .find(|(at, batch)| found.get(*at..*at + batch.length()) != Some(&batch.to_bytes()[..]))
+                .map(|(_, batch)| *batch.header())
         };
         let found = read_all(&view, 777);
         assert!(found == bytes_of(&self.batches), "{context}: first other batch: {:?}", differs(&found));

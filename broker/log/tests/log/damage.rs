@@ -158,3 +158,42 @@ fn a_lost_recovery_point_file_costs_a_scan_and_nothing_else() {
     assert!(report.met(RecoveryCase::PointMissing), "{report:?}");
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches));
 }
+
+#[test]
+fn a_last_segment_with_a_bad_header_is_never_appended_to() {
+    for kind in ["zeroed", "flipped"] {
+        let (disk, mut machine) = machine(5);
+        machine.config.recovery_point_bytes = 1 << 30;
+        let mut broker = machine.create();
+        let mut batches: Vec<_> = (0..3).map(|_| broker.append(2, 100)).collect();
+        drop(broker);
+        match kind {
+            "zeroed" => disk.zero(&machine.log_file(0), 0..64).unwrap(),
+            _ => disk.flip_bit(&machine.log_file(0), 20, 0).unwrap(),
+        }
+        disk.kill();
+        let (mut broker, report) = machine.open();
+        let expected =
+            if kind == "zeroed" { RecoveryCase::SegmentUnused } else { RecoveryCase::HeaderDamaged };
+        assert!(report.met(expected), "{report:?}");
+        batches.push(broker.append(2, 100));
+        assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches), "its batches speak for themselves");
+        assert_eq!(broker.view().segments().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn an_empty_last_segment_is_legal_and_replaced() {
+    let (disk, machine) = machine(6);
+    let mut broker = machine.create();
+    let mut batches: Vec<_> = (0..3).map(|_| broker.append(2, 100)).collect();
+    drop(broker);
+    let path = machine.log_file(6);
+    machine.disk.open(&path, fidelog_log::env::OpenMode::CreateNew).unwrap();
+    machine.disk.sync_dir(path.parent().unwrap()).unwrap();
+    disk.kill();
+    let (mut broker, report) = machine.open();
+    assert!(report.met(RecoveryCase::SegmentUnused) && report.damage.is_empty(), "{report:?}");
+    batches.push(broker.append(2, 100));
+    assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches));
+}

@@ -146,7 +146,9 @@ fn hear(broker: &mut Broker, durable_end: &mut Offset) -> bool {
     for heard in broker.events.take() {
         match heard {
             Heard::Durable(end) => *durable_end = end,
-            Heard::Cut(done) => (broker.next, broker.room, *durable_end) = (done.end, done.room_bytes, done.end),
+            Heard::Cut(done) => {
+                (broker.next, broker.room, *durable_end) = (done.end, done.room_bytes, done.end)
+            }
             Heard::Failed(_) => return false,
             _ => {}
         }

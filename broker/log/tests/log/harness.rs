@@ -1,13 +1,13 @@
 //! A broker in small: a data directory, a flusher, one log, and what its partition heard.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::{Clock, Disk, Latched, RealClock, RealDisk};
 use fidelog_log::{
-    CutDone, DataDir, DataDirError, Expected, FlushOutcome, FlushTiming, Flusher, Log, LogConfig, LogEvents, LogFailure, LogHandle,
-    LogView, LogWork, RecoveryReport, Room, SecureError,
+    CutDone, DataDir, DataDirError, Expected, FlushOutcome, FlushTiming, Flusher, Log, LogConfig, LogEvents,
+    LogFailure, LogHandle, LogView, LogWork, RecoveryReport, Room, SecureError,
 };
 use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition,
@@ -90,8 +90,9 @@ impl Machine {
         machine
     }
 
+    #[cfg(feature = "sim")]
     pub(crate) fn on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
-        let root = Path::new("/data").to_owned();
+        let root = PathBuf::from("/data");
         let machine = Self { disk, clock, root, config: LogConfig::small(), _directory: None };
         machine.format();
         machine
@@ -118,6 +119,7 @@ impl Machine {
     }
 
     /// As [`Self::open`], for a disk that may fail meanwhile.
+    #[cfg(feature = "sim")]
     pub(crate) fn try_open(&self) -> Option<(Broker, RecoveryReport)> {
         let home = self.try_home().ok()?;
         home.raise_generation().ok()?;
@@ -139,6 +141,7 @@ impl Machine {
         (Broker::with(home, log), report)
     }
 
+    #[cfg(feature = "sim")]
     pub(crate) fn log_file(&self, base: u64) -> PathBuf {
         self.file(&format!("{base:020}.log"))
     }
@@ -261,11 +264,17 @@ impl Broker {
 }
 
 /// A batch whose bytes tell `seed`; its newest timestamp is 10 * (seed + count).
-pub(crate) fn encoded(count: u32, value_bytes: usize, seed: u64, stamp: ProducerStamp) -> fidelog_record::EncodedBatch {
+pub(crate) fn encoded(
+    count: u32,
+    value_bytes: usize,
+    seed: u64,
+    stamp: ProducerStamp,
+) -> fidelog_record::EncodedBatch {
     let mut builder = BatchBuilder::new(Codec::None);
     for index in 0..u64::from(count) {
         let value = vec![(seed + index) as u8; value_bytes];
-        let record = Record { value: Some(value.into()), timestamp_ms: 10 * (seed + index + 1), ..Record::default() };
+        let record =
+            Record { value: Some(value.into()), timestamp_ms: 10 * (seed + index + 1), ..Record::default() };
         builder.try_push_record(&record).unwrap();
     }
     builder.finish(stamp).unwrap()

@@ -1,5 +1,11 @@
 //! One partition's log from outside: through the flusher and a view, on the real disk and on the simulated one.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests; the exception for them does not see their shared parts"
+)]
+#![expect(clippy::cast_possible_truncation, reason = "bytes made of small numbers")]
+
 #[cfg(feature = "sim")]
 mod crash;
 #[cfg(feature = "sim")]

@@ -15,7 +15,10 @@ fn after_a_clean_stop_nothing_is_scanned() {
     let (mut broker, report) = machine.open();
     assert!(report.met(RecoveryCase::Clean), "{report:?}");
     assert_eq!((report.scanned_bytes, report.rewritten_bytes), (0, 0));
-    assert_eq!((report.end, report.committed_end, report.last_epoch), (Offset(60), Offset(50), LeaderEpoch(1)));
+    assert_eq!(
+        (report.end, report.committed_end, report.last_epoch),
+        (Offset(60), Offset(50), LeaderEpoch(1))
+    );
     batches.extend((0..30).map(|_| broker.append(2, 100)));
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches));
     assert_eq!(broker.view().offset_for_time(555, broker.next).unwrap(), Some(Offset(54)));
@@ -26,11 +29,8 @@ fn after_a_kill_the_tail_is_written_again() {
     let machine = Machine::real();
     let mut batches = Vec::new();
     for round in 0..6 {
-        let (mut broker, report) = if round == 0 {
-            (machine.create(), Default::default())
-        } else {
-            machine.open()
-        };
+        let (mut broker, report) =
+            if round == 0 { (machine.create(), Default::default()) } else { machine.open() };
         assert!(report.damage.is_empty(), "{report:?}");
         assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches), "round {round}: {report:?}");
         if round == 0 {
@@ -117,7 +117,13 @@ fn a_deleted_log_is_gone_and_a_closed_one_can_be_opened() {
 fn a_directory_is_refused_for_a_reason() {
     let machine = Machine::real();
     let open = |expected: Expected| {
-        DataDir::open(machine.latched(), machine.clock.clone(), &machine.root, expected, machine.config.clone())
+        DataDir::open(
+            machine.latched(),
+            machine.clock.clone(),
+            &machine.root,
+            expected,
+            machine.config.clone(),
+        )
     };
     let foreign = ClusterId::from_random([77; 16]);
     let foreign = open(Expected { cluster_id: Some(foreign), broker_id: None }).unwrap_err();

@@ -37,7 +37,10 @@ fn a_cut_below_what_is_committed_is_refused_and_the_log_goes_on() {
     broker.submit(LogWork::Cut { to: Offset(39), committed_end: Offset(40) });
     broker.flush();
     let heard = broker.events.take();
-    assert!(heard.iter().any(|heard| matches!(heard, Heard::Failed(why) if why.contains("committed"))), "{heard:?}");
+    assert!(
+        heard.iter().any(|heard| matches!(heard, Heard::Failed(why) if why.contains("committed"))),
+        "{heard:?}"
+    );
 }
 
 #[test]

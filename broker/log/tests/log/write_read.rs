@@ -9,7 +9,8 @@ use crate::harness::{Heard, Machine, bytes_of, read_all};
 fn what_is_appended_is_read_back_over_many_segments() {
     let machine = Machine::real();
     let mut broker = machine.create();
-    let batches: Vec<_> = (0..60).map(|index| broker.append(1 + index % 3, 50 + index as usize * 7)).collect();
+    let batches: Vec<_> =
+        (0..60).map(|index| broker.append(1 + index % 3, 50 + index as usize * 7)).collect();
     let view = broker.view();
     assert!(view.segments().unwrap().len() > 4);
     for bytes_max in [1, 500, 5000, 1 << 20] {

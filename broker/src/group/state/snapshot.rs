@@ -5,6 +5,7 @@
 //! A state that meets a snapshot compares it with itself, piece by piece; only one found equal lets the log be
 //! trimmed up to its begin. So a broken snapshot can cost space, never positions.
 
+use fidelog_record::types::limits::{NAME_BYTES_MAX, RECORD_BYTES_MAX};
 use fidelog_record::types::{Generation, GroupName, Offset, PartitionIndex, TopicId};
 
 use super::applied::{Applied, SnapshotStep};
@@ -16,6 +17,10 @@ use super::positions::{History, PositionsState};
 pub const SNAPSHOT_WEIGHT_MIN: u64 = 10_000;
 /// The most positions in one part. With names and owners at their longest a part stays below the largest record.
 const PART_POSITION_COUNT_MAX: usize = 2_000;
+/// What one position of a part may take: both names, the owner's with every byte escaped, and the numbers.
+const LISTED_POSITION_BYTES_MAX: usize = 7 * NAME_BYTES_MAX + 512;
+
+const _: () = assert!(PART_POSITION_COUNT_MAX * LISTED_POSITION_BYTES_MAX <= RECORD_BYTES_MAX);
 
 /// When to make a snapshot, and of which pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,1 +1,19 @@
-//! The machines of one partition under a seeded scheduler, and conversations about each rule.
+//! The machines of one partition, driven two ways.
+//!
+//! [`conversations`] are short talks with one machine, one for each rule. [`cluster`] is three whole machines under a
+//! seeded scheduler: modelled logs that lose what was not synced, streams that drop, a quorum that answers late or
+//! twice, brokers that crash, leaders that change, producers that resend. [`invariants`] judges every step.
+//!
+//! A seed decides everything. `FIDELOG_MACHINE_SEEDS=20000` tries more of them, `FIDELOG_MACHINE_SEED=7` tells the
+//! story of one.
+
+mod cluster;
+mod conversations;
+mod invariants;
+mod model_log;
+mod network;
+mod producers;
+mod quorum;
+mod random;
+mod schedule;
+mod seeds;

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 const SAYABLE: &str = "answers are made of text, numbers and lists only";
 
-/// As one value.
-pub(super) fn value<T: Serialize + ?Sized>(answer: &T) -> serde_json::Value {
-    serde_json::to_value(answer).expect(SAYABLE)
+/// As one value on one line, fields in their own order.
+pub(super) fn line<T: Serialize + ?Sized>(answer: &T) -> String {
+    serde_json::to_string(answer).expect(SAYABLE)
 }
 
 /// As one value over many lines, fields in their own order.

@@ -4,8 +4,10 @@
 //! contract, new ones come last.
 
 mod json;
+mod stream;
 mod table;
 
+pub(crate) use stream::Stream;
 pub(crate) use table::Table;
 
 use clap::ValueEnum;
@@ -35,8 +37,8 @@ pub(crate) trait Show: Serialize {
     fn table(&self, wide: bool) -> String;
 
     /// What `-o jsonl` prints, line by line; the whole by default.
-    fn lines(&self) -> Vec<serde_json::Value> {
-        vec![json::value(self)]
+    fn lines(&self) -> Vec<String> {
+        vec![json::line(self)]
     }
 }
 
@@ -69,8 +71,8 @@ impl<T: Row> Show for Rows<T> {
         Table::of(&self.0, wide).to_string()
     }
 
-    fn lines(&self) -> Vec<serde_json::Value> {
-        self.0.iter().map(json::value).collect()
+    fn lines(&self) -> Vec<String> {
+        self.0.iter().map(json::line).collect()
     }
 }
 
@@ -80,7 +82,7 @@ pub(crate) fn render(answer: &impl Show, format: Format) -> String {
         Format::Table => vec![answer.table(false)],
         Format::Wide => vec![answer.table(true)],
         Format::Json => vec![json::pretty(answer)],
-        Format::Jsonl => answer.lines().iter().map(ToString::to_string).collect(),
+        Format::Jsonl => answer.lines(),
         Format::Name => answer.names(),
     };
     lines.into_iter().filter(|line| !line.is_empty()).map(|line| line + "\n").collect()
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(rendered(Format::Table), "NAME\na\nbcdef\n");
         assert_eq!(rendered(Format::Wide), "NAME   BYTES\na      1\nbcdef  20\n");
         assert_eq!(rendered(Format::Name), "a\nbcdef\n");
-        assert_eq!(rendered(Format::Jsonl), "{\"bytes\":1,\"name\":\"a\"}\n{\"bytes\":20,\"name\":\"bcdef\"}\n");
+        assert_eq!(rendered(Format::Jsonl), "{\"name\":\"a\",\"bytes\":1}\n{\"name\":\"bcdef\",\"bytes\":20}\n");
         assert!(rendered(Format::Json).starts_with("[\n  {\n    \"name\": \"a\",\n    \"bytes\": 1\n  },"));
     }
 

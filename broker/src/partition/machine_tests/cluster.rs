@@ -1,0 +1,325 @@
+//! Three brokers and what they are made of; carries out what their machines want done.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fidelog_log::env::Moment;
+use fidelog_log::{FlushTiming, ProducerLimits};
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition,
+};
+
+use super::invariants::Judge;
+use super::model_log::{ModelLog, Told, Work};
+use super::network::Network;
+use super::producers::Producers;
+use super::quorum::{Proposal, Quorum};
+use super::random::Random;
+use crate::partition::{Effect, Machine, MachineLimits, Role, Setup};
+use crate::replica::message::{FollowerMessage, RefusalCause};
+use crate::replica::{Incarnate, StreamId};
+
+pub(super) const BROKERS: usize = 3;
+
+pub(super) const LIMITS: MachineLimits = MachineLimits {
+    pending_bytes_max: 3_000,
+    follower_credit_bytes: 500,
+    replica_lag_ms_max: 400,
+    replica_down_ms_max: 150,
+    retry_ms: 50,
+    producers: ProducerLimits { count_max: 100, idle_ms: u64::MAX },
+};
+
+pub(super) fn partition() -> TopicPartition {
+    TopicPartition { topic: TopicId::from_bytes([7; 16]), partition: PartitionIndex(0) }
+}
+
+/// A broker: its disk stays, its process comes and goes.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pub(super) id: BrokerId,
+    pub(super) life: BrokerEpoch,
+    pub(super) log: ModelLog,
+    pub(super) machine: Option<Machine<u64>>,
+    pub(super) unclean: bool,
+    /// The next entry its watch will show.
+    pub(super) watch: usize,
+    /// The epoch it last began on its streams in.
+    began: LeaderEpoch,
+    /// Produces its machine has not answered yet.
+    pub(super) held: BTreeSet<u64>,
+}
+
+impl Broker {
+    pub(super) fn incarnate(&self) -> Incarnate {
+        let directory = DirectoryId::from_bytes([u8::try_from(self.id.0).expect("few brokers"); 16]);
+        Incarnate { broker: self.id, epoch: self.life, directory }
+    }
+}
+
+/// A produce on its way.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) waiter: u64,
+    pub(super) sent: usize,
+    pub(super) to: usize,
+    pub(super) epoch: LeaderEpoch,
+}
+
+/// A read of the leader's own log, for a follower that is far behind.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) leader: usize,
+    pub(super) to: usize,
+    pub(super) stream: StreamId,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) batches: Vec<PlacedBatch>,
+}
+
+/// A follower's tail, wanted by an opening leader.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) leader: usize,
+    pub(super) life: BrokerEpoch,
+    pub(super) from: usize,
+    pub(super) start: Offset,
+    pub(super) end: Offset,
+}
+
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) random: Random,
+    pub(super) now: Moment,
+    pub(super) brokers: Vec<Broker>,
+    pub(super) network: Network,
+    pub(super) quorum: Quorum,
+    pub(super) producers: Producers,
+    pub(super) requests: Vec<Request>,
+    pub(super) reads: Vec<Read>,
+    pub(super) tails: Vec<Tail>,
+    pub(super) judge: Judge,
+    /// Kept only when somebody will read it.
+    pub(super) story: Option<Vec<String>>,
+}
+
+pub(super) fn index_of(id: BrokerId) -> usize {
+    id.0 as usize - 1
+}
+
+impl Cluster {
+    pub(super) fn new(seed: u64, with_story: bool) -> Self {
+        let mut random = Random::new(seed);
+        let ids: Vec<_> = (1..=3).map(BrokerId).collect();
+        let quorum = Quorum::new(&ids, 1 + random.below(2));
+        let broker = |id: BrokerId| Broker {
+            id,
+            life: BrokerEpoch(1),
+            log: ModelLog::default(),
+            machine: None,
+            unclean: false,
+            watch: 0,
+            began: LeaderEpoch(0),
+            held: BTreeSet::new(),
+        };
+        let mut cluster = Self {
+            random,
+            now: Moment::default(),
+            brokers: ids.into_iter().map(broker).collect(),
+            network: Network::default(),
+            quorum,
+            producers: Producers::new(2),
+            requests: Vec::new(),
+            reads: Vec::new(),
+            tails: Vec::new(),
+            judge: Judge::default(),
+            story: with_story.then(Vec::new),
+        };
+        for index in 0..BROKERS {
+            cluster.start(index);
+        }
+        cluster
+    }
+
+    pub(super) fn tell(&mut self, sentence: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>7} ms  {}", self.now.micros / 1000, sentence()));
+        }
+    }
+
+    pub(super) fn start(&mut self, index: usize) {
+        let broker = &mut self.brokers[index];
+        let (log, unclean) = (broker.log.recovered(), broker.unclean);
+        let setup = Setup { id: partition(), me: broker.id, log, unclean, limits: LIMITS };
+        broker.machine = Some(Machine::new(setup));
+        broker.life = broker.life.next();
+        broker.began = LeaderEpoch(0);
+        let id = broker.id;
+        self.quorum.register(id);
+        // It acts only on what its watch shows from its own registration on (N1).
+        self.brokers[index].watch = self.quorum.entries.len() - 1;
+        self.judge.process_started(index);
+        self.tell(|| format!("broker {id} starts{}", if unclean { ", unclean" } else { "" }));
+    }
+
+    /// The process ends: all it held in memory is gone.
+    pub(super) fn crash(&mut self, index: usize) {
+        let broker = &mut self.brokers[index];
+        broker.log.crash(&mut self.random);
+        broker.unclean = true;
+        self.end_process(index);
+        self.tell(|| format!("broker {} crashes", index + 1));
+    }
+
+    /// A clean stop: everyone is told, and everything is synced.
+    pub(super) fn stop(&mut self, index: usize) {
+        self.step(index, |machine, _| machine.stopping());
+        self.flush(index, usize::MAX, true);
+        let broker = &mut self.brokers[index];
+        broker.log.keep_committed();
+        broker.log.crash(&mut self.random);
+        broker.unclean = false;
+        self.end_process(index);
+        self.tell(|| format!("broker {} stops", index + 1));
+    }
+
+    fn end_process(&mut self, index: usize) {
+        let broker = &mut self.brokers[index];
+        broker.machine = None;
+        for waiter in std::mem::take(&mut broker.held) {
+            self.producers.lost(waiter);
+        }
+        self.network.drop_broker(index);
+        self.reads.retain(|read| read.leader != index);
+    }
+
+    /// One step of a machine, and everything it wants done.
+    pub(super) fn step(&mut self, index: usize, event: impl FnOnce(&mut Machine<u64>, Moment)) {
+        let now = self.now;
+        let Some(machine) = &mut self.brokers[index].machine else { return };
+        event(machine, now);
+        let mut effects = Vec::new();
+        machine.take_effects(&mut effects);
+        self.judge.committed(index, &self.brokers, self.quorum.now());
+        for effect in effects {
+            self.carry_out(index, effect);
+        }
+        self.judge.positions(index, &self.brokers, self.quorum.now());
+    }
+
+    fn carry_out(&mut self, index: usize, effect: Effect<u64>) {
+        match effect {
+            Effect::Append(batch) => {
+                self.judge.placed(&batch);
+                self.brokers[index].log.append(batch);
+            }
+            Effect::Secure(bytes) => self.brokers[index].log.submit(Work::Secure(bytes)),
+            Effect::Cut { to, committed_end } => {
+                self.tell(|| format!("broker {} cuts its log to {to}", index + 1));
+                self.brokers[index].log.submit(Work::Cut { to, committed_end });
+            }
+            Effect::StartOver(at) => {
+                self.tell(|| format!("broker {} starts over at {at}", index + 1));
+                // The leader's snapshot of producers comes with a refill.
+                let producers = self.judge.producers_below(at);
+                self.brokers[index].log.submit(Work::StartOver { at, producers });
+            }
+            Effect::AdvanceStart(to) => self.brokers[index].log.submit(Work::AdvanceStart(to)),
+            Effect::NoteCommitted(end) => self.brokers[index].log.submit(Work::Committed(end)),
+            Effect::Answer(waiter, answer) => {
+                self.tell(|| format!("broker {} answers produce {waiter}: {answer:?}", index + 1));
+                assert!(self.brokers[index].held.remove(&waiter), "produce {waiter} is answered twice");
+                self.judge.answered(&self.producers, waiter, &answer);
+                self.producers.answered(waiter, &answer);
+            }
+            Effect::Tell { to, stream, epoch, message } => {
+                if let Some(current) = self.network.current(index, index_of(to), stream) {
+                    current.to_follower.push_back((epoch, message));
+                }
+            }
+            Effect::Reply { stream, epoch, message } => {
+                if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } = &message {
+                    panic!("replicas have parted: {message}");
+                }
+                if let Some(current) = self.network.towards(index, stream) {
+                    current.to_leader.push_back((epoch, message));
+                }
+            }
+            Effect::PushReady { to, stream } => {
+                if let Some(current) = self.network.current(index, index_of(to), stream) {
+                    current.push_ready = true;
+                }
+            }
+            Effect::CommittedReady { to, stream } => {
+                if let Some(current) = self.network.current(index, index_of(to), stream) {
+                    current.committed_ready = true;
+                }
+            }
+            Effect::Propose { epoch, proposed } => self.propose(index, epoch, proposed),
+            Effect::ReadTail { from, start, end, .. } => {
+                let life = self.brokers[index].life;
+                self.tails.push(Tail { leader: index, life, from: index_of(from), start, end });
+            }
+            Effect::Publish => {}
+            Effect::Alarm(message) => self.tell(|| format!("broker {} alarms: {message}", index + 1)),
+        }
+    }
+
+    fn propose(&mut self, index: usize, epoch: LeaderEpoch, proposed: crate::replica::Proposed) {
+        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else { return };
+        let followers = leading.followers.iter();
+        let lives = followers.filter_map(|(id, follower)| Some((id, follower.incarnate?.epoch))).collect();
+        self.tell(|| format!("broker {} proposes {:?}", index + 1, proposed.isr));
+        self.quorum.proposals.push(Proposal { from: BrokerId(index as u32 + 1), epoch, proposed, lives });
+    }
+
+    /// The flusher does some work, and perhaps syncs.
+    pub(super) fn flush(&mut self, index: usize, count: usize, sync: bool) {
+        let mut told = Vec::new();
+        self.brokers[index].log.work(count, &mut told);
+        if sync {
+            self.brokers[index].log.sync(&mut told);
+        }
+        let wall_ms = self.now.micros / 1000;
+        let timing = FlushTiming { taken: self.now, written: self.now, synced: self.now };
+        for event in told {
+            self.step(index, |machine, now| match event {
+                Told::Secured(room) => machine.secured(room, now, wall_ms),
+                Told::Durable(end) => machine.durable(end, timing, now),
+                Told::Cut(done) => machine.cut_done(done),
+                Told::Started(start) => machine.started(start),
+            });
+        }
+    }
+
+    /// The watch of a broker shows it the entry at `entry`; a new leader begins on the streams it has.
+    pub(super) fn show(&mut self, index: usize, entry: usize) {
+        let assignment = self.quorum.entries[entry].clone();
+        self.tell(|| format!("broker {} sees {assignment:?}", index + 1));
+        self.brokers[index].watch = entry + 1;
+        self.step(index, |machine, now| machine.assigned(assignment, now));
+        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else { return };
+        let epoch = leading.epoch;
+        if epoch == self.brokers[index].began {
+            return;
+        }
+        self.brokers[index].began = epoch;
+        let streams: Vec<_> = self.network.streams.iter().map(|(&(from, to), stream)| (from, to, stream.id)).collect();
+        for (_, to, id) in streams.into_iter().filter(|(from, _, _)| *from == index) {
+            let incarnate = self.brokers[to].incarnate();
+            self.step(index, |machine, _| machine.stream_up(id, incarnate));
+        }
+    }
+
+    pub(super) fn connect(&mut self, from: usize, to: usize) {
+        let id = self.network.open(from, to);
+        let incarnate = self.brokers[to].incarnate();
+        self.tell(|| format!("stream {} from broker {} to {} is up", id.0, from + 1, to + 1));
+        self.step(from, |machine, _| machine.stream_up(id, incarnate));
+    }
+
+    pub(super) fn wait(&mut self, milliseconds: usize) {
+        self.now = self.now.plus(Duration::from_millis(milliseconds as u64));
+    }
+
+}

@@ -1,0 +1,1 @@
+//! Talks with one machine, one for each rule.

@@ -20,3 +20,4 @@ pub mod meta;
 pub mod partition;
 pub mod replica;
 pub mod rpc;
+pub mod node;

@@ -26,13 +26,15 @@ use run::{Honesty, run};
 use story::Story;
 
 const RUNS_VARIABLE: &str = "FIDELOG_CRASH_RUNS";
-const LINES_MAX: usize = 120;
+/// Lines of a story that a failure prints, unless `FIDELOG_LINES` says otherwise.
+const LINES_MAX: u64 = 120;
 
 /// The end of a failed seed's story, and the line that repeats it.
 fn retell(failure: &Failure, honesty: Honesty) -> String {
     let story = Story::told();
     let again = seeds::caught(|| run(failure.seed, honesty, &story));
-    let lines = story.last_lines(LINES_MAX);
+    let lines_max = seeds::number("FIDELOG_LINES").unwrap_or(LINES_MAX);
+    let lines = story.last_lines(usize::try_from(lines_max).unwrap_or(usize::MAX));
     let Failure { seed, reason, .. } = failure;
     let same = if again.as_ref().err() == Some(reason) { "" } else { "\nIT DID NOT REPEAT ITSELF" };
     format!(

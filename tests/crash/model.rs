@@ -153,8 +153,16 @@ impl Model {
 
     /// What the batches say of producers.
     pub(crate) fn producers(&self) -> ProducerTable {
+        self.producers_below(self.end())
+    }
+
+    /// What the batches that end at or below `end` say of producers; nothing if the log began beyond it.
+    pub(crate) fn producers_below(&self, end: Offset) -> ProducerTable {
+        if end < self.base {
+            return ProducerTable::default();
+        }
         let mut table = self.base_producers.clone();
-        for batch in &self.batches {
+        for batch in self.batches.iter().filter(|batch| batch.end_offset() <= end) {
             table.apply(batch.header());
         }
         table

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
 use fidelog_log::env::{Clock, Disk, Latched, Operation};
 use fidelog_log::{
-    DataDir, Expected, FlushOutcome, Flusher, Log, LogConfig, LogWork, OpenError, ProducerLimits, ProducerTable,
+    DataDir, Expected, FlushOutcome, Flusher, Log, LogConfig, LogWork, OpenError, ProducerLimits,
 };
 use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition};
 use rand::rngs::StdRng;
@@ -177,12 +177,12 @@ impl Run {
         let flusher = Flusher::new(Arc::clone(&home));
         self.life = Some(Life { process, home, flusher });
         for index in 0..self.partitions.len() {
-            self.open_partition(index, stopped_cleanly)?;
+            self.open_partition(index, stopped_cleanly, trouble)?;
         }
         Ok(())
     }
 
-    fn open_partition(&mut self, index: usize, stopped_cleanly: bool) -> Result<(), String> {
+    fn open_partition(&mut self, index: usize, stopped_cleanly: bool, trouble: bool) -> Result<(), String> {
         let life = self.life.as_ref().expect("a process has just been started");
         let partition = &mut self.partitions[index];
         let at = partition.model.at;
@@ -212,9 +212,10 @@ impl Run {
                     Err(error @ OpenError::Missing { .. }) => panic!("{error}"),
                     result => result.map_err(|error| error.to_string())?,
                 };
-                let clean = stopped_cleanly && !self.excused && life.home.found().clean;
+                let clean = stopped_cleanly && partition.stopped_with_room && life.home.found().clean;
                 assert!(!clean || report.scanned_bytes == 0, "{at}: read after a clean stop: {report:?}");
-                partition.check_opened(&log, &report, &mut self.random);
+                let excused = self.excused || trouble || self.disk.is_crashed();
+                partition.check_opened(&log, &report, &mut self.random, excused);
                 partition.attach(&life.home, &life.flusher, log);
             }
         }
@@ -346,7 +347,7 @@ impl Run {
         }
         let at = Offset(self.random.random_range(0..partition.model.end().0 + 20));
         // The memory that a leader sends is of batches below `at`; this log's own is as good as any.
-        let producers = if at == Offset::ZERO { ProducerTable::default() } else { partition.model.producers() };
+        let producers = partition.model.producers_below(at);
         partition.model.step = Step::StartOver { at, producers: producers.clone() };
         self.submit(index, LogWork::StartOver { at, producers });
     }
@@ -384,7 +385,8 @@ impl Run {
         }
         match Log::open(&life.home, partition.model.at) {
             Ok((log, report)) => {
-                partition.check_opened(&log, &report, &mut self.random);
+                let excused = self.excused || self.disk.is_crashed() || life.process.has_ended();
+                partition.check_opened(&log, &report, &mut self.random, excused);
                 partition.attach(&life.home, &life.flusher, log);
             }
             Err(error) => {
@@ -467,6 +469,9 @@ impl Run {
         for partition in self.partitions.iter().filter(|partition| partition.desk.is_some() && !failed(partition)) {
             let (end, durable) = (partition.model.end(), partition.model.durable_end);
             assert_eq!(durable, end, "{}: durable after a clean stop", partition.model.at);
+        }
+        for partition in &mut self.partitions {
+            partition.stopped_with_room = partition.room_bytes() > 0;
         }
     }
 

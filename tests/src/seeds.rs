@@ -31,7 +31,12 @@ pub fn chosen(runs_variable: &str, runs_default: u64) -> Vec<u64> {
     (0..fixed_count).chain(fresh..fresh + (runs - fixed_count)).collect()
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// The number an environment variable is set to, if it is set.
+///
+/// # Panics
+/// When it is set to something that is no number.
+#[must_use]
+pub fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().unwrap_or_else(|error| panic!("{variable} is `{value}`, which is no number: {error}")))
 }

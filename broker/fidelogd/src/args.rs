@@ -42,20 +42,40 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run one broker
-    Serve(Target),
+    Serve(Serve),
     /// Make a data directory, once; `serve` never does
+    #[command(after_help = "\
+Examples:
+  fidelogd format --config /etc/fidelog/broker1.toml")]
     Format(Target),
     /// Check or show a configuration
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "\
+Examples:
+  fidelogd config check --config /etc/fidelog/broker1.toml
+  fidelogd config print --config /etc/fidelog/broker1.toml")]
     Config(ConfigVerb),
+    /// Run a three-broker cluster on this machine
+    Dev(Dev),
+    /// See the main job done, a broker killed on the way, and the result compared byte for byte
+    Demo(Demo),
 }
 
-/// Which configuration.
+/// How to run one broker.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   fidelogd serve --config /etc/fidelog/broker1.toml
   FIDELOGD_BROKER__DATA_DIR=/mnt/disk1 fidelogd serve --config broker1.toml")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The process that started this one and that it dies with; what `dev` and `demo` say to their brokers.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) parent: Option<i32>,
+}
+
+/// Which configuration.
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Target {
     /// The configuration file, TOML.
     #[arg(long, value_name = "FILE", env = "FIDELOGD_CONFIG")]
@@ -65,7 +85,92 @@ pub(crate) struct Target {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
     /// Say whether a broker would start with it: exit code 0 or 2
+    #[command(after_help = "\
+Examples:
+  fidelogd config check --config /etc/fidelog/broker1.toml")]
     Check(Target),
     /// Show every value and where it comes from
+    #[command(after_help = "\
+Examples:
+  fidelogd config print --config /etc/fidelog/broker1.toml
+  FIDELOGD_BROKER__ID=2 fidelogd config print --config broker1.toml")]
     Print(Target),
+}
+
+/// Three brokers, one process each, replication factor 3, at least 2 replicas in sync; data is kept.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Brokers listen on 127.0.0.1: for clients on N, N+100 and N+200, for each other on the port behind each. A broker that
+ends is not started again; the command that does is printed. Ctrl-C ends all three, and so does the end of this process.
+
+Examples:
+  fidelogd dev
+  fidelogd dev --data-dir ./cluster --port-base 19094
+  fidelogd dev --log-level debug")]
+pub(crate) struct Dev {
+    /// Where the cluster lives. Default: fidelog/dev in the user's data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The first port, N. Default: 9094
+    #[arg(long, value_name = "N")]
+    pub(crate) port_base: Option<u16>,
+}
+
+/// Every line of FILE becomes a record on three brokers; one of them is killed with -9 on the way and brought back;
+/// a group reads everything, stops half-way and resumes; what came out is compared with what went in.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A record is the bytes between two line feeds: a carriage return is kept, an empty line is an empty record, bytes need
+not be UTF-8. Exit code 0: everything is there, byte for byte and in order. 8: it is not. 1: it could not be done.
+
+Examples:
+  fidelogd demo
+  fidelogd demo /var/log/syslog
+  fidelogd demo --show 40 --data-dir ./demo access.log")]
+pub(crate) struct Demo {
+    /// The text to produce. Default: a sample
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Where the cluster lives; what an earlier demo left there is replaced. Default: fidelog/demo in the user's data
+    /// directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The first port. Default: 9094 if those are free, else others
+    #[arg(long, value_name = "N")]
+    pub(crate) port_base: Option<u16>,
+    /// How many records of each reader to print
+    #[arg(long, value_name = "COUNT", default_value = "12")]
+    pub(crate) show: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn each(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
+        visit(command);
+        command.get_subcommands().for_each(|below| each(below, visit));
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_examples_and_they_parse() {
+        each(&Args::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) = help.split_once("Examples:").expect("every help has examples");
+            for line in examples.lines().filter(|line| !line.is_empty()) {
+                // What stands behind more spaces explains the line.
+                let command = line.trim().split("   ").next().expect("split yields a part");
+                let words = command.split_whitespace().skip_while(|word| *word != "fidelogd");
+                let parsed = Args::try_parse_from(words);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            }
+        });
+    }
 }

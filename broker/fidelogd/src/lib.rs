@@ -7,6 +7,9 @@
 mod abort;
 mod args;
 pub mod config;
+mod demo;
+mod dev;
+mod local;
 mod logging;
 mod serve;
 
@@ -23,8 +26,12 @@ mod exit {
     pub(crate) const FAILED: u8 = 1;
     /// The command line or the configuration is wrong.
     pub(crate) const USAGE: u8 = 2;
+    /// A comparison found a difference.
+    pub(crate) const DIFFERENT: u8 = 8;
     /// The data directory failed: a sync returned an error, and nothing of it is believed any more (G6).
     pub(crate) const DISK: u8 = 9;
+    /// Ctrl-C before the end.
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// Runs the daemon with a command line whose first word is the program's name.
@@ -40,11 +47,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     abort::on_panic();
     match args.verb {
-        Verb::Serve(serve) => serve::serve(&serve.config, &args.log),
+        Verb::Serve(serve) => serve::serve(&serve.target.config, serve.parent, &args.log),
         Verb::Format(format) => serve::format(&format.config, &args.log),
         Verb::Config(verb) => match verb {
             ConfigVerb::Check(target) => config::check(&target.config),
             ConfigVerb::Print(target) => config::print(&target.config),
         },
+        Verb::Dev(dev) => dev::run(&dev, &args.log),
+        Verb::Demo(demo) => demo::run(&demo, &args.log),
     }
 }

@@ -7,10 +7,15 @@ use fidelog_broker::node::{self, Node, StopReason};
 use tracing::{error, info};
 
 use crate::args::LogArgs;
+use crate::local::parent::die_with;
 use crate::{config, exit, logging};
 
-/// Runs one broker until a signal or a failure.
-pub(crate) fn serve(path: &Path, log: &LogArgs) -> ExitCode {
+/// Runs one broker until a signal, a failure, or the end of `parent`.
+pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode {
+    if let Err(error) = parent.map_or(Ok(()), die_with) {
+        eprintln!("fidelogd: {error}");
+        return ExitCode::from(exit::FAILED);
+    }
     let config = match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
         Ok(loaded) => loaded.node,
         Err(error) => {

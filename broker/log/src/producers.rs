@@ -194,7 +194,9 @@ impl ProducerTable {
             return;
         }
         let producer = self.producers.entry(id).or_insert_with(|| Producer::new(epoch));
-        if epoch != producer.epoch {
+        // A sequence that goes back was accepted because the producer was idle: it begins anew, wherever the memory of
+        // it was given back before and wherever it was not.
+        if epoch != producer.epoch || base_sequence < producer.next_sequence {
             *producer = Producer::new(epoch);
         }
         producer.append_time_ms = self.append_time_ms;

@@ -89,6 +89,27 @@ fn older_than_the_window_is_already_stored() {
     assert!(table.producers[&ProducerId(7)].runs.len() <= PRODUCER_WINDOW_BATCHES);
 }
 
+/// An idle producer may begin anew under its old epoch. Where its memory had not been given back yet, the new runs were
+/// put behind the old ones: sequences fell, the next snapshot passed for damaged, and after a restart that log had
+/// forgotten every producer that retention had passed.
+#[test]
+fn a_producer_that_begins_anew_is_remembered_alike_wherever_it_was_forgotten() {
+    let idle_ms = 100;
+    let limits = ProducerLimits { idle_ms, ..MANY };
+    let mut kept = ProducerTable::default();
+    kept.apply(&header(stamp(7, 1, 0), 0, 3, 1));
+    kept.apply(&header(ProducerStamp::NONE, 3, 1, 500));
+    let mut forgotten = kept.clone();
+    forgotten.expire(idle_ms);
+    for table in [&mut kept, &mut forgotten] {
+        assert_eq!(table.check(stamp(7, 1, 0), 2, limits), Verdict::New);
+        table.apply(&header(stamp(7, 1, 0), 4, 2, 501));
+    }
+    assert_eq!(kept, forgotten);
+    let snapshot = ProducerSnapshot { end: Offset(6), last_epoch: LeaderEpoch(1), table: kept };
+    assert!(snapshot.is_sound());
+}
+
 proptest! {
     #[test]
     fn every_batch_of_the_window_is_known_by_its_offset(batches in prop::collection::vec((1u64..4, 1u32..5), 1..300)) {

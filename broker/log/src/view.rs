@@ -223,7 +223,7 @@ impl LogView {
         for segment in state.segments.iter().filter(|segment| segment.base < end) {
             let segment_end = end.min(segment.end());
             if let Some(offset) =
-                self.in_segment(&state, segment, segment_end, |lookup| lookup.at_time(time_ms))?
+                self.in_segment(&state, segment, segment_end, |lookup| lookup.at_time(time_ms, state.start))?
             {
                 return Ok(Some(offset.max(state.start)));
             }

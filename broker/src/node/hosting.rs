@@ -13,6 +13,7 @@ use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, PartitionIndex, 
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -43,6 +44,7 @@ pub(super) struct Hosting {
     pub(super) limits: MachineLimits,
     pub(super) stopper: Stopper,
     pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// What came of opening one partition's log.
@@ -160,7 +162,11 @@ impl Hosting {
         self.partitions.insert(Arc::clone(&partition));
         if state.topic(id.topic).is_some_and(|topic| is_positions(topic)) {
             let owner = self.positions.host(partition);
-            self.tracker.spawn(owner.run());
+            let stop = self.stop.clone();
+            // Stopping here is safe: what was answered is committed, what was not is in the log or unknown.
+            self.tracker.spawn(async move {
+                stop.run_until_cancelled(owner.run()).await;
+            });
         }
     }
 
@@ -231,9 +237,9 @@ impl Hosting {
 
     /// Proposes in the background until the quorum has answered definitely; what follows is seen in the view.
     fn propose(&self, proposal: Proposal) {
-        let quorum = Arc::clone(&self.quorum);
+        let (quorum, stop) = (Arc::clone(&self.quorum), self.stop.clone());
         self.tracker.spawn(async move {
-            loop {
+            while !stop.is_cancelled() {
                 match quorum.propose(proposal.clone()).await {
                     Ok(_) => return,
                     Err(ProposeError::Refused { refusal }) => {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::config::NodeConfig;
 use super::start::StartError;
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::{DataFound, FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
+use crate::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
 
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -20,7 +20,6 @@ pub(super) struct Registered {
     pub(super) epoch: BrokerEpoch,
     /// The watch must pass this before anything is led or followed.
     pub(super) index: MetaIndex,
-    pub(super) data: DataFound,
 }
 
 /// What this process start says of itself: raised and synced already.
@@ -66,7 +65,7 @@ pub(super) async fn register(
                 };
                 raise_to(home, generation)?;
                 info!(epoch = %broker_epoch, ?data, "registered");
-                return Ok(Registered { epoch: broker_epoch, index: accepted.index, data });
+                return Ok(Registered { epoch: broker_epoch, index: accepted.index });
             }
             // The process before this one has not been missed yet; its session ends with its connection.
             Err(ProposeError::Refused { refusal: Refusal::FormerSessionAlive { .. } }) => {

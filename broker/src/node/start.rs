@@ -19,7 +19,8 @@ use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
 use super::threads::FlushThread;
 use super::{housekeeping, positions_topic};
-use crate::group::{PositionLimits, Positions, SnapshotSizes};
+use crate::group::Positions;
+use crate::group::state::{PositionLimits, SnapshotSizes};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::local::LocalQuorum;
 use crate::meta::quorum::MetadataQuorum;
@@ -29,7 +30,7 @@ use crate::meta::view::MetaView;
 use crate::partition::{MachineLimits, Partitions};
 use crate::replica::Incarnate;
 use crate::rpc::peer::{
-    LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, run_links,
+    Internal, LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, peer_server, run_links,
 };
 use crate::rpc::{self, Context, Health, ListenLimits, Parts, Reachability};
 
@@ -215,6 +216,7 @@ impl Starting {
             limits: machine_limits(&config),
             stopper: stopper.clone(),
             tracker: peer_tasks.clone(),
+            stop: stop_peers.clone(),
         });
         let (hosted_sender, mut hosted) = watch::channel(false);
         spawn(Box::pin(hosting.run(hosted_sender)));
@@ -241,11 +243,11 @@ impl Starting {
         let peer_listener = listen(&peers, config.peer_listen)?;
         let peer_address = peer_listener.local_addr()?;
         let health = peers.block_on(Health::new());
-        let served = rpc::peer_server(
+        let served = peer_server(
             Arc::clone(&context),
             health.clone(),
             peer_listener,
-            rpc::Internal { replication, meta: meta_server },
+            Internal { replication, meta: meta_server },
             stop_peers.clone(),
         );
         let failed = stopper.clone();

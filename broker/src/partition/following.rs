@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use fidelog_log::CutDone;
+use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{LeaderEpoch, Offset};
 
@@ -34,20 +35,22 @@ enum Phase {
     Apart,
     /// Asking where the logs part.
     Asking(Reconciliation),
-    /// The cut is on its way to the disk.
+    /// Waits for [`Machine::cutting`] to be done; then it is matched.
     Cutting,
-    /// The new beginning is on its way to the disk.
-    StartingOver,
     /// A prefix of the leader's log.
     Matched,
 }
 
-impl Following {
-    /// Whether a cut is on its way: syncs begun before it count for nothing.
-    pub(super) fn is_cutting(&self) -> bool {
-        matches!(self.phase, Phase::Cutting | Phase::StartingOver)
-    }
+/// A durable step on its way: it outlives the role and the epoch that asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cutting {
+    /// The end moves back.
+    End,
+    /// The log begins anew, empty.
+    StartOver,
+}
 
+impl Following {
     pub(super) fn refuse_stopped<W>(&self, why: &str) -> Option<Effect<W>> {
         let (stream, epoch) = self.stream?;
         let message =
@@ -103,7 +106,7 @@ impl<W> Machine<W> {
     fn refuse(&mut self, stream: StreamId, epoch: LeaderEpoch, cause: RefusalCause, message: String) {
         if let Role::Follower(following) = &mut self.role
             && following.stream == Some((stream, epoch))
-            && !following.is_cutting()
+            && !matches!(following.phase, Phase::Cutting)
         {
             following.phase = Phase::Apart;
             following.parked.clear();
@@ -121,7 +124,7 @@ impl<W> Machine<W> {
     fn begin(&mut self, stream: StreamId, epoch: LeaderEpoch, start: Offset, committed_end: Offset) {
         let (own_start, own_end) = (self.log.start, self.log.end);
         let Role::Follower(following) = &mut self.role else { return };
-        if following.is_cutting() {
+        if self.cutting.is_some() {
             // One durable step at a time; the leader begins again after this refusal.
             let message = format!("{}: a cut is under way", self.id);
             self.refuse(stream, epoch, RefusalCause::Gap, message);
@@ -131,10 +134,9 @@ impl<W> Machine<W> {
         following.heard_committed_end = committed_end;
         following.heard_start = start;
         following.parked.clear();
-        if start > own_end || (own_end == own_start && start != own_start) {
+        if start > own_end || (own_end == own_start && start > own_start) {
             // All we have was passed by retention: beginning anew there is not a cut (N5).
-            following.phase = Phase::StartingOver;
-            self.effects.push(Effect::StartOver(start));
+            self.start_over(start);
             return;
         }
         let (talk, step) = Reconciliation::begin(&self.log.epochs, own_start, own_end);
@@ -153,7 +155,7 @@ impl<W> Machine<W> {
     fn take_step(&mut self, step: Step) {
         match step {
             Step::Ask { epoch, end } => self.reply(FollowerMessage::Ask { epoch, end }),
-            Step::AgreeUpTo(to) if to < self.log.committed_end => {
+            Step::AgreeUpTo(to) | Step::StartOver(to) if to < self.log.committed_end => {
                 let message = format!(
                     "{}: the leader's log parts from ours at {to}, below our committed end {}; nothing was cut",
                     self.id, self.log.committed_end
@@ -163,19 +165,29 @@ impl<W> Machine<W> {
                     self.refuse(stream, epoch, RefusalCause::WouldCutCommitted, message);
                 }
             }
+            Step::StartOver(at) => self.start_over(at),
             Step::AgreeUpTo(to) if to < self.log.end => {
                 if let Role::Follower(following) = &mut self.role {
                     following.phase = Phase::Cutting;
                 }
+                self.cutting = Some(Cutting::End);
                 self.effects.push(Effect::Cut { to, committed_end: self.log.committed_end });
             }
             Step::AgreeUpTo(_) => self.match_here(),
         }
     }
 
+    fn start_over(&mut self, at: Offset) {
+        if let Role::Follower(following) = &mut self.role {
+            following.phase = Phase::Cutting;
+        }
+        self.cutting = Some(Cutting::StartOver);
+        self.effects.push(Effect::StartOver(at));
+    }
+
     /// The cut, or the new beginning, is durable: this is what the log holds now.
-    pub fn cut_done(&mut self, done: CutDone) {
-        let over = matches!(self.role, Role::Follower(Following { phase: Phase::StartingOver, .. }));
+    pub fn cut_done(&mut self, done: CutDone, now: Moment) {
+        let over = self.cutting.take() == Some(Cutting::StartOver);
         let start = if over { done.end } else { self.log.start };
         self.log.start = start;
         self.log.end = done.end;
@@ -185,10 +197,11 @@ impl<W> Machine<W> {
         self.log.producers = done.producers;
         self.log.room_bytes = done.room_bytes;
         self.securing = false;
-        if let Role::Follower(following) = &self.role
-            && following.is_cutting()
-        {
-            self.match_here();
+        match &self.role {
+            Role::Follower(Following { phase: Phase::Cutting, .. }) => self.match_here(),
+            // It was asked to lead in the midst of the cut.
+            Role::Leader(_) => self.open_if_told(now),
+            Role::Follower(_) | Role::Idle | Role::Stopped(_) | Role::Lost(_) => {}
         }
         self.effects.push(Effect::Publish);
     }

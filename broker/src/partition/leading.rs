@@ -41,10 +41,13 @@ pub struct Leading<W> {
     pub(super) proposed_at: Option<Moment>,
 }
 
-/// A leader whose former process did not stop cleanly: it must first learn what its followers hold.
+/// A leader that may not take anything yet: its former process did not stop cleanly, and it must first learn what
+/// its followers hold; or a cut it began as a follower is not done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
     since: Moment,
+    /// Whether it waits to be told; otherwise only for the cut.
+    unclean: bool,
     copying: bool,
 }
 
@@ -65,7 +68,9 @@ impl<W> Machine<W> {
     pub(super) fn lead(&mut self, assignment: &Assignment, now: Moment) {
         let followers = assignment.replicas.iter().copied().filter(|&id| id != self.me);
         let alone = assignment.isr.iter().all(|&id| id == self.me);
-        let opening = (self.unclean && !alone).then_some(Opening { since: now, copying: false });
+        let unclean = self.unclean && !alone;
+        let waits = unclean || self.cutting.is_some();
+        let opening = waits.then_some(Opening { since: now, unclean, copying: false });
         self.role = Role::Leader(Leading {
             epoch: assignment.leader_epoch,
             epoch_start: self.log.end,
@@ -107,6 +112,15 @@ impl<W> Machine<W> {
     pub fn is_down(&self, follower: BrokerId) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
         leading.followers.get(follower).is_some_and(|follower| follower.stream().is_none())
+    }
+
+    /// Forgets the position of a follower whose stream is well, and begins on it once more.
+    pub(super) fn begin_again(&mut self, to: BrokerId, stream: StreamId) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if let Some(incarnate) = leading.followers.get(to).and_then(|follower| follower.incarnate) {
+            leading.followers.begin(stream, incarnate);
+            self.say_begin(to, stream);
+        }
     }
 
     pub(super) fn say_begin(&mut self, to: BrokerId, stream: StreamId) {
@@ -185,7 +199,8 @@ impl<W> Machine<W> {
         let own_epoch =
             end.0.checked_sub(1).and_then(|last| self.log.epochs.epoch_at(Offset(last))).unwrap_or(LeaderEpoch(0));
         let Role::Leader(leading) = &mut self.role else { return };
-        if end > self.log.start && own_epoch != last_epoch {
+        // Epoch 0: it holds nothing, having begun anew where its leader's log began; any log that reaches there fits.
+        if end > self.log.start && own_epoch != last_epoch && last_epoch != LeaderEpoch(0) {
             let why = format!(
                 "broker {from} says it matches up to {end} with a last batch of epoch {last_epoch}; ours there is of \
                  epoch {own_epoch}"
@@ -205,6 +220,8 @@ impl<W> Machine<W> {
                 self.open_if_told(now);
                 self.grow_if_ready(from, now);
                 self.push_ready(from);
+                // What was committed since it was asked to begin, nobody has told it.
+                self.effects.push(Effect::CommittedReady { to: from, stream });
             }
             Err(why) => self.distrust(from, stream, &why, now),
         }
@@ -277,7 +294,8 @@ impl<W> Machine<W> {
         let me = self.me;
         let durable_end = self.log.durable_end;
         let followers = &leading.followers;
-        let reported = leading.in_sync.waited_for().map(|id| {
+        let others = leading.in_sync.waited_for().filter(|&id| id != me);
+        let reported = std::iter::once(me).chain(others).map(|id| {
             if id == me { Some(durable_end) } else { followers.get(id).and_then(|follower| follower.durable_end()) }
         });
         let isr_count = leading.in_sync.committed().len();
@@ -346,7 +364,12 @@ impl<W> Machine<W> {
         let me = self.me;
         let Role::Leader(leading) = &mut self.role else { return };
         let Some(opening) = leading.opening else { return };
-        if opening.copying {
+        if opening.copying || self.cutting.is_some() {
+            return;
+        }
+        let alone = leading.in_sync.committed().iter().all(|&id| id == me);
+        if !opening.unclean || alone {
+            self.open(now);
             return;
         }
         let waited = now.micros_since(opening.since) >= down_ms_max * 1000;
@@ -392,6 +415,11 @@ impl<W> Machine<W> {
         for (id, stream, asked) in asks {
             self.answer_ask(id, stream, asked);
         }
+        // Whoever was matched meanwhile, with an empty log, was sent nothing.
+        let matched: Vec<_> = self.follower_ids();
+        for id in matched {
+            self.push_ready(id);
+        }
         self.advance_committed(now);
         self.effects.push(Effect::Publish);
     }
@@ -405,6 +433,9 @@ impl<W> Machine<W> {
         let Role::Leader(leading) = &mut self.role else { return Ok(()) };
         if leading.opening.is_none_or(|opening| !opening.copying) {
             return Ok(());
+        }
+        if batches.is_empty() {
+            return Err(format!("{}: nothing was copied beyond our end {own_end}", self.id));
         }
         let mut end = own_end;
         for batch in &batches {
@@ -448,6 +479,29 @@ impl<W> Machine<W> {
         }
         if let Some(stream) = leading.followers.get(from).and_then(|follower| follower.stream()) {
             self.begin_later(from, stream, now);
+        }
+    }
+
+    /// There is no room for what was copied: every follower is asked anew, later.
+    pub(super) fn copy_again(&mut self, now: Moment) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        if std::mem::take(&mut leading.copied).is_empty() {
+            return;
+        }
+        for id in self.follower_ids() {
+            self.tail_not_copied(id, now);
+        }
+    }
+
+    fn follower_ids(&self) -> Vec<BrokerId> {
+        let Role::Leader(leading) = &self.role else { return Vec::new() };
+        leading.followers.iter().map(|(id, _)| id).collect()
+    }
+
+    /// What was synced here just now may be read and pushed to followers that are further behind than memory.
+    pub(super) fn push_synced(&mut self) {
+        for id in self.follower_ids() {
+            self.push_ready(id);
         }
     }
 

@@ -17,7 +17,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 use super::assignment::Assignment;
 use super::effect::Effect;
-use super::following::Following;
+use super::following::{Cutting, Following};
 use super::leading::Leading;
 use super::outcome::{ProduceAnswer, ProduceRefusal, Unknown};
 
@@ -130,6 +130,9 @@ pub struct Machine<W> {
     pub(super) unclean: bool,
     /// A `Secure` is on its way.
     pub(super) securing: bool,
+    /// A cut or a start-over is on its way to the disk, whoever leads by now: until it is done nothing is appended,
+    /// matched, opened or believed synced.
+    pub(super) cutting: Option<Cutting>,
     pub(super) effects: Vec<Effect<W>>,
 }
 
@@ -151,6 +154,7 @@ impl<W> Machine<W> {
             role: Role::Idle,
             unclean,
             securing: false,
+            cutting: None,
             effects: Vec::new(),
         }
     }
@@ -280,9 +284,7 @@ impl<W> Machine<W> {
         if matches!(self.role, Role::Stopped(_)) || durable_end <= self.log.durable_end {
             return;
         }
-        if let Role::Follower(following) = &self.role
-            && following.is_cutting()
-        {
+        if self.cutting.is_some() {
             return; // A sync begun before the cut counts for nothing (DESIGN §5).
         }
         assert!(
@@ -297,6 +299,7 @@ impl<W> Machine<W> {
                 leading.waiting.flushed(durable_end, timing);
                 self.advance_committed(now);
                 self.open_if_told(now);
+                self.push_synced();
             }
             Role::Follower(_) => self.report_durable(),
             Role::Idle | Role::Stopped(_) | Role::Lost(_) => {}
@@ -341,6 +344,7 @@ impl<W> Machine<W> {
                         self.effects.push(Effect::Answer(parked.waiter, ProduceAnswer::Refused(refusal)));
                     }
                     leading.parked_bytes = 0;
+                    self.copy_again(now);
                 }
                 Role::Follower(_) => self.no_room(&why),
                 Role::Idle | Role::Stopped(_) | Role::Lost(_) => {}

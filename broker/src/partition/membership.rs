@@ -58,19 +58,22 @@ impl<W> Machine<W> {
             *id == self.me || leading.followers.get(*id).is_some_and(|follower| !self.lags(follower, now))
         };
         let kept: BTreeSet<BrokerId> = committed.iter().copied().filter(stays).collect();
+        // A member that lags holds what is committed all the same, because that waits for it: it must not stay by this.
+        let joins = |id: &BrokerId| !committed.contains(id) && self.ready(*id, now);
         let wanted: BTreeSet<BrokerId> =
-            kept.iter().copied().chain(leading.followers.iter().map(|(id, _)| id).filter(|id| self.ready(*id))).collect();
+            kept.iter().copied().chain(leading.followers.iter().map(|(id, _)| id).filter(joins)).collect();
         // With a change on its way the set is proposed again even when it is the committed one: that withdraws it.
         if wanted != *committed || leading.in_sync.is_changing() {
             self.propose(wanted, now);
         }
     }
 
-    /// Whether a follower may join: it holds what is committed and where this epoch began (N7).
-    fn ready(&self, id: BrokerId) -> bool {
+    /// Whether a follower may join: it holds what is committed and where this epoch began (N7), and keeps up.
+    fn ready(&self, id: BrokerId, now: Moment) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
         let bar = self.log.committed_end.max(leading.epoch_start);
-        leading.followers.get(id).and_then(|follower| follower.durable_end()).is_some_and(|end| end >= bar)
+        let Some(follower) = leading.followers.get(id) else { return false };
+        follower.durable_end().is_some_and(|end| end >= bar) && !self.lags(follower, now)
     }
 
     /// At a report: a follower outside the set that holds enough is proposed at once.
@@ -79,7 +82,7 @@ impl<W> Machine<W> {
         if leading.opening.is_some()
             || leading.in_sync.is_changing()
             || leading.in_sync.committed().contains(&id)
-            || !self.ready(id)
+            || !self.ready(id, now)
         {
             return;
         }

@@ -53,6 +53,11 @@ impl<W> Machine<W> {
         if current != stream || next == end || follower.in_flight_bytes() >= credit {
             return NextPush::Nothing;
         }
+        if next < self.log.start {
+            // Retention passed it: it must begin anew, and learns where.
+            self.begin_again(to, stream);
+            return NextPush::Nothing;
+        }
         if next < leading.tail_base(end) {
             let (below, epoch) = (self.log.durable_end, leading.epoch);
             return if next < below { NextPush::Read { from: next, below, epoch } } else { NextPush::Nothing };

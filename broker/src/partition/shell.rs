@@ -368,7 +368,7 @@ impl LogEvents for Partition {
     }
 
     fn cut(&self, done: CutDone) {
-        self.step(|machine, _| machine.cut_done(done));
+        self.step(|machine, now| machine.cut_done(done, now));
     }
 
     fn started(&self, start: Offset) {

@@ -20,6 +20,8 @@ pub enum Step {
     },
     /// The logs agree up to here; cut what lies beyond.
     AgreeUpTo(Offset),
+    /// The leader's log begins here, and retention passed all that the two may have shared: begin anew there.
+    StartOver(Offset),
 }
 
 /// A reconciliation under way.
@@ -52,6 +54,8 @@ impl Reconciliation {
         }
         // Our largest epoch at or below the leader's answer, and where we end it.
         match epochs.end_of(leader_epoch, end) {
+            // It holds no epoch as old as ours any more; that is its start, and all below it was committed.
+            None if leader_epoch == LeaderEpoch(0) && leader_end > start => Some(Step::StartOver(leader_end)),
             None => Some(Step::AgreeUpTo(start)),
             Some((epoch, own_end)) if epoch == leader_epoch => {
                 Some(Step::AgreeUpTo(own_end.min(leader_end).max(start)))
@@ -87,7 +91,7 @@ mod tests {
         let (mut talk, mut step) = Reconciliation::begin(&follower, Offset(0), Offset(end));
         for _ in 0..10 {
             match step {
-                Step::AgreeUpTo(offset) => return offset,
+                Step::AgreeUpTo(offset) | Step::StartOver(offset) => return offset,
                 Step::Ask { epoch, .. } => {
                     let answer = answer(&leader, leader_end, epoch);
                     step = talk.answered(&follower, Offset(0), Offset(end), answer).expect("asked this");

@@ -47,7 +47,9 @@ impl Future for Admission {
             Self::Soon(handle) => Pin::new(handle).poll(cx).map(|joined| match joined {
                 Ok(answer) => answer,
                 // Its thread ended with the runtime, or panicked: nothing was placed.
-                Err(error) => Err(Failure::new(Reason::Unavailable, format!("the check was not finished: {error}"))),
+                Err(error) => {
+                    Err(Failure::new(Reason::Unavailable, format!("the check was not finished: {error}")))
+                }
             }),
         }
     }
@@ -83,10 +85,7 @@ fn refuse(failure: Failure) -> Admission {
     Admission::Now(Some(Err(failure)))
 }
 
-fn work(
-    bytes: usize,
-    check: impl FnOnce() -> Result<EncodedBatch, Failure> + Send + 'static,
-) -> Admission {
+fn work(bytes: usize, check: impl FnOnce() -> Result<EncodedBatch, Failure> + Send + 'static) -> Admission {
     if bytes <= INLINE_BYTES_MAX {
         Admission::Now(Some(check()))
     } else {
@@ -105,8 +104,13 @@ fn check(batch: EncodedBatch, limits: &DoorLimits) -> Result<EncodedBatch, Failu
 }
 
 fn payload_bytes(record: &v1::Record) -> usize {
-    let headers = record.headers.iter().map(|header| header.name.len() + header.value.as_ref().map_or(0, |it| it.len()));
-    record.key.as_ref().map_or(0, |it| it.len()) + record.value.as_ref().map_or(0, |it| it.len()) + headers.sum::<usize>()
+    let headers = record
+        .headers
+        .iter()
+        .map(|header| header.name.len() + header.value.as_ref().map_or(0, |it| it.len()));
+    record.key.as_ref().map_or(0, |it| it.len())
+        + record.value.as_ref().map_or(0, |it| it.len())
+        + headers.sum::<usize>()
 }
 
 /// One batch of plain records; what the builder makes passes the door but for times ahead, which are checked here.
@@ -163,7 +167,8 @@ mod tests {
     const LIMITS: DoorLimits = DoorLimits { record_bytes_max: 1 << 20, now_ms: 1_700_000_000_000 };
 
     fn plain(values: &[&'static str]) -> Option<Payload> {
-        let record = |value: &&'static str| v1::Record { value: Some((*value).into()), ..v1::Record::default() };
+        let record =
+            |value: &&'static str| v1::Record { value: Some((*value).into()), ..v1::Record::default() };
         Some(Payload::Records(v1::RecordList { records: values.iter().map(record).collect() }))
     }
 

@@ -71,7 +71,8 @@ impl Frames {
         let [_, a, b, c, d] = self.prefix;
         let (bytes, bytes_max) = (u32::from_be_bytes([a, b, c, d]) as usize, RpcLimits::MESSAGE_BYTES_MAX);
         if bytes > bytes_max {
-            let message = format!("a message of {bytes} bytes; at most {bytes_max} are allowed, send less at once");
+            let message =
+                format!("a message of {bytes} bytes; at most {bytes_max} are allowed, send less at once");
             return Err(Failure::limit(Reason::MessageTooLarge, "message_bytes_max", bytes_max, message));
         }
         (self.length, self.missing) = (bytes, bytes);
@@ -154,7 +155,8 @@ impl<S> Arrival<S> {
 
     fn too_slow(&self) -> Failure {
         let wait_ms = self.message_wait.as_millis();
-        let message = format!("a message did not arrive whole within {wait_ms} ms; nothing was done, send it again");
+        let message =
+            format!("a message did not arrive whole within {wait_ms} ms; nothing was done, send it again");
         Failure::limit(Reason::DeadlineExceeded, "message_wait_ms", wait_ms, message)
     }
 }
@@ -173,7 +175,9 @@ where
             None => match Pin::new(&mut this.inner).poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => Poll::Ready(Ok(bytes)),
                 Poll::Ready(Some(Ok(bytes))) => this.poll_pay(bytes, cx),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(Status::from_error(error.into()))));
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     let expected = this.frames.is_partial() || !this.stream;

@@ -79,7 +79,8 @@ impl Budget {
 
     pub(super) fn exhausted(&self) -> Failure {
         let (name, bytes_max) = (self.name, self.bytes_max);
-        let message = format!("this broker holds {bytes_max} bytes, which is its {name}; slow down and try again");
+        let message =
+            format!("this broker holds {bytes_max} bytes, which is its {name}; slow down and try again");
         Failure::limit(Reason::LimitExceeded, self.name, bytes_max, message)
     }
 }

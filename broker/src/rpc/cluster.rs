@@ -79,7 +79,8 @@ impl v1::cluster_service_server::ClusterService for ClusterServer {
     ) -> Result<Response<v1::GetRoutesResponse>, Status> {
         let names = &call.get_ref().topics;
         if names.len() > TOPICS_MAX {
-            let message = format!("{} topics are named; at most {TOPICS_MAX} are allowed at once", names.len());
+            let message =
+                format!("{} topics are named; at most {TOPICS_MAX} are allowed at once", names.len());
             return Err(Failure::invalid("topics", message).into());
         }
         let state = self.context.state()?;
@@ -95,9 +96,11 @@ impl v1::cluster_service_server::ClusterService for ClusterServer {
 fn topic_route(state: &ClusterState, name: &str) -> v1::TopicRoute {
     match route::topic(state, Named { name, id: &[], field: "topics" }) {
         Ok(topic) => known_route(state, &topic),
-        Err(failure) => {
-            v1::TopicRoute { topic: name.to_owned(), error: Some(failure.into()), ..v1::TopicRoute::default() }
-        }
+        Err(failure) => v1::TopicRoute {
+            topic: name.to_owned(),
+            error: Some(failure.into()),
+            ..v1::TopicRoute::default()
+        },
     }
 }
 
@@ -112,7 +115,9 @@ fn known_route(state: &ClusterState, topic: &TopicEntry) -> v1::TopicRoute {
                 partition: index,
                 leader: Some(match entry.leader {
                     Some(leader) => leader_hint(Some(state), leader, entry.leader_epoch),
-                    None => v1::LeaderHint { leader_epoch: entry.leader_epoch.0, ..v1::LeaderHint::default() },
+                    None => {
+                        v1::LeaderHint { leader_epoch: entry.leader_epoch.0, ..v1::LeaderHint::default() }
+                    }
                 }),
             })
             .collect(),

@@ -60,7 +60,8 @@ impl<T> Out<T> {
     pub(super) async fn send(&mut self, item: T) {
         *self.item.lock() = Some(item);
         // The reader has the item in hand when it polls again, and needs no waker: it is the task that polls.
-        std::future::poll_fn(|_| if self.item.lock().is_some() { Poll::Pending } else { Poll::Ready(()) }).await;
+        std::future::poll_fn(|_| if self.item.lock().is_some() { Poll::Pending } else { Poll::Ready(()) })
+            .await;
     }
 }
 

@@ -20,8 +20,8 @@ use std::task::{Context as TaskContext, Poll};
 use fidelog_proto::v1::{self, Reason, consume_request::Action, consume_response::Event};
 use fidelog_record::types::{LeaderEpoch, Offset};
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use futures::future::{AbortHandle, Abortable};
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::watch;
 use tonic::{Status, Streaming};
@@ -29,7 +29,7 @@ use tonic::{Status, Streaming};
 use super::budget::{Held, Reserved};
 use super::co_stream::{CoStream, Out};
 use super::context::Context;
-use super::fetch::{TOUCH_INTERVAL, bytes_max, changed};
+use super::fetch::{bytes_max, changed};
 use super::reading::{self, Found, Reading};
 use super::route::{self, Named};
 use super::status::Failure;
@@ -148,8 +148,6 @@ struct Driver {
 impl Driver {
     async fn run(mut self) {
         let stopping = self.context.stopping.clone();
-        let mut touch = tokio::time::interval(TOUCH_INTERVAL);
-        touch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let may_serve = self.credit.left() > 0 && !self.ready.is_empty();
             // Stopping at any of these is safe: each takes what it gives, or nothing.
@@ -166,7 +164,6 @@ impl Driver {
                 },
                 Some(woken) = self.waiting.next(), if !self.waiting.is_empty() => self.ready.extend(woken),
                 () = std::future::ready(()), if may_serve => self.serve().await,
-                _ = touch.tick(), if !self.subscriptions.is_empty() => self.keep_in_touch().await,
             }
         }
     }
@@ -190,7 +187,8 @@ impl Driver {
                 }
             }
             None => {
-                let failure = Failure::invalid("action", "neither subscribe, unsubscribe nor credit_bytes is set");
+                let failure =
+                    Failure::invalid("action", "neither subscribe, unsubscribe nor credit_bytes is set");
                 self.fail(failure.into()).await;
             }
         }
@@ -218,7 +216,8 @@ impl Driver {
         let serial = self.next_serial;
         self.next_serial += 1;
         let (published, believed) = (partition.published(), LeaderEpoch(wish.leader_epoch));
-        self.subscriptions.insert(id, Subscription { serial, partition, published, reading, believed, wait: None });
+        self.subscriptions
+            .insert(id, Subscription { serial, partition, published, reading, believed, wait: None });
         self.ready.push_back((id, serial));
         Ok(())
     }
@@ -227,7 +226,10 @@ impl Driver {
     async fn serve(&mut self) {
         let Some((id, serial)) = self.ready.pop_front() else { return };
         // It may have gone, and another may have come under its id.
-        let Some(subscription) = self.subscriptions.get_mut(&id).filter(|known| known.serial == serial) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(&id).filter(|known| known.serial == serial)
+        else {
+            return;
+        };
         let credit = usize::try_from(self.credit.left()).unwrap_or(usize::MAX);
         let read = subscription.read(&self.context, credit).await;
         match read {
@@ -264,18 +266,6 @@ impl Driver {
     fn forget(&mut self, id: u32) {
         if let Some(gone) = self.subscriptions.remove(&id) {
             self.ready.retain(|&(_, serial)| serial != gone.serial);
-        }
-    }
-
-    /// A broker that lost touch with the quorum serves nobody: those who wait hear of it too.
-    async fn keep_in_touch(&mut self) {
-        if !self.context.is_out_of_touch() {
-            return;
-        }
-        let ids: Vec<u32> = self.subscriptions.keys().copied().collect();
-        for id in ids {
-            let message = "this broker has lost touch with the quorum; another may lead by now";
-            self.end(id, Failure::new(Reason::NotLeader, message).led_by(v1::LeaderHint::default())).await;
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fidelog_log::env::{Clock, Entropy};
 use fidelog_record::types::{BrokerId, ClusterId};
@@ -17,9 +16,6 @@ use crate::group::Positions;
 use crate::meta::quorum::MetadataQuorum;
 use crate::meta::view::MetaView;
 use crate::partition::Partitions;
-
-/// A leader that has heard nothing of the quorum for so long serves no reads (DESIGN §4).
-const SESSION_LOST_MAX: Duration = Duration::from_secs(2);
 
 /// What this broker knows of its own links.
 pub trait Reachability: Debug + Send + Sync {
@@ -43,7 +39,7 @@ pub struct Parts {
     /// Who decides on the metadata.
     pub quorum: Arc<dyn MetadataQuorum>,
     /// The positions of groups; answers only where it owns them.
-    pub positions: Positions,
+    pub positions: Arc<Positions>,
     /// Its links.
     pub reachability: Arc<dyn Reachability>,
     /// Time.
@@ -65,7 +61,7 @@ pub struct Context {
     pub(super) partitions: Arc<Partitions>,
     pub(super) meta: Arc<MetaView>,
     pub(super) quorum: Arc<dyn MetadataQuorum>,
-    pub(super) positions: Positions,
+    pub(super) positions: Arc<Positions>,
     pub(super) reachability: Arc<dyn Reachability>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -103,11 +99,5 @@ impl Context {
             forwarder: Forwarder::default(),
             sticky: Sticky::default(),
         })
-    }
-
-    /// Whether this broker has been out of touch with the quorum for so long that another may lead by now.
-    pub(super) fn is_out_of_touch(&self) -> bool {
-        let lost = self.meta.session_lost_since();
-        lost.is_some_and(|since| self.clock.now().since(since) >= SESSION_LOST_MAX)
     }
 }

@@ -32,7 +32,8 @@ impl Deadline {
     pub(super) fn of(headers: &http::HeaderMap) -> Result<Self, Failure> {
         let Some(value) = headers.get("grpc-timeout") else { return Ok(Self::NONE) };
         let timeout = value.to_str().ok().and_then(parse).ok_or_else(|| {
-            let message = format!("grpc-timeout is {value:?}; use 1 to {DIGITS_MAX} digits and one of H M S m u n");
+            let message =
+                format!("grpc-timeout is {value:?}; use 1 to {DIGITS_MAX} digits and one of H M S m u n");
             Failure::invalid("grpc-timeout", message)
         })?;
         if timeout.is_zero() {

@@ -57,7 +57,8 @@ impl v1::fetch_service_server::FetchService for FetchServer {
         let wait = deadline.cap(Duration::from_millis(wait_ms.into()));
         if let Way::To(leader, address) = self.context.way(&call, at) {
             let ask = |channel, request| async move {
-                let mut client = FetchServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                let mut client =
+                    FetchServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
                 client.fetch(request).await
             };
             let message = (call.into_inner(), Effect::Reads);
@@ -71,7 +72,8 @@ impl v1::fetch_service_server::FetchService for FetchServer {
             bytes_max: bytes_max(request.max_bytes),
             format: reading::format(request.format)?,
         };
-        let (response, held) = fetch(&self.context, at, reading, LeaderEpoch(request.leader_epoch), wait).await?;
+        let (response, held) =
+            fetch(&self.context, at, reading, LeaderEpoch(request.leader_epoch), wait).await?;
         let mut response = Response::new(response);
         if let Some(held) = held {
             // Its bytes are in memory until the last of them is sent.
@@ -98,9 +100,12 @@ impl v1::fetch_service_server::FetchService for FetchServer {
         let request = call.get_ref();
         let at = self.partition_of(&request.topic, &request.topic_id, request.partition)?;
         if let Way::To(leader, address) = self.context.way(&call, at) {
-            let ask = |channel, request| async move { FetchServiceClient::new(channel).list_offsets(request).await };
+            let ask = |channel, request| async move {
+                FetchServiceClient::new(channel).list_offsets(request).await
+            };
             let message = (call.into_inner(), Effect::Reads);
-            let answer = self.context.forward((leader, address), message, (deadline, FORWARD_EXTRA), ask).await?;
+            let answer =
+                self.context.forward((leader, address), message, (deadline, FORWARD_EXTRA), ask).await?;
             return Ok(Response::new(answer.into_inner()));
         }
         Ok(Response::new(super::list_offsets::list_offsets(&self.context, at, call.get_ref().at).await?))

@@ -51,10 +51,12 @@ impl Forwarder {
             return Ok(channel.clone());
         }
         let unreachable = |error: &dyn std::fmt::Display| {
-            let message = format!("the leader's broker at {address} cannot be reached: {error}; nothing was done");
+            let message =
+                format!("the leader's broker at {address} cannot be reached: {error}; nothing was done");
             Failure::new(Reason::Unavailable, message)
         };
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| unreachable(&error))?;
+        let endpoint =
+            Endpoint::from_shared(format!("http://{address}")).map_err(|error| unreachable(&error))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_WAIT)
             .tcp_nodelay(true)
@@ -120,7 +122,9 @@ impl Context {
                 self.forwarder.forget(&address);
                 Err(lost(leader, effect, &status, was_never_sent(&status)).into())
             }
-            Err(_) => Err(lost(leader, effect, &Status::deadline_exceeded("no answer in time"), false).into()),
+            Err(_) => {
+                Err(lost(leader, effect, &Status::deadline_exceeded("no answer in time"), false).into())
+            }
         }
     }
 }

@@ -45,7 +45,9 @@ pub(super) async fn list_offsets(
         None => Err(Failure::invalid("at", "neither start, end nor timestamp_ms is set; set one")),
         Some(At::Start(true)) => Ok(found(published.positions.start, 0)),
         Some(At::End(true)) => Ok(found(confirmed_end(at, &published)?, 0)),
-        Some(At::Start(false)) => Err(Failure::invalid("start", "start is false; set it to true, or another")),
+        Some(At::Start(false)) => {
+            Err(Failure::invalid("start", "start is false; set it to true, or another"))
+        }
         Some(At::End(false)) => Err(Failure::invalid("end", "end is false; set it to true, or another")),
         Some(At::TimestampMs(time_ms)) => match at_time(context, &partition, &published, time_ms).await? {
             Some(AtTime { offset, timestamp_ms }) => Ok(found(offset, timestamp_ms)),
@@ -74,9 +76,9 @@ async fn at_time(
     let (below, reader) = (published.positions.committed_end, Arc::clone(partition));
     let start = published.positions.start;
     let search = tokio::task::spawn_blocking(move || search(&reader, start, below, time_ms));
-    let searched = search
-        .await
-        .map_err(|error| Failure::new(Reason::Unavailable, format!("the search was not finished: {error}")))?;
+    let searched = search.await.map_err(|error| {
+        Failure::new(Reason::Unavailable, format!("the search was not finished: {error}"))
+    })?;
     let at = partition.id();
     searched.map_err(|refusal| read_failure(refusal, at, below, || context.not_leader(at)))
 }

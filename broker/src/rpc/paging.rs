@@ -16,9 +16,10 @@ pub(super) fn page_size(asked: u32) -> Result<usize, Failure> {
     match usize::try_from(asked).unwrap_or(usize::MAX) {
         0 => Ok(PAGE_SIZE_DEFAULT),
         size if size <= PAGE_SIZE_MAX => Ok(size),
-        size => {
-            Err(Failure::invalid("page_size", format!("page_size is {size}; at most {PAGE_SIZE_MAX} are allowed")))
-        }
+        size => Err(Failure::invalid(
+            "page_size",
+            format!("page_size is {size}; at most {PAGE_SIZE_MAX} are allowed"),
+        )),
     }
 }
 

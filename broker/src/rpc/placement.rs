@@ -36,14 +36,19 @@ impl Sticky {
     ) -> Result<u32, Failure> {
         let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         if count == 0 {
-            return Err(Failure::new(Reason::LeaderNotAvailable, "the topic has no partitions yet; try again"));
+            return Err(Failure::new(
+                Reason::LeaderNotAvailable,
+                "the topic has no partitions yet; try again",
+            ));
         }
-        let keys = records.iter().enumerate().filter_map(|(index, record)| Some((index, record.key.as_deref()?)));
+        let keys =
+            records.iter().enumerate().filter_map(|(index, record)| Some((index, record.key.as_deref()?)));
         let mut placed = keys.map(|(index, key)| (index, partition_for_key(key, count)));
         let Some((first, partition)) = placed.next() else {
             let is_led = |index: u32| {
-                usize::try_from(index)
-                    .is_ok_and(|index| partitions.get(index).is_some_and(|entry| entry.as_ref().leader.is_some()))
+                usize::try_from(index).is_ok_and(|index| {
+                    partitions.get(index).is_some_and(|entry| entry.as_ref().leader.is_some())
+                })
             };
             return Ok(self.choose(count, is_led));
         };

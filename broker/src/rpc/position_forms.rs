@@ -27,7 +27,10 @@ pub(super) fn named_once(
 ) -> Result<(), Failure> {
     let count = partitions.len();
     if !(1..=PARTITIONS_MAX).contains(&count) {
-        return Err(Failure::invalid(field, format!("{field} names {count} partitions; name 1 to {PARTITIONS_MAX}")));
+        return Err(Failure::invalid(
+            field,
+            format!("{field} names {count} partitions; name 1 to {PARTITIONS_MAX}"),
+        ));
     }
     let mut seen = BTreeSet::new();
     for partition in partitions {
@@ -74,7 +77,8 @@ pub(super) fn result(of: CommitResult) -> v1::PositionResult {
                 current.generation,
                 current.owner.as_str()
             );
-            let failure = Failure::new(Reason::FencedGeneration, message).with("generation", current.generation);
+            let failure =
+                Failure::new(Reason::FencedGeneration, message).with("generation", current.generation);
             (Some(current), Some(failure))
         }
         CommitFate::NotOpened => {
@@ -111,7 +115,8 @@ mod tests {
             owner: OwnerName::new("other").unwrap(),
             committed_at_ms: 5,
         };
-        let sent = result(CommitResult { partition: PartitionIndex(3), fate: CommitFate::Fenced { current } });
+        let sent =
+            result(CommitResult { partition: PartitionIndex(3), fate: CommitFate::Fenced { current } });
         assert_eq!(sent.position.unwrap().generation, 4);
         assert_eq!(sent.error.unwrap().reason(), Reason::FencedGeneration);
     }

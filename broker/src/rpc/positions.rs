@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_proto::v1::{self, Reason, position_service_client::PositionServiceClient};
-use fidelog_record::types::{
-    GroupName, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition,
-};
+use fidelog_record::types::{GroupName, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -52,7 +50,9 @@ impl PositionServer {
 
     fn failure(&self, error: &PositionsError) -> Failure {
         positions_failure(error, |leader, epoch| match error {
-            PositionsError::NotOwner { partition, .. } => self.context.led_elsewhere(*partition, leader, epoch),
+            PositionsError::NotOwner { partition, .. } => {
+                self.context.led_elsewhere(*partition, leader, epoch)
+            }
             _ => Failure::new(Reason::LeaderNotAvailable, error.to_string()),
         })
     }
@@ -73,7 +73,8 @@ impl PositionServer {
             Way::To(leader, address) => {
                 let message = (call.into_inner(), effect);
                 let ask = |channel, request| ask(PositionServiceClient::new(channel), request);
-                let answer = self.context.forward((leader, address), message, (deadline, OWNER_WAIT), ask).await?;
+                let answer =
+                    self.context.forward((leader, address), message, (deadline, OWNER_WAIT), ask).await?;
                 Ok(Ok(answer.into_inner()))
             }
         }
@@ -108,7 +109,9 @@ impl v1::position_service_server::PositionService for PositionServer {
         call: Request<v1::OpenPositionsRequest>,
     ) -> Answered<v1::OpenPositionsResponse> {
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.open_positions(request).await };
+        let ask = |mut client: PositionServiceClient<_>, request| async move {
+            client.open_positions(request).await
+        };
         let request = match self.elsewhere(call, (owner, Effect::Changes), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
@@ -130,7 +133,9 @@ impl v1::position_service_server::PositionService for PositionServer {
         call: Request<v1::CommitPositionsRequest>,
     ) -> Answered<v1::CommitPositionsResponse> {
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.commit_positions(request).await };
+        let ask = |mut client: PositionServiceClient<_>, request| async move {
+            client.commit_positions(request).await
+        };
         let request = match self.elsewhere(call, (owner, Effect::Changes), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
@@ -153,7 +158,9 @@ impl v1::position_service_server::PositionService for PositionServer {
         call: Request<v1::FetchPositionsRequest>,
     ) -> Answered<v1::FetchPositionsResponse> {
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.fetch_positions(request).await };
+        let ask = |mut client: PositionServiceClient<_>, request| async move {
+            client.fetch_positions(request).await
+        };
         let request = match self.elsewhere(call, (owner, Effect::Reads), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
@@ -170,7 +177,9 @@ impl v1::position_service_server::PositionService for PositionServer {
         call: Request<v1::ResetPositionsRequest>,
     ) -> Answered<v1::ResetPositionsResponse> {
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.reset_positions(request).await };
+        let ask = |mut client: PositionServiceClient<_>, request| async move {
+            client.reset_positions(request).await
+        };
         let request = match self.elsewhere(call, (owner, Effect::Changes), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
@@ -197,7 +206,8 @@ impl v1::position_service_server::PositionService for PositionServer {
         let Some(&owner) = owners.iter().find(|owner| owner.partition.0 == index) else {
             return Ok(Response::new(v1::ListGroupsResponse::default()));
         };
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.list_groups(request).await };
+        let ask =
+            |mut client: PositionServiceClient<_>, request| async move { client.list_groups(request).await };
         let request = match self.elsewhere(call, (owner, Effect::Reads), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
@@ -209,7 +219,9 @@ impl v1::position_service_server::PositionService for PositionServer {
         let next_page_token = match (one, page.next_after) {
             (Some(_), _) => String::new(),
             (None, Some(after)) => format!("{index}/{after}"),
-            (None, None) if owners.iter().any(|owner| owner.partition.0 == index + 1) => format!("{}/", index + 1),
+            (None, None) if owners.iter().any(|owner| owner.partition.0 == index + 1) => {
+                format!("{}/", index + 1)
+            }
             (None, None) => String::new(),
         };
         let state = self.context.state()?;
@@ -219,7 +231,8 @@ impl v1::position_service_server::PositionService for PositionServer {
 
     async fn delete_group(&self, call: Request<v1::DeleteGroupRequest>) -> Answered<v1::DeleteGroupResponse> {
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
-        let ask = |mut client: PositionServiceClient<_>, request| async move { client.delete_group(request).await };
+        let ask =
+            |mut client: PositionServiceClient<_>, request| async move { client.delete_group(request).await };
         let request = match self.elsewhere(call, (owner, Effect::Changes), ask).await? {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,

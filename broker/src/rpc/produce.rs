@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
-use fidelog_proto::v1::{self, Reason, produce_request::Payload, produce_service_client::ProduceServiceClient};
+use fidelog_proto::v1::{
+    self, Reason, produce_request::Payload, produce_service_client::ProduceServiceClient,
+};
 use fidelog_record::door::DoorLimits;
 use fidelog_record::types::limits::{
     ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, MESSAGE_BYTES_MAX, PRODUCER_WINDOW_BATCHES,
@@ -105,7 +107,11 @@ impl v1::produce_service_server::ProduceService for ProduceServer {
     ) -> Result<Response<v1::OpenProducerResponse>, Status> {
         let id = self.context.producer_ids.next().await?;
         let batches_in_flight_max = u32::try_from(PRODUCER_WINDOW_BATCHES).unwrap_or(u32::MAX);
-        Ok(Response::new(v1::OpenProducerResponse { producer_id: id.0, producer_epoch: 0, batches_in_flight_max }))
+        Ok(Response::new(v1::OpenProducerResponse {
+            producer_id: id.0,
+            producer_epoch: 0,
+            batches_in_flight_max,
+        }))
     }
 }
 
@@ -175,7 +181,9 @@ async fn finish(context: &Context, entering: Entering, deadline: Deadline) -> Re
     partition.produce(Produce { batch, arrived, wait, epoch, waiter: Waiter::One(sender) });
     // Stopping here is safe: what was placed stays placed, its sender hears that nobody knows.
     let answer = match deadline.left() {
-        Some(left) => tokio::time::timeout(left, answer).await.unwrap_or(Ok(ProduceAnswer::Unknown(Unknown::TimedOut))),
+        Some(left) => {
+            tokio::time::timeout(left, answer).await.unwrap_or(Ok(ProduceAnswer::Unknown(Unknown::TimedOut)))
+        }
         None => answer.await,
     };
     told(context, &partition, answer.unwrap_or(ProduceAnswer::Unknown(Unknown::Stopping)))

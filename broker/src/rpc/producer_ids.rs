@@ -61,13 +61,14 @@ impl ProducerIds {
 
     async fn ask(&self) -> Result<(), Failure> {
         let proposal = Proposal::GrantProducerIds { broker: self.me, count: self.ids_per_grant };
-        let accepted = self.quorum.propose(proposal).await.map_err(|error| match propose_failure(&error) {
-            // Whether the quorum gave a block is of no matter: nobody has it.
-            unknown if unknown.reason() == Reason::ChangeOutcomeUnknown => {
-                Failure::new(Reason::QuorumUnavailable, unknown.message())
-            }
-            failure => failure,
-        })?;
+        let accepted =
+            self.quorum.propose(proposal).await.map_err(|error| match propose_failure(&error) {
+                // Whether the quorum gave a block is of no matter: nobody has it.
+                unknown if unknown.reason() == Reason::ChangeOutcomeUnknown => {
+                    Failure::new(Reason::QuorumUnavailable, unknown.message())
+                }
+                failure => failure,
+            })?;
         let Outcome::ProducerIdsGranted { from, to_end } = accepted.outcome else {
             let message = format!("the quorum answered a grant of producer ids with {:?}", accepted.outcome);
             return Err(Failure::new(Reason::QuorumUnavailable, message));

@@ -67,22 +67,23 @@ pub(super) fn readable(
         return Err(match published.leader {
             Some(leader) if leader == context.me => Failure::new(
                 Reason::LeaderNotAvailable,
-                format!("partition {at}: its leader is still opening epoch {}; try again", published.leader_epoch),
+                format!(
+                    "partition {at}: its leader is still opening epoch {}; try again",
+                    published.leader_epoch
+                ),
             ),
             leader => context.led_elsewhere(at, leader, published.leader_epoch),
         });
     };
-    if context.is_out_of_touch() {
-        let message = format!("partition {at}: this broker has lost touch with the quorum; another may lead by now");
-        return Err(Failure::new(Reason::NotLeader, message).led_by(v1::LeaderHint::default()));
-    }
     if believed != LeaderEpoch(0) && believed != epoch {
         let (reason, relation, remedy) = if believed < epoch {
             (Reason::FencedEpoch, "older", "refresh routes")
         } else {
             (Reason::UnknownEpoch, "newer", "try again")
         };
-        let message = format!("partition {at}: leader_epoch {believed} is {relation} than {epoch}, the leader's; {remedy}");
+        let message = format!(
+            "partition {at}: leader_epoch {believed} is {relation} than {epoch}, the leader's; {remedy}"
+        );
         return Err(Failure::new(reason, message).with("leader_epoch", epoch));
     }
     Ok(epoch)
@@ -104,8 +105,8 @@ impl Context {
         if offset == committed_end {
             return Ok(None);
         }
-        let here = format == RecordFormat::Batches
-            && (1..=RECENT_RECORDS).contains(&committed_end.since(offset));
+        let here =
+            format == RecordFormat::Batches && (1..=RECENT_RECORDS).contains(&committed_end.since(offset));
         if here {
             bytes_max = bytes_max.min(INLINE_BYTES_MAX);
         }
@@ -117,7 +118,9 @@ impl Context {
             let partition = Arc::clone(partition);
             let read = tokio::task::spawn_blocking(move || read_here(&partition, reading));
             // Stopping here is safe: a read changes nothing.
-            read.await.map_err(|error| Failure::new(Reason::Unavailable, format!("the read was not finished: {error}")))?
+            read.await.map_err(|error| {
+                Failure::new(Reason::Unavailable, format!("the read was not finished: {error}"))
+            })?
         };
         let at = partition.id();
         let (payload, next) = match read {
@@ -129,7 +132,8 @@ impl Context {
             Err(Unread::Failed(failure)) => return Err(failure),
         };
         // What is committed was looked at again after the read: it never lies below what was read.
-        let mut response = v1::FetchResponse { next_offset: next.0, ..answer(partition, &published.borrow()) };
+        let mut response =
+            v1::FetchResponse { next_offset: next.0, ..answer(partition, &published.borrow()) };
         let bytes = match payload {
             Payload::Batches(batches) => {
                 response.batches = batches;

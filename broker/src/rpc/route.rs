@@ -30,7 +30,10 @@ impl Context {
     /// The metadata this broker has.
     pub(super) fn state(&self) -> Result<Arc<ClusterState>, Failure> {
         self.meta.state().ok_or_else(|| {
-            Failure::new(Reason::Unavailable, "this broker is starting and knows no metadata yet; try another one")
+            Failure::new(
+                Reason::Unavailable,
+                "this broker is starting and knows no metadata yet; try another one",
+            )
         })
     }
 
@@ -78,7 +81,11 @@ fn hint_of(
 }
 
 /// Where a leader is.
-pub(super) fn leader_hint(state: Option<&ClusterState>, leader: BrokerId, epoch: LeaderEpoch) -> v1::LeaderHint {
+pub(super) fn leader_hint(
+    state: Option<&ClusterState>,
+    leader: BrokerId,
+    epoch: LeaderEpoch,
+) -> v1::LeaderHint {
     let address = state.and_then(|state| state.broker(leader)).map(|broker| broker.client_address.clone());
     v1::LeaderHint { broker_id: leader.0, address: address.unwrap_or_default(), leader_epoch: epoch.0 }
 }
@@ -102,7 +109,9 @@ pub(super) fn topic(state: &ClusterState, named: Named<'_>) -> Result<Arc<TopicE
         });
     }
     let name = topic_name(named)?;
-    let Some(entry) = state.topic_by_name(name.as_str()) else { return Err(unknown_topic_name(state, &name)) };
+    let Some(entry) = state.topic_by_name(name.as_str()) else {
+        return Err(unknown_topic_name(state, &name));
+    };
     match id {
         Some(id) if id != entry.id => {
             let message = format!(
@@ -126,7 +135,9 @@ pub(super) fn optional_topic_id(id: &[u8]) -> Result<Option<TopicId>, Failure> {
     if id.is_empty() {
         return Ok(None);
     }
-    TopicId::try_from(id).map(Some).map_err(|error| Failure::invalid("topic_id", format!("topic_id: {error}")))
+    TopicId::try_from(id)
+        .map(Some)
+        .map_err(|error| Failure::invalid("topic_id", format!("topic_id: {error}")))
 }
 
 fn unknown_topic_id(state: &ClusterState, id: TopicId) -> Failure {
@@ -152,7 +163,8 @@ fn unknown_topic_name(state: &ClusterState, name: &TopicName) -> Failure {
 pub(super) fn partition(topic: &TopicEntry, index: u32) -> Result<TopicPartition, Failure> {
     if index >= topic.partition_count {
         let (name, count) = (&topic.name, topic.partition_count);
-        let message = format!("topic {name} has no partition {index}; it has 0 to {}", count.saturating_sub(1));
+        let message =
+            format!("topic {name} has no partition {index}; it has 0 to {}", count.saturating_sub(1));
         let failure = Failure::new(Reason::UnknownPartition, message);
         return Err(failure.with("topic", name).with("partition", index).with("partitions", count));
     }

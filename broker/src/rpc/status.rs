@@ -37,7 +37,12 @@ impl Failure {
     }
 
     /// A bound is reached.
-    pub fn limit(reason: Reason, limit: &'static str, value: impl Display, message: impl Into<String>) -> Self {
+    pub fn limit(
+        reason: Reason,
+        limit: &'static str,
+        value: impl Display,
+        message: impl Into<String>,
+    ) -> Self {
         Self::new(reason, message).with("limit", limit).with("limit_value", value)
     }
 

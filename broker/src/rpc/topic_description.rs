@@ -17,11 +17,15 @@ pub(super) fn description(state: &ClusterState, topic: &TopicEntry) -> v1::Topic
         created_at_ms: topic.created_at_ms,
         ready: topic.state == TopicState::Open,
         partitions: partitions.map(|(index, entry)| partition(index, entry)).collect(),
-        configs: config.list().into_iter().map(|(key, value, source)| v1::ConfigValue {
-            key: key.name().to_owned(),
-            value: value.map_or_else(|| "none".to_owned(), |value| value.to_string()),
-            source: source_name(source).to_owned(),
-        }).collect(),
+        configs: config
+            .list()
+            .into_iter()
+            .map(|(key, value, source)| v1::ConfigValue {
+                key: key.name().to_owned(),
+                value: value.map_or_else(|| "none".to_owned(), |value| value.to_string()),
+                source: source_name(source).to_owned(),
+            })
+            .collect(),
     }
 }
 

@@ -17,7 +17,8 @@ use super::status::Failure;
 use super::topic_description::{description, summary};
 use crate::meta::quorum::Accepted;
 use crate::meta::state::{
-    ClusterState, ConfigChange, ConfigError, ConfigKey, Entry, Minted, Outcome, Proposal, TopicConfig, TopicState,
+    ClusterState, ConfigChange, ConfigError, ConfigKey, Entry, Minted, Outcome, Proposal, TopicConfig,
+    TopicState,
 };
 
 const READY_WAIT_DEFAULT: Duration = Duration::from_secs(10);
@@ -39,7 +40,11 @@ impl TopicServer {
     }
 
     /// Hands a change to the quorum and waits until this broker's view shows it.
-    async fn change(&self, proposal: Proposal, deadline: Deadline) -> Result<(Accepted, Arc<ClusterState>), Failure> {
+    async fn change(
+        &self,
+        proposal: Proposal,
+        deadline: Deadline,
+    ) -> Result<(Accepted, Arc<ClusterState>), Failure> {
         let wait = deadline.cap(CHANGE_WAIT);
         let proposing = self.context.quorum.propose(proposal);
         // Stopping here is safe: the caller is told that the outcome is unknown.
@@ -67,7 +72,12 @@ impl TopicServer {
     }
 
     /// The topic once it is ready, or as it is when the time is up.
-    async fn ready(&self, id: TopicId, mut state: Arc<ClusterState>, wait: Duration) -> Result<v1::TopicDescription, Failure> {
+    async fn ready(
+        &self,
+        id: TopicId,
+        mut state: Arc<ClusterState>,
+        wait: Duration,
+    ) -> Result<v1::TopicDescription, Failure> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             let Some(topic) = state.topic(id) else {
@@ -110,7 +120,9 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let proposal = creation(request)?;
         let topic = if dry_run {
             let (tried, entry) = self.try_out(&*self.context.state()?, &proposal)?;
-            let Outcome::TopicCreated { topic } = Outcome::of(&entry) else { return Err(unexpected(&entry).into()) };
+            let Outcome::TopicCreated { topic } = Outcome::of(&entry) else {
+                return Err(unexpected(&entry).into());
+            };
             tried.topic(topic).map(|topic| description(&tried, topic))
         } else {
             let (accepted, state) = self.change(proposal, deadline).await?;
@@ -141,7 +153,8 @@ impl v1::topic_service_server::TopicService for TopicServer {
     ) -> Result<Response<v1::DescribeTopicResponse>, Status> {
         let request = call.get_ref();
         let state = self.context.state()?;
-        let topic = route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
+        let topic =
+            route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
         Ok(Response::new(v1::DescribeTopicResponse { topic: Some(description(&state, &topic)) }))
     }
 
@@ -151,12 +164,14 @@ impl v1::topic_service_server::TopicService for TopicServer {
     ) -> Result<Response<v1::DescribePartitionsResponse>, Status> {
         let request = call.into_inner();
         let state = self.context.state()?;
-        let topic = route::topic(&state, Named { name: &request.topic, id: &request.topic_id, field: "topic" })?;
+        let topic =
+            route::topic(&state, Named { name: &request.topic, id: &request.topic_id, field: "topic" })?;
         for &index in &request.partitions {
             route::partition(&topic, index)?;
         }
         let mut hosted = self.context.partitions.of_topic(topic.id);
-        hosted.retain(|it| request.partitions.is_empty() || request.partitions.contains(&it.id().partition.0));
+        hosted
+            .retain(|it| request.partitions.is_empty() || request.partitions.contains(&it.id().partition.0));
         let now = self.context.clock.now();
         // Sizes and times are asked of the disk.
         let described = tokio::task::spawn_blocking(move || {
@@ -179,7 +194,8 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let deadline = deadline::of_call(&call);
         let request = call.into_inner();
         let state = self.context.state()?;
-        let topic = route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
+        let topic =
+            route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
         let changes = request.configs.iter().map(config_change).collect::<Result<Vec<_>, _>>()?;
         if changes.is_empty() {
             return Err(Failure::invalid("configs", "no setting is named; name one or more").into());
@@ -203,20 +219,23 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let request = call.get_ref();
         let state = self.context.state()?;
         optional_topic_id(&request.topic_id)?;
-        let topic = route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
+        let topic =
+            route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
         self.change(Proposal::DeleteTopic { topic: topic.id }, deadline).await?;
         Ok(Response::new(v1::DeleteTopicResponse { topic_id: id_bytes(topic.id.as_bytes()) }))
     }
 }
 
 fn unexpected(what: &impl std::fmt::Debug) -> Failure {
-    Failure::new(v1::Reason::ChangeOutcomeUnknown, format!("the quorum answered a creation with {what:?}; look for it"))
+    Failure::new(
+        v1::Reason::ChangeOutcomeUnknown,
+        format!("the quorum answered a creation with {what:?}; look for it"),
+    )
 }
 
 fn creation(request: v1::CreateTopicRequest) -> Result<Proposal, Failure> {
-    let name = TopicName::new(&request.name).map_err(|error| {
-        Failure::new(v1::Reason::InvalidName, error.to_string()).with("field", "name")
-    })?;
+    let name = TopicName::new(&request.name)
+        .map_err(|error| Failure::new(v1::Reason::InvalidName, error.to_string()).with("field", "name"))?;
     let replication_factor = u16::try_from(request.replication_factor).map_err(|_| {
         let message = format!("replication_factor is {}; use one for each copy", request.replication_factor);
         Failure::invalid("replication_factor", message)
@@ -266,7 +285,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_the_defaults_business() {
-        let Proposal::CreateTopic { partition_count, replication_factor, internal, .. } = create(|_| ()).unwrap() else {
+        let Proposal::CreateTopic { partition_count, replication_factor, internal, .. } =
+            create(|_| ()).unwrap()
+        else {
             panic!("not a creation")
         };
         assert_eq!((partition_count, replication_factor, internal), (None, None, false));
@@ -286,7 +307,8 @@ mod tests {
             field(create(|it| it.replication_factor = 70_000)),
             (InvalidArgument, named("replication_factor"))
         );
-        let configs = |key: &'static str, value: &'static str| create(|it| it.configs = vec![config(key, value)]);
+        let configs =
+            |key: &'static str, value: &'static str| create(|it| it.configs = vec![config(key, value)]);
         assert_eq!(field(configs("retention", "1")), (InvalidArgument, named("configs.key")));
         assert_eq!(field(configs("retention_ms", "-1")), (InvalidArgument, named("configs.value")));
         assert_eq!(field(configs("retention_ms", "0")), (InvalidArgument, named("retention_ms")));

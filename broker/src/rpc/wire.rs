@@ -22,8 +22,7 @@ use super::limits::RpcLimits;
 use super::status::Failure;
 
 /// Calls whose sender may be silent between messages. Their services take over what each message holds.
-const STREAMS: [&str; 2] =
-    ["/fidelog.v1.ProduceService/ProduceStream", "/fidelog.v1.FetchService/Consume"];
+const STREAMS: [&str; 2] = ["/fidelog.v1.ProduceService/ProduceStream", "/fidelog.v1.FetchService/Consume"];
 /// The public package's services; what else shares the listener pays for its own memory.
 const PUBLIC: &str = "/fidelog.v1.";
 

@@ -77,11 +77,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let Cli { globals, command } = cli;
     let context = Context::new(globals);
     match command {
-        Command::Segment(command) => return segment::run(&context, command),
-        Command::Completion(shell) => return completion::run(&shell),
-        Command::Bench(bench::Bench { command: bench::Command::Disk(disk) }) => {
-            return bench::disk::run(&context, &disk);
-        }
+        Command::Segment(command) => segment::run(&context, command),
+        Command::Completion(shell) => completion::run(&shell),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let runtime = runtime.map_err(|error| Failure::new(Exit::Failure, format!("no threads: {error}")))?;
@@ -102,7 +99,7 @@ async fn online(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Group(command) => interrupt::or_interrupted(group::run(context, command)).await,
         Command::Cluster(command) => interrupt::or_interrupted(cluster::run(context, command)).await,
         Command::Check(command) => interrupt::or_interrupted(check::run(context, command)).await,
-        Command::Bench(command) => interrupt::or_interrupted(bench::run(context, command)).await,
+        Command::Bench(command) => bench::run(context, command).await,
         Command::Segment(command) => segment::run(context, command),
         Command::Completion(shell) => completion::run(&shell),
     }

@@ -92,6 +92,8 @@ impl<'a> Round<'a> {
             }
             LogWork::Secure { bytes } => self.secure(at, bytes, false),
             LogWork::Roll => self.secure(at, 0, true),
+            // Nothing is promised any more, not even that nothing had to be cut; every log is told why.
+            LogWork::Cut { .. } | LogWork::StartOver { .. } if self.home.latched().is_some() => {}
             LogWork::Cut { to, committed_end } => self.cut(at, to, committed_end),
             LogWork::StartOver { at: start, producers } => self.start_over(at, start, producers),
             LogWork::AdvanceStart { to } if !failed => self.starts.push((at, to)),
@@ -172,7 +174,14 @@ impl<'a> Round<'a> {
         if !log.failed {
             log.write_staged()?; // so that the cut sees one log
         }
-        let Some((to, lowered)) = log.plan_cut(to, committed_end)? else { return Ok(log.cut_done()) };
+        let Some((to, lowered)) = log.plan_cut(to, committed_end)? else {
+            // The answer promises that the end is durable, so what was just written is synced first.
+            log.settle()?;
+            let durable_end = log.publish_durable();
+            let Attached { log, events } = &self.owned.logs[&at];
+            durable_end.into_iter().for_each(|durable_end| events.durable(durable_end, self.timing));
+            return Ok(log.cut_done());
+        };
         self.write_lowered(lowered)?;
         self.stepped.push(at);
         self.owned.logs.get_mut(&at).expect("the caller has looked").log.finish_cut(to)

@@ -79,9 +79,9 @@ impl Lookup<'_> {
         Ok(Ok(Run { bytes: bytes.slice(..used), end }))
     }
 
-    /// The first batch with a timestamp of at least `time_ms`: its base offset.
-    pub(crate) fn at_time(&self, time_ms: u64) -> Result<Option<Offset>, DiskError> {
-        let from = self.open.indexes.read().times.floor(time_ms).unwrap_or(self.segment.base);
+    /// The first batch, from the one that holds `start` on, with a timestamp of at least `time_ms`: its base offset.
+    pub(crate) fn at_time(&self, time_ms: u64, start: Offset) -> Result<Option<Offset>, DiskError> {
+        let from = self.open.indexes.read().times.floor(time_ms).unwrap_or(self.segment.base).max(start);
         let mut found = None;
         self.each_batch(from, |header| {
             found = (header.max_timestamp_ms >= time_ms).then_some(header.base_offset);

@@ -275,21 +275,28 @@ impl Cluster {
 
     /// The flusher does some work, and perhaps syncs.
     pub(super) fn flush(&mut self, index: usize, count: usize, sync: bool) {
-        let mut told = Vec::new();
-        self.brokers[index].log.work(count, &mut told);
-        if sync {
-            self.brokers[index].log.sync(&mut told);
+        for _ in 0..count {
+            let Some(told) = self.brokers[index].log.work() else { break };
+            if let Some(event) = told {
+                self.hear_log(index, event);
+            }
         }
+        let synced = if sync { self.brokers[index].log.sync() } else { None };
+        if let Some(event) = synced {
+            self.hear_log(index, event);
+        }
+    }
+
+    fn hear_log(&mut self, index: usize, event: Told) {
         let wall_ms = self.now.micros / 1000;
         let timing = FlushTiming { taken: self.now, written: self.now, synced: self.now };
-        for event in told {
-            self.step(index, |machine, now| match event {
-                Told::Secured(room) => machine.secured(room, now, wall_ms),
-                Told::Durable(end) => machine.durable(end, timing, now),
-                Told::Cut(done) => machine.cut_done(done),
-                Told::Started(start) => machine.started(start),
-            });
-        }
+        self.tell(|| format!("the log of broker {} says {}", index + 1, event.brief()));
+        self.step(index, |machine, now| match event {
+            Told::Secured(room) => machine.secured(room, now, wall_ms),
+            Told::Durable(end) => machine.durable(end, timing, now),
+            Told::Cut(done) => machine.cut_done(done, now),
+            Told::Started(start) => machine.started(start),
+        });
     }
 
     /// The watch of a broker shows it the entry at `entry`; a new leader begins on the streams it has.

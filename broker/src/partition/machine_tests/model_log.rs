@@ -36,6 +36,15 @@ pub(super) enum Told {
     Started(Offset),
 }
 
+impl Told {
+    pub(super) fn brief(&self) -> String {
+        match self {
+            Self::Cut(done) => format!("it was cut to {}", done.end),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
 /// What is forgotten at the front still counts in epochs and producers.
 #[derive(Clone, Debug, Default)]
 struct Before {
@@ -105,39 +114,41 @@ impl ModelLog {
         self.work.push_back(work);
     }
 
-    /// Does the next `count` works; appends are written, not synced.
-    pub(super) fn work(&mut self, count: usize, told: &mut Vec<Told>) {
-        for _ in 0..count {
-            let Some(work) = self.work.pop_front() else { return };
-            match work {
+    /// Does the next work, if there is one; appends are written, not synced.
+    pub(super) fn work(&mut self) -> Option<Option<Told>> {
+        let told = match self.work.pop_front()? {
                 Work::Append => {
                     let bytes = self.placed[self.written_count].length() as u64;
                     assert!(bytes <= self.room_bytes, "{bytes} bytes appended into room for {}", self.room_bytes);
                     self.room_bytes -= bytes;
                     self.written_count += 1;
+                    None
                 }
-                Work::Secure(_) if self.disk_full => told.push(Told::Secured(Err("the disk is full".to_owned()))),
+                Work::Secure(_) if self.disk_full => Some(Told::Secured(Err("the disk is full".to_owned()))),
                 Work::Secure(bytes) => {
                     self.room_bytes = self.room_bytes.max(bytes.max(ROOM_BYTES));
                     let after = self.end_at(self.written_count);
-                    told.push(Told::Secured(Ok(Room { bytes: self.room_bytes, after })));
+                    Some(Told::Secured(Ok(Room { bytes: self.room_bytes, after })))
                 }
                 Work::Cut { to, committed_end } => {
                     assert!(to >= committed_end.max(self.committed_end), "a cut to {to} passes what is committed");
                     let kept = self.placed.partition_point(|batch| batch.end_offset() <= to);
                     self.keep(kept);
-                    told.push(Told::Cut(self.cut_done()));
+                    Some(Told::Cut(self.cut_done()))
                 }
                 Work::StartOver { at, producers } => {
                     self.before = Before { start: at, producers, ..Before::default() };
                     (self.start, self.committed_end, self.kept_committed_end) = (at, at, at);
                     self.keep(0);
-                    told.push(Told::Cut(self.cut_done()));
+                    Some(Told::Cut(self.cut_done()))
                 }
-                Work::AdvanceStart(to) => self.advance_start(to, told),
-                Work::Committed(end) => self.committed_end = self.committed_end.max(end),
-            }
-        }
+                Work::AdvanceStart(to) => self.advance_start(to),
+                Work::Committed(end) => {
+                    self.committed_end = self.committed_end.max(end);
+                    None
+                }
+            };
+        Some(told)
     }
 
     fn keep(&mut self, count: usize) {
@@ -152,10 +163,10 @@ impl ModelLog {
         CutDone { end: self.end(), epochs, producers, room_bytes: self.room_bytes }
     }
 
-    fn advance_start(&mut self, to: Offset, told: &mut Vec<Told>) {
+    fn advance_start(&mut self, to: Offset) -> Option<Told> {
         let to = to.min(self.committed_end).min(self.durable_end());
         if to <= self.start {
-            return;
+            return None;
         }
         self.start = to;
         let gone = self.placed.partition_point(|batch| batch.end_offset() <= to);
@@ -166,15 +177,14 @@ impl ModelLog {
         }
         self.written_count -= gone;
         self.durable_count -= gone;
-        told.push(Told::Started(to));
+        Some(Told::Started(to))
     }
 
     /// Syncs what is written.
-    pub(super) fn sync(&mut self, told: &mut Vec<Told>) {
-        if self.durable_count < self.written_count {
-            self.durable_count = self.written_count;
-            told.push(Told::Durable(self.durable_end()));
-        }
+    pub(super) fn sync(&mut self) -> Option<Told> {
+        let news = self.durable_count < self.written_count;
+        self.durable_count = self.written_count;
+        news.then(|| Told::Durable(self.durable_end()))
     }
 
     /// The recovery points are written.

@@ -97,6 +97,7 @@ impl Producers {
         let index = self.waiters.remove(&waiter).expect("the attempt is open");
         self.sent[index].open_count -= 1;
         self.sent[index].unknown = true;
+        self.sent[index].settled |= !self.is_idempotent(self.sent[index].producer);
     }
 
     pub(super) fn answered(&mut self, waiter: u64, answer: &ProduceAnswer) {

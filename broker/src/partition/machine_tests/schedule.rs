@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
+use fidelog_record::types::{BrokerId, LeaderEpoch};
 
 use super::cluster::{BROKERS, Cluster, Read, Request, index_of};
 use super::producers::IN_FLIGHT_MAX;
@@ -10,6 +10,7 @@ use crate::partition::{Machine, NextPush, Produce, Role};
 
 const STEPS: usize = 400;
 const HEAL_ROUNDS: usize = 300;
+const SERVES_A_ROUND: usize = 20;
 const PUSH_BYTES: u64 = 250;
 
 impl Cluster {
@@ -32,19 +33,19 @@ impl Cluster {
             }
             330..450 => self.serve(),
             450..560 => self.send_something(),
-            560..660 => self.deliver_request(),
+            560..660 => drop_answer(self.deliver_request()),
             660..740 => {
                 let milliseconds = 1 + self.random.below(40);
                 self.wait(milliseconds);
                 self.step(index, Machine::tick);
             }
-            740..800 => self.watch(index),
+            740..800 => drop_answer(self.watch(index)),
             800..850 => self.consider(),
             850..890 => self.connect_something(),
             890..905 => self.drop_something(),
-            905..925 => self.notice_end(),
-            925..945 => self.finish_read(),
-            945..955 => self.finish_tail(),
+            905..925 => drop_answer(self.notice_end()),
+            925..945 => drop_answer(self.finish_read()),
+            945..955 => drop_answer(self.finish_tail()),
             955..962 => self.crash_something(index),
             962..966 => self.stop_something(index),
             966..978 if self.brokers[index].machine.is_none() => self.start(index),
@@ -291,8 +292,9 @@ impl Cluster {
     }
 
     fn retain(&mut self, index: usize) {
-        let end = self.judge.committed_end().0;
-        let to = Offset(self.random.below(usize::try_from(end).expect("short logs") + 1) as u64);
+        // Whole batches, as retention gives up whole segments.
+        let batch = self.random.pick(&self.judge.committed);
+        let Some(to) = batch.map(fidelog_record::PlacedBatch::base_offset) else { return };
         self.tell(|| format!("broker {} is to retain from {to}", index + 1));
         self.step(index, |machine, _| machine.retain_from(to));
     }
@@ -332,8 +334,12 @@ impl Cluster {
                 self.flush(index, usize::MAX, true);
             }
             for to in (0..BROKERS).filter(|&to| to != index) {
-                while self.to_follower(index, to) || self.to_leader(index, to) || self.finish_read() {}
-                while self.serve_stream(index, to) || self.finish_read() {}
+                while self.to_follower(index, to) || self.to_leader(index, to) {}
+                for _ in 0..SERVES_A_ROUND {
+                    if !self.serve_stream(index, to) && !self.finish_read() {
+                        break;
+                    }
+                }
             }
             self.step(index, Machine::tick);
         }
@@ -367,6 +373,9 @@ impl Cluster {
             })
     }
 }
+
+/// In the midst of faults nobody asks whether there was anything to do.
+fn drop_answer(_: bool) {}
 
 fn brief(message: &crate::replica::message::LeaderMessage) -> String {
     use crate::replica::message::LeaderMessage;

@@ -111,5 +111,6 @@ fn a_place_is_given_back_with_its_connection() {
     let held: Vec<Place> = (0..2).map(|_| places.take(address).unwrap()).collect();
     assert!(matches!(places.take(address), Err(Full::Address { count: 2, .. })));
     drop(held);
-    assert_eq!((places.taken.lock().count, places.taken.lock().by_address.len()), (0, 0));
+    let taken = places.taken.lock();
+    assert_eq!((taken.count, taken.by_address.len()), (0, 0));
 }

@@ -95,7 +95,9 @@ pub(in crate::rpc) fn produce_failure(
 /// It has an offset, and nobody knows whether it counts.
 pub(in crate::rpc) fn unknown_failure(unknown: Unknown, at: TopicPartition) -> Failure {
     let (cause, why) = match unknown {
-        Unknown::TimedOut => ("timed_out", "the time to wait passed before every in-sync replica had it".to_owned()),
+        Unknown::TimedOut => {
+            ("timed_out", "the time to wait passed before every in-sync replica had it".to_owned())
+        }
         Unknown::EpochEnded => ("epoch_ended", "the leader's epoch ended".to_owned()),
         Unknown::LogFailed(why) => ("log_failed", format!("the leader's log failed: {why}")),
         Unknown::Stopping => ("stopping", "the leader stops".to_owned()),

@@ -18,7 +18,7 @@ const MESSAGES_PER_FRAME_MAX: usize = 4096;
 
 /// Replies that wait to be sent. Bounded: reports by the number of partitions, the rest by what the leader asked.
 #[derive(Debug, Default)]
-pub struct ReplyOutbox {
+pub(super) struct ReplyOutbox {
     state: Mutex<State>,
 }
 

@@ -1,0 +1,119 @@
+//! What `dev` says: commands that can be pasted, for the way this program was started.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::local::terminal::quoted;
+use crate::local::{Broker, LocalCluster, Ports};
+
+/// How this program, and the command line beside it, are called.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    daemon: String,
+    client: String,
+}
+
+impl Program {
+    /// As this process was started.
+    pub(crate) fn this() -> Self {
+        let executable = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("fidelogd"));
+        // Cargo says so to what it runs.
+        let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").is_some();
+        let beside = executable.with_file_name("fidelog").is_file();
+        Self::new(&executable, by_cargo, beside)
+    }
+
+    fn new(executable: &Path, by_cargo: bool, beside: bool) -> Self {
+        let client = match (by_cargo, beside) {
+            (true, _) if executable.components().any(|part| part.as_os_str() == "release") => {
+                "cargo run -q --release -p fidelog-cli --".to_owned()
+            }
+            (true, _) => "cargo run -q -p fidelog-cli --".to_owned(),
+            (false, true) => quoted(&executable.with_file_name("fidelog").to_string_lossy()),
+            (false, false) => "fidelog".to_owned(),
+        };
+        Self { daemon: quoted(&executable.to_string_lossy()), client }
+    }
+
+    /// The command that starts a broker again.
+    pub(crate) fn serve(&self, broker: &Broker) -> String {
+        format!("{} serve --config {}", self.daemon, quoted(&broker.config.to_string_lossy()))
+    }
+
+    /// The command that opens a directory.
+    pub(crate) fn dev(&self, directory: &Path) -> String {
+        format!("{} dev --data-dir {}", self.daemon, quoted(&directory.to_string_lossy()))
+    }
+
+    /// A command for the cluster.
+    pub(crate) fn client(&self, ports: &Ports, verb: &str) -> String {
+        match (ports.are_standard(), ports.pairs().first()) {
+            (false, Some(first)) => format!("{} -b localhost:{} {verb}", self.client, first.client),
+            (true, _) | (_, None) => format!("{} {verb}", self.client),
+        }
+    }
+}
+
+/// Everything there is to know once the cluster is ready.
+pub(super) fn welcome(cluster: &LocalCluster, program: &Program) -> String {
+    let mut text = String::from(
+        "Ready: replication factor 3, and an acknowledgement means synced on every replica in sync, at least 2.\n\n",
+    );
+    text.push_str(&table(cluster.brokers()));
+    text.push_str("\nNothing starts a broker again but you:\n");
+    for broker in cluster.brokers() {
+        let _infallible = writeln!(text, "  {}", program.serve(broker));
+    }
+    let second = cluster.brokers().get(1).and_then(Broker::pid).unwrap_or_default();
+    let _infallible = write!(
+        text,
+        "
+What to type next, in another terminal:
+  {create}
+  echo 'hello, log' | {produce}
+  {consume}
+  kill -9 {second}   # broker 2; then produce and consume again: nothing acknowledged is lost
+
+What broker 2 leads waits until it is back: in this version leaders do not move, and broker 1 decides metadata.
+Ctrl-C ends all three. The data stays; `dev` goes on with it.",
+        create = program.client(cluster.ports(), "topic create hello"),
+        produce = program.client(cluster.ports(), "produce hello"),
+        consume = program.client(cluster.ports(), "consume hello -e"),
+    );
+    text
+}
+
+fn table(brokers: &[Broker]) -> String {
+    let mut text = format!("  {:<7} {:<8} {:<16} {:<16} data and log\n", "broker", "pid", "for clients", "for brokers");
+    for broker in brokers {
+        let pid = broker.pid().map_or("-".to_owned(), |pid| pid.to_string());
+        let (client, peer) = (broker.client.to_string(), broker.peer.to_string());
+        let (data, log) = (broker.data_dir.display(), broker.log.display());
+        let _infallible = writeln!(text, "  {:<7} {pid:<8} {client:<16} {peer:<16} {data}  {log}", broker.id);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_those_of_the_way_it_was_started() {
+        let release = Path::new("/src/fidelog/target/release/fidelogd");
+        let debug = Path::new("/src/fidelog/target/debug/fidelogd");
+        let client = |path, by_cargo, beside| Program::new(path, by_cargo, beside).client;
+        assert_eq!(client(release, true, false), "cargo run -q --release -p fidelog-cli --");
+        assert_eq!(client(debug, true, true), "cargo run -q -p fidelog-cli --");
+        assert_eq!(client(Path::new("/opt/my tools/fidelogd"), false, true), "'/opt/my tools/fidelog'");
+        assert_eq!(client(Path::new("/usr/bin/fidelogd"), false, false), "fidelog");
+    }
+
+    #[test]
+    fn the_cluster_is_named_only_where_it_would_not_be_found() {
+        let program = Program::new(Path::new("/usr/bin/fidelogd"), false, false);
+        let verb = |base| program.client(&Ports::from_base(base).unwrap(), "cluster info");
+        assert_eq!(verb(None), "fidelog cluster info");
+        assert_eq!(verb(Some(19094)), "fidelog -b localhost:19094 cluster info");
+    }
+}

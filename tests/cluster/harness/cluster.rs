@@ -1,0 +1,204 @@
+//! A cluster of real daemons, and clients to it. It ends with the test; after a failure its files stay and the end of
+//! every log is printed.
+
+use std::time::Duration;
+
+use fidelog_client::{Client, NewTopic};
+use fidelog_proto::v1::DescribeClusterRequest;
+use fidelog_proto::v1::cluster_service_client::ClusterServiceClient;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+
+use super::address;
+use super::broker::Broker;
+use super::wait::{LONG, wait_until};
+
+/// A cluster to be started.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    name: &'static str,
+    brokers: u32,
+    settings: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// Three brokers with small segments; `name` shows in paths.
+    pub(crate) fn new(name: &'static str) -> Self {
+        let settings = [("log.segment_bytes", "1048576"), ("log.free_bytes_min", "0"), ("log.recovery_point_ms", "200")];
+        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self { name, brokers: 3, settings: settings.into() }
+    }
+
+    /// How many brokers, 1 to 4.
+    pub(crate) fn brokers(mut self, brokers: u32) -> Self {
+        self.brokers = brokers;
+        self
+    }
+
+    /// A setting of every broker.
+    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Makes the directories and configurations; formats and starts nothing.
+    pub(crate) fn prepare(self) -> Cluster {
+        let home = TempDir::with_prefix(format!("fidelog-{}-", self.name)).expect("a temporary directory");
+        let number = address::next_cluster();
+        let mut brokers: Vec<_> = (1..=self.brokers).map(|id| Broker::new(number, id, home.path())).collect();
+        let listed: String = brokers.iter().map(listed).collect();
+        let cluster_id = Uuid::new_v4().to_string();
+        for broker in &mut brokers {
+            broker.configure(&cluster_id, &listed, self.brokers == 1);
+            for (key, value) in &self.settings {
+                broker.set(key, value);
+            }
+        }
+        Cluster { home: Some(home), listed, brokers }
+    }
+
+    /// Formats, starts, and waits until everybody serves.
+    pub(crate) async fn start(self) -> Cluster {
+        let mut cluster = self.prepare();
+        for broker in &mut cluster.brokers {
+            broker.format().expect("a new directory is formatted");
+            broker.start();
+        }
+        cluster.ready().await;
+        cluster
+    }
+}
+
+fn listed(broker: &Broker) -> String {
+    let (client, peer) = (broker.client_address(), broker.peer_address());
+    format!("    {{ id = {}, client = \"{client}\", peer = \"{peer}\" }},\n", broker.id)
+}
+
+/// Some brokers.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Taken, and kept on disk, when the test fails.
+    home: Option<TempDir>,
+    listed: String,
+    brokers: Vec<Broker>,
+}
+
+impl Cluster {
+    /// Three brokers with small segments.
+    pub(crate) async fn start(name: &'static str) -> Self {
+        Builder::new(name).start().await
+    }
+
+    /// How many brokers there are.
+    pub(crate) fn size(&self) -> u32 {
+        u32::try_from(self.brokers.len()).expect("a few")
+    }
+
+    /// Broker `id`, from 1.
+    pub(crate) fn broker(&mut self, id: u32) -> &mut Broker {
+        &mut self.brokers[id as usize - 1]
+    }
+
+    /// All of them.
+    pub(crate) fn brokers(&mut self) -> &mut [Broker] {
+        &mut self.brokers
+    }
+
+    /// The list of brokers as configurations have it.
+    pub(crate) fn listed(&self) -> &str {
+        &self.listed
+    }
+
+    /// Where all brokers listen for clients.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.brokers.iter().map(|broker| broker.client_address().to_string()).collect()
+    }
+
+    /// A client that knows every broker.
+    pub(crate) async fn client(&self) -> Client {
+        let builder = Client::builder(self.addresses()).request_timeout(Duration::from_secs(30));
+        builder.connect().await.expect("some broker answers")
+    }
+
+    /// A plain connection to one broker, made when it is used first.
+    pub(crate) fn channel(&self, id: u32) -> Channel {
+        let address = self.brokers[id as usize - 1].client_address();
+        Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URI").connect_lazy()
+    }
+
+    /// A topic of three partitions on every broker, acknowledged by a majority.
+    pub(crate) async fn topic(&self, client: &Client, name: &str) {
+        self.topic_of(client, name, 3, &[]).await;
+    }
+
+    /// A topic on every broker.
+    pub(crate) async fn topic_of(&self, client: &Client, name: &str, partitions: u32, configs: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name);
+        topic.partitions = partitions;
+        topic.replication_factor = self.size();
+        topic.allow_unreplicated = self.size() == 1;
+        topic.configs = configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        client.admin().create_topic(topic).await.unwrap_or_else(|error| panic!("topic {name}: {error}"));
+    }
+
+    /// Waits until every broker that was started serves, and sees every other that was.
+    pub(crate) async fn ready(&mut self) {
+        let running: Vec<u32> = self.brokers.iter_mut().filter_map(|it| it.is_running().then_some(it.id)).collect();
+        let channels: Vec<_> = running.iter().map(|id| self.channel(*id)).collect();
+        for (id, channel) in running.iter().zip(channels) {
+            wait_until(&format!("broker {id} serves and sees {running:?}"), LONG, async || {
+                assert!(self.broker(*id).is_running(), "broker {id} ended:\n{}", self.broker(*id).log_tail());
+                sees(channel.clone(), &running).await.then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// Waits until every replica of every partition of `topic` is in sync.
+    pub(crate) async fn in_sync(&self, client: &Client, topic: &str) {
+        let size = self.brokers.len();
+        wait_until(&format!("every replica of {topic} is in sync"), LONG, async || {
+            let topic = client.admin().describe_topic(topic).await.ok()?;
+            topic.partitions.iter().all(|partition| partition.isr.len() == size).then_some(())
+        })
+        .await;
+    }
+
+    /// A partition's leader.
+    pub(crate) async fn leader(&self, client: &Client, topic: &str, partition: u32) -> u32 {
+        wait_until(&format!("somebody leads {topic}/{partition}"), LONG, async || {
+            let topic = client.admin().describe_topic(topic).await.ok()?;
+            let leader = topic.partitions.iter().find(|it| it.partition == partition)?.leader;
+            (leader != 0).then_some(leader)
+        })
+        .await
+    }
+}
+
+async fn sees(channel: Channel, others: &[u32]) -> bool {
+    let Ok(answer) = ClusterServiceClient::new(channel).describe_cluster(DescribeClusterRequest {}).await else {
+        return false;
+    };
+    let answer = answer.into_inner();
+    let reachable = |id: &u32| answer.brokers.iter().any(|broker| broker.id == *id && broker.reachable);
+    answer.quorum_reachable && others.iter().all(reachable)
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for broker in &mut self.brokers {
+            broker.kill();
+        }
+        if !std::thread::panicking() {
+            return;
+        }
+        for broker in &self.brokers {
+            eprintln!("--- the end of broker {}'s log\n{}", broker.id, broker.log_tail());
+        }
+        if let Some(home) = self.home.take() {
+            eprintln!("--- everything is kept in {}", home.keep().display());
+        }
+    }
+}
+

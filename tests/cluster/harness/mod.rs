@@ -1,0 +1,20 @@
+//! Real clusters for the tests: processes, directories, addresses, and waiting without guessing.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `address` | which loopback addresses a cluster gets |
+//! | `broker` | one daemon: its files, its process, its log |
+//! | `cluster` | some of them, and clients to them |
+//! | `wait` | waiting for a condition, bounded |
+//! | `skip` | what a test does on a machine that lacks something |
+
+mod address;
+mod broker;
+mod cluster;
+mod skip;
+mod wait;
+
+pub(crate) use broker::Broker;
+pub(crate) use cluster::{Builder, Cluster};
+pub(crate) use skip::lacks;
+pub(crate) use wait::{LONG, wait_until};

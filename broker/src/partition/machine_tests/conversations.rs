@@ -1,1 +1,466 @@
-//! Talks with one machine, one for each rule.
+//! Talks with one machine, one for each rule. Broker 1 is the one spoken to when it leads, broker 2 when it follows.
+
+use std::time::Duration;
+
+use fidelog_log::env::Moment;
+use fidelog_log::{CutDone, EpochHistory, FlushTiming, ProducerTable};
+use fidelog_record::batch::BatchBuilder;
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
+use fidelog_record::{Codec, EncodedBatch, PlacedBatch, Placement, ProducerStamp, RecordRef};
+
+use super::cluster::{LIMITS, partition};
+use crate::partition::{
+    Assignment, Effect, LogState, Machine, NextPush, Produce, ProduceAnswer, ProduceRefusal, Setup, Unknown,
+};
+use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
+use crate::replica::{Incarnate, StreamId};
+
+const ONE: BrokerId = BrokerId(1);
+const TWO: BrokerId = BrokerId(2);
+const THREE: BrokerId = BrokerId(3);
+const STREAM: StreamId = StreamId(1);
+const EPOCH: LeaderEpoch = LeaderEpoch(5);
+
+/// One record, the `sequence`th of producer 9.
+fn record(sequence: u64) -> EncodedBatch {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.try_push(RecordRef { key: None, value: Some(b"v"), headers: &[], timestamp_ms: 1 }).unwrap();
+    let base_sequence = Sequence(sequence);
+    builder.finish(ProducerStamp { id: ProducerId(9), epoch: ProducerEpoch(1), base_sequence }).unwrap()
+}
+
+/// The same, placed at the offset of the same number.
+fn placed(offset: u64, epoch: u32) -> PlacedBatch {
+    record(offset).place(Placement {
+        topic_partition: partition(),
+        base_offset: Offset(offset),
+        leader_epoch: LeaderEpoch(epoch),
+        append_time_ms: 1,
+        committed_below: Offset::ZERO,
+    })
+}
+
+/// A log with these (epoch, start)s, all of it synced.
+fn log(committed_end: u64, end: u64, epochs: &[(u32, u64)]) -> LogState {
+    let mut history = EpochHistory::default();
+    for &(epoch, start) in epochs {
+        history.append(LeaderEpoch(epoch), Offset(start)).unwrap();
+    }
+    LogState {
+        start: Offset::ZERO,
+        committed_end: Offset(committed_end),
+        durable_end: Offset(end),
+        end: Offset(end),
+        epochs: history,
+        producers: ProducerTable::default(),
+        room_bytes: 10_000,
+    }
+}
+
+fn entry(partition_epoch: u32, isr: &[BrokerId]) -> Assignment {
+    Assignment {
+        replicas: vec![ONE, TWO, THREE],
+        isr: isr.iter().copied().collect(),
+        leader: Some(ONE),
+        leader_epoch: EPOCH,
+        partition_epoch: PartitionEpoch(partition_epoch.into()),
+        min_insync: 2,
+        lost_leader: None,
+    }
+}
+
+/// One side of a conversation.
+struct Talk {
+    machine: Machine<u64>,
+    now: Moment,
+}
+
+impl Talk {
+    fn with(me: BrokerId, log: LogState, unclean: bool, isr: &[BrokerId]) -> Self {
+        let machine = Machine::new(Setup { id: partition(), me, log, unclean, limits: LIMITS });
+        let mut talk = Self { machine, now: Moment::default() };
+        talk.machine.assigned(entry(1, isr), talk.now);
+        talk.effects();
+        talk
+    }
+
+    fn effects(&mut self) -> Vec<Effect<u64>> {
+        let mut effects = Vec::new();
+        self.machine.take_effects(&mut effects);
+        effects
+    }
+
+    fn up(&mut self, broker: BrokerId, stream: StreamId) -> Vec<Effect<u64>> {
+        let incarnate = Incarnate {
+            broker,
+            epoch: fidelog_record::types::BrokerEpoch(1),
+            directory: fidelog_record::types::DirectoryId::NIL,
+        };
+        self.machine.stream_up(stream, incarnate);
+        self.effects()
+    }
+
+    fn heard(&mut self, from: BrokerId, stream: StreamId, message: FollowerMessage) -> Vec<Effect<u64>> {
+        self.machine.heard(from, stream, EPOCH, message, self.now);
+        self.effects()
+    }
+
+    /// The follower is up and matched at `end` on a stream of its own number.
+    fn matched(&mut self, from: BrokerId, end: u64, last_epoch: u32) -> Vec<Effect<u64>> {
+        let stream = StreamId(from.0.into());
+        self.up(from, stream);
+        let (end, last_epoch) = (Offset(end), LeaderEpoch(last_epoch));
+        self.heard(from, stream, FollowerMessage::Matched { end, durable_end: end, last_epoch })
+    }
+
+    /// The follower is sent all there is, and reports it.
+    fn report(&mut self, from: BrokerId, durable_end: u64) -> Vec<Effect<u64>> {
+        let stream = StreamId(from.0.into());
+        while let NextPush::Send(..) = self.machine.next_push(from, stream, 1_000_000) {}
+        self.heard(from, stream, FollowerMessage::Report { durable_end: Offset(durable_end) })
+    }
+
+    fn produce(&mut self, waiter: u64, sequence: u64) -> Vec<Effect<u64>> {
+        let (wait, epoch) = (Duration::from_millis(100), LeaderEpoch(0));
+        let produce = Produce { batch: record(sequence), arrived: self.now, wait, epoch, waiter };
+        self.machine.produce(produce, self.now, 1);
+        self.effects()
+    }
+
+    fn synced(&mut self, end: u64) -> Vec<Effect<u64>> {
+        self.machine.durable(Offset(end), FlushTiming::default(), self.now);
+        self.effects()
+    }
+
+    fn later(&mut self, milliseconds: u64) -> Vec<Effect<u64>> {
+        self.now = self.now.plus(Duration::from_millis(milliseconds));
+        self.machine.tick(self.now);
+        self.effects()
+    }
+
+    fn led(&mut self, message: LeaderMessage) -> Vec<Effect<u64>> {
+        self.machine.led(STREAM, EPOCH, message);
+        self.effects()
+    }
+
+    fn begun(&mut self, committed_end: u64) -> Vec<Effect<u64>> {
+        self.led(LeaderMessage::Begin { start: Offset::ZERO, committed_end: Offset(committed_end) })
+    }
+
+    fn committed_end(&self) -> u64 {
+        self.machine.positions().committed_end.0
+    }
+
+    fn shows(&mut self, partition_epoch: u32, isr: &[BrokerId]) {
+        self.machine.assigned(entry(partition_epoch, isr), self.now);
+    }
+}
+
+fn answers(effects: &[Effect<u64>]) -> Vec<(u64, &ProduceAnswer)> {
+    let answer = |effect| match effect {
+        &Effect::Answer(waiter, ref answer) => Some((waiter, answer)),
+        _ => None,
+    };
+    effects.iter().filter_map(answer).collect()
+}
+
+fn replies(effects: &[Effect<u64>]) -> Vec<&FollowerMessage> {
+    let reply = |effect| match effect {
+        &Effect::Reply { ref message, .. } => Some(message),
+        _ => None,
+    };
+    effects.iter().filter_map(reply).collect()
+}
+
+fn proposed(effects: &[Effect<u64>]) -> Vec<Vec<u32>> {
+    let change = |effect: &Effect<u64>| match effect {
+        Effect::Propose { proposed, .. } => Some(proposed.isr.iter().map(|id| id.0).collect()),
+        _ => None,
+    };
+    effects.iter().filter_map(change).collect()
+}
+
+fn begins(effects: &[Effect<u64>]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Tell { message: LeaderMessage::Begin { .. }, .. })).count()
+}
+
+fn leader(isr: &[BrokerId]) -> Talk {
+    Talk::with(ONE, log(0, 0, &[]), false, isr)
+}
+
+fn follower(log: LogState) -> Talk {
+    Talk::with(TWO, log, false, &[ONE, TWO])
+}
+
+#[test]
+fn n2_a_push_that_does_not_follow_is_refused() {
+    let mut talk = follower(log(0, 1, &[(3, 0)]));
+    talk.begun(0);
+    talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(1) });
+    let push = Push {
+        previous_epoch: LeaderEpoch(4), // ours is 3
+        previous_end: Offset(1),
+        start: Offset::ZERO,
+        committed_end: Offset::ZERO,
+        batches: vec![placed(1, 5)],
+    };
+    let effects = talk.led(LeaderMessage::Push(push));
+    assert!(matches!(replies(&effects)[..], [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Append(_))));
+}
+
+#[test]
+fn n2_a_follower_reports_only_what_it_has_synced() {
+    let mut talk = follower(log(0, 0, &[]));
+    talk.begun(0);
+    let push = Push {
+        previous_epoch: LeaderEpoch(0),
+        previous_end: Offset::ZERO,
+        start: Offset::ZERO,
+        committed_end: Offset::ZERO,
+        batches: vec![placed(0, 5)],
+    };
+    assert!(replies(&talk.led(LeaderMessage::Push(push))).is_empty());
+    assert_eq!(replies(&talk.synced(1)), [&FollowerMessage::Report { durable_end: Offset(1) }]);
+}
+
+#[test]
+fn n3_a_follower_asks_on_every_stream_and_matches_only_when_its_cut_is_durable() {
+    let mut talk = follower(log(0, 4, &[(3, 0)]));
+    assert_eq!(replies(&talk.begun(0)), [&FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(4) }]);
+    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    assert!(matches!(effects[..], [Effect::Cut { to: Offset(2), .. }]));
+    let done = cut_to(2, &[(3, 0)]);
+    talk.machine.cut_done(done, talk.now);
+    let matched = FollowerMessage::Matched { end: Offset(2), durable_end: Offset(2), last_epoch: LeaderEpoch(3) };
+    assert_eq!(replies(&talk.effects()), [&matched]);
+}
+
+fn cut_to(end: u64, epochs: &[(u32, u64)]) -> CutDone {
+    let LogState { end, epochs, producers, room_bytes, .. } = log(0, end, epochs);
+    CutDone { end, epochs, producers, room_bytes }
+}
+
+/// A leader changed while the cut it had asked for was on its way: the follower matched the new one with an end that
+/// the cut took away a moment later, and was believed to hold it.
+#[test]
+fn n3_a_new_epoch_waits_for_the_cut_of_the_old_one() {
+    let mut talk = follower(log(0, 4, &[(3, 0)]));
+    talk.begun(0);
+    talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    let next = Assignment { leader_epoch: LeaderEpoch(6), partition_epoch: PartitionEpoch(2), ..entry(1, &[ONE, TWO]) };
+    talk.machine.assigned(next, talk.now);
+    talk.effects();
+    let begin = LeaderMessage::Begin { start: Offset::ZERO, committed_end: Offset::ZERO };
+    talk.machine.led(StreamId(2), LeaderEpoch(6), begin.clone());
+    assert!(matches!(replies(&talk.effects())[..], [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]));
+    talk.machine.cut_done(cut_to(2, &[(3, 0)]), talk.now);
+    talk.machine.led(StreamId(2), LeaderEpoch(6), begin);
+    assert_eq!(replies(&talk.effects()), [&FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(2) }]);
+}
+
+/// The same, but the follower itself was to lead: its first batch would have been submitted behind the cut.
+#[test]
+fn n3_a_new_leader_opens_only_when_its_own_cut_is_done() {
+    let mut talk = follower(log(0, 4, &[(3, 0)]));
+    talk.begun(0);
+    talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    let mut mine = entry(2, &[ONE, TWO]);
+    (mine.leader, mine.leader_epoch) = (Some(TWO), LeaderEpoch(6));
+    talk.machine.assigned(mine, talk.now);
+    talk.effects();
+    let effects = talk.produce(1, 0);
+    assert_eq!(answers(&effects), [(1, &ProduceAnswer::Refused(ProduceRefusal::Opening))]);
+    talk.machine.cut_done(cut_to(2, &[(3, 0)]), talk.now);
+    talk.effects();
+    assert!(talk.produce(2, 0).iter().any(|effect| matches!(effect, Effect::Append(_))));
+}
+
+#[test]
+fn n4_a_report_of_another_stream_or_epoch_counts_for_nothing() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    let _ = talk.machine.next_push(TWO, StreamId(2), 1_000);
+    let report = FollowerMessage::Report { durable_end: Offset(1) };
+    talk.heard(TWO, StreamId(77), report.clone());
+    talk.machine.heard(TWO, StreamId(2), LeaderEpoch(4), report.clone(), talk.now);
+    assert_eq!(talk.committed_end(), 0);
+    talk.heard(TWO, StreamId(2), report);
+    assert_eq!(talk.committed_end(), 1);
+}
+
+#[test]
+fn n4_a_report_beyond_what_was_sent_is_not_believed_and_the_follower_begins_anew() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.heard(TWO, StreamId(2), FollowerMessage::Report { durable_end: Offset(1) });
+    assert_eq!(talk.committed_end(), 0);
+    assert_eq!(begins(&talk.later(60)), 1);
+}
+
+#[test]
+fn n5_a_follower_never_cuts_below_what_it_knows_to_be_committed() {
+    let mut talk = follower(log(3, 4, &[(3, 0)]));
+    talk.begun(0);
+    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    assert!(matches!(replies(&effects)[..], [FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, .. }]));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Alarm(_))));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Cut { .. })));
+}
+
+#[test]
+fn n5_a_follower_adopts_the_committed_end_only_once_matched() {
+    let mut talk = follower(log(0, 4, &[(3, 0)]));
+    talk.begun(4);
+    assert_eq!(talk.committed_end(), 0);
+    talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(9) });
+    assert_eq!(talk.committed_end(), 4);
+}
+
+/// Retention had passed every epoch the follower knew, and the leader's log began exactly where the follower's ended.
+#[test]
+fn n5_starting_over_at_the_leaders_start_is_no_cut() {
+    let mut talk = follower(log(4, 4, &[(1, 0)]));
+    talk.led(LeaderMessage::Begin { start: Offset(4), committed_end: Offset(9) });
+    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(1), epoch: LeaderEpoch(0), end: Offset(4) });
+    assert!(matches!(effects[..], [Effect::StartOver(Offset(4))]), "{effects:?}");
+}
+
+#[test]
+fn n6_nothing_is_committed_before_the_slowest_member_reports_nor_below_the_minimum() {
+    let mut talk = leader(&[ONE, TWO, THREE]);
+    talk.matched(TWO, 0, 0);
+    talk.matched(THREE, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.report(TWO, 1);
+    assert_eq!(talk.committed_end(), 0);
+    let effects = talk.report(THREE, 1);
+    assert!(matches!(answers(&effects)[..], [(1, ProduceAnswer::Stored(_))]));
+    talk.shows(2, &[ONE]);
+    talk.effects();
+    let effects = talk.produce(2, 1);
+    assert!(matches!(answers(&effects)[..], [(2, ProduceAnswer::Refused(ProduceRefusal::NotEnoughReplicas { .. }))]));
+}
+
+#[test]
+fn n6_a_new_leader_says_not_yet_until_its_own_epoch_confirms() {
+    let mut talk = Talk::with(ONE, log(1, 3, &[(3, 0)]), false, &[ONE, TWO]);
+    assert!(!talk.machine.published().confirmed);
+    talk.matched(TWO, 3, 3);
+    assert!(talk.machine.published().confirmed);
+    assert_eq!(talk.committed_end(), 3);
+}
+
+#[test]
+fn n7_a_laggard_is_waited_for_until_the_watch_shows_it_gone() {
+    let mut talk = leader(&[ONE, TWO, THREE]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.report(TWO, 1);
+    assert_eq!(proposed(&talk.later(200)), [[1, 2]], "broker 3 has had no stream for longer than it may");
+    assert_eq!(talk.committed_end(), 0);
+    talk.shows(2, &[ONE, TWO]);
+    assert_eq!(talk.committed_end(), 1);
+}
+
+/// A member whose stream is well and whose disk hangs holds what is committed, because that waits for it: it was
+/// proposed in again by the very step that proposed it out, and held up every acknowledgement for ever.
+#[test]
+fn n7_a_member_that_hangs_with_its_stream_up_leaves_the_set() {
+    let mut talk = leader(&[ONE, TWO, THREE]);
+    talk.matched(TWO, 0, 0);
+    talk.matched(THREE, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.report(TWO, 1);
+    talk.later(100);
+    let changes: Vec<_> = (0..6).flat_map(|_| proposed(&talk.later(100))).collect();
+    assert_eq!(changes.first(), Some(&vec![1, 2]));
+}
+
+#[test]
+fn n7_a_follower_joins_only_at_this_epochs_beginning() {
+    let mut talk = Talk::with(ONE, log(1, 3, &[(3, 0)]), false, &[ONE, TWO]);
+    assert!(proposed(&talk.matched(THREE, 2, 3)).is_empty(), "it holds what is committed, not where the epoch began");
+    assert_eq!(proposed(&talk.matched(THREE, 3, 3)), [[1, 2, 3]]);
+    talk.matched(TWO, 3, 3);
+    talk.produce(1, 0);
+    talk.synced(4);
+    talk.report(TWO, 4);
+    assert_eq!(talk.committed_end(), 3, "whom it proposed it waits for");
+}
+
+#[test]
+fn an_unclean_leader_copies_what_a_member_holds_beyond_it_before_it_opens() {
+    let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO]);
+    talk.up(TWO, STREAM);
+    let effects = talk.heard(TWO, STREAM, FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(2) });
+    assert!(matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(2), .. }]), "{effects:?}");
+    assert!(talk.machine.tail_copied(Vec::new(), talk.now).is_err(), "nothing is not what was asked for");
+    talk.machine.tail_copied(vec![placed(1, 3)], talk.now).unwrap();
+    assert_eq!(talk.machine.published().leading, None, "what was copied is not synced");
+    talk.synced(2);
+    assert_eq!(talk.machine.published().leading, Some(EPOCH));
+}
+
+#[test]
+fn an_unclean_leader_waits_for_one_member_however_long_and_shrinks_nothing() {
+    let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO, THREE]);
+    assert!(proposed(&talk.later(10_000)).is_empty());
+    assert_eq!(talk.machine.published().leading, None);
+    talk.up(TWO, STREAM);
+    talk.heard(TWO, STREAM, FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(1) });
+    assert_eq!(talk.machine.published().leading, Some(EPOCH), "broker 3 does not live");
+}
+
+#[test]
+fn n15_retention_stops_at_what_is_committed() {
+    let mut talk = Talk::with(ONE, log(1, 3, &[(3, 0)]), false, &[ONE, TWO]);
+    talk.machine.retain_from(Offset(3));
+    assert!(matches!(talk.effects()[..], [Effect::AdvanceStart(Offset(1))]));
+}
+
+#[test]
+fn n16_after_an_offset_was_assigned_nothing_is_refused() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.produce(1, 0);
+    let effects = talk.later(150);
+    assert_eq!(answers(&effects), [(1, &ProduceAnswer::Unknown(Unknown::TimedOut))]);
+    talk.produce(2, 1);
+    talk.machine.failed("the disk is gone");
+    let effects = talk.effects();
+    assert!(matches!(answers(&effects)[..], [(2, ProduceAnswer::Unknown(Unknown::LogFailed(_)))]));
+    let effects = talk.produce(3, 2);
+    assert!(matches!(answers(&effects)[..], [(3, ProduceAnswer::Refused(ProduceRefusal::Stopped(_)))]));
+}
+
+#[test]
+fn n17_a_resend_is_answered_with_the_original_once_that_is_committed() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    assert!(answers(&talk.produce(2, 0)).is_empty());
+    let effects = talk.report(TWO, 1);
+    let stored = |answer: &ProduceAnswer| match answer {
+        ProduceAnswer::Stored(stored) => (stored.base.0, stored.end.0, stored.duplicate),
+        other => panic!("{other:?}"),
+    };
+    let told: Vec<_> = answers(&effects).into_iter().map(|(waiter, answer)| (waiter, stored(answer))).collect();
+    assert_eq!(told, [(1, (0, 1, false)), (2, (0, 1, true))]);
+}
+
+#[test]
+fn n17_a_gap_is_refused_for_good() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.produce(1, 0);
+    let effects = talk.produce(2, 5);
+    let refusal = ProduceRefusal::OutOfOrder { expected: Sequence(1) };
+    assert_eq!(answers(&effects), [(2, &ProduceAnswer::Refused(refusal))]);
+}

@@ -8,7 +8,7 @@ use super::cluster::{BROKERS, Cluster, Read, Request, index_of};
 use super::producers::IN_FLIGHT_MAX;
 use crate::partition::{Machine, NextPush, Produce, Role};
 
-const STEPS: usize = 400;
+const STEPS: usize = 500;
 const HEAL_ROUNDS: usize = 300;
 const SERVES_A_ROUND: usize = 20;
 const PUSH_BYTES: u64 = 250;

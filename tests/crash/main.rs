@@ -6,6 +6,7 @@
 //! | `partition`, `recorder` | a partition of it, and the judgement of every event and every start |
 //! | `model` | what must be true of one log |
 //! | `batches` | batches to append |
+//! | `damage` | bits flipped and zeroed on the medium, below S and above it |
 //! | `process` | the disk as one process sees it, until it is killed |
 //! | `story` | what happened, hashed and told |
 //!
@@ -13,6 +14,7 @@
 //! line that repeats it, and the end of its story.
 
 mod batches;
+mod damage;
 mod model;
 mod partition;
 mod process;

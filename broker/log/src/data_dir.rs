@@ -14,6 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId,
@@ -127,6 +128,8 @@ pub struct DataDir {
     cluster_id: ClusterId,
     found: Found,
     points: Mutex<RecoveryPoints>,
+    /// Whether `points` says something that its file does not. Changed under the lock of `points` only.
+    points_unstored: AtomicBool,
     aside: Aside,
     open_files: OpenFiles,
     _lock: Box<dyn Send + Sync>,
@@ -239,6 +242,7 @@ impl DataDir {
             cluster_id: identity.cluster_id,
             identity: Mutex::new(identity),
             points: Mutex::new(points),
+            points_unstored: AtomicBool::new(false),
             files,
             clock,
             config,
@@ -385,16 +389,30 @@ impl DataDir {
 
     /// Changes points in memory; tells whether anything changed. [`Self::write_points`] makes it durable.
     pub(crate) fn set_point(&self, at: TopicPartition, point: RecoveryPoint) -> bool {
-        self.points.lock().set(at, point)
+        let mut points = self.points.lock();
+        let changed = points.set(at, point);
+        self.points_unstored.fetch_or(changed, Ordering::Relaxed);
+        changed
     }
 
     pub(crate) fn remove_point(&self, at: TopicPartition) -> bool {
-        self.points.lock().remove(at)
+        let mut points = self.points.lock();
+        let removed = points.remove(at);
+        self.points_unstored.fetch_or(removed, Ordering::Relaxed);
+        removed
     }
 
     pub(crate) fn write_points(&self) -> Result<(), DiskError> {
         let points = self.points.lock();
-        small_file::write(&self.files, &self.root.join("recovery-points"), &*points)
+        small_file::write(&self.files, &self.root.join("recovery-points"), &*points)?;
+        self.points_unstored.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether points were changed, or their file could not be written, since they were last stored. A step that
+    /// relies on a lowered point looks here: that an earlier attempt lowered it in memory proves nothing.
+    pub(crate) fn points_unstored(&self) -> bool {
+        self.points_unstored.load(Ordering::Relaxed)
     }
 
     /// Says that everything is synced; the last write of a process.

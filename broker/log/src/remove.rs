@@ -10,7 +10,8 @@ use crate::files::DiskError;
 /// Removes the log and all its files; durable when this returns. Views that hold files open go on reading.
 pub(crate) fn remove(home: &Arc<DataDir>, at: TopicPartition) -> Result<(), DiskError> {
     // The recovery point goes first: a point without a directory would say "lost".
-    if home.remove_point(at) {
+    let removed = home.remove_point(at);
+    if removed || home.points_unstored() {
         home.write_points()?;
     }
     let directory = home.partition_path(at);

@@ -25,7 +25,7 @@ use crate::partition::Published;
 /// Beyond a fetch's own wait, for the way there and back.
 const FORWARD_EXTRA: Duration = Duration::from_secs(5);
 /// How often a waiting reader looks whether this broker still is in touch with the quorum.
-pub(super) const TOUCH_INTERVAL: Duration = Duration::from_millis(250);
+const TOUCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The fetch service.
 #[derive(Clone, Debug)]

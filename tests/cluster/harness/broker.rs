@@ -179,6 +179,18 @@ impl Broker {
         }
     }
 
+    /// Waits until its log, behind the first `from` bytes, tells `what`.
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    pub(crate) fn wait_for_log(&self, from: usize, what: &str) {
+        let begun = Instant::now();
+        while !self.log()[from..].contains(what) {
+            assert!(begun.elapsed() < STOP_MAX, "broker {} does not log `{what}`:\n{}", self.id, self.log_tail());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Everything it has logged, over all starts.
     pub(crate) fn log(&self) -> String {
         std::fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -121,10 +121,11 @@ impl<'a> Round<'a> {
     /// Lowers the recovery points of everything that is about to be cut or started over, with one write: a change
     /// of leader may cut ten thousand logs at once.
     fn lower_points(&mut self, works: &VecDeque<Queued>) {
-        let mut lowered = false;
+        let (mut lowered, mut stepping) = (false, false);
         for item in works {
             let Queued::Work(at, work) = item else { continue };
             let Some(attached) = self.owned.logs.get(at) else { continue };
+            stepping |= matches!(work, LogWork::Cut { .. } | LogWork::StartOver { .. });
             lowered |= match work {
                 LogWork::Cut { to, committed_end } => attached.log.lower_before_cut(*to, *committed_end),
                 LogWork::StartOver { at: start, .. } => attached.log.lower_before_start_over(*start),
@@ -132,11 +133,12 @@ impl<'a> Round<'a> {
             };
         }
         // An error shows again when the step is taken: it finds its point not yet written.
-        self.points_written = !lowered || self.home.write_points().is_ok();
+        let due = lowered || (stepping && self.home.points_unstored());
+        self.points_written = !due || self.home.write_points().is_ok();
     }
 
     fn write_lowered(&mut self, lowered: bool) -> Result<(), DiskError> {
-        if lowered || !self.points_written {
+        if lowered || !self.points_written || self.home.points_unstored() {
             self.home.write_points()?;
             self.points_written = true;
         }

@@ -7,7 +7,7 @@ use super::config::ConfigRow;
 use super::id_text;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::output::{Row, Show, Table, list, or_dash};
+use crate::output::{Show, Table, list, or_dash};
 use crate::quantity::{bytes, time_ms};
 
 /// Describe a topic: leaders, replicas in sync, epochs, positions, settings

@@ -1,0 +1,16 @@
+//! Tests with real processes: clusters of daemons on loopback, killed, paused, filled up and lied to, while clients note
+//! what they see and a checker judges it. One file is one story.
+//!
+//! `FIDELOG_SEED` fixes the seed of everything random; each test prints the one it uses. `FIDELOG_CLUSTER_ROUNDS` sizes
+//! the rounds of kills. A test that lacks what it needs skips with one line; `FIDELOG_TESTS_REQUIRED=1` forbids that.
+
+mod harness;
+mod history;
+mod wire;
+mod workload;
+
+mod follower_down;
+mod kill_rounds;
+mod panic_aborts;
+mod restart_clean;
+mod roundtrip;

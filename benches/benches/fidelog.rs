@@ -1,16 +1,24 @@
-//! Runs the rows that were asked for and prints the table. Also the program of every floor's server process.
+//! Runs the rows that were asked for and prints the table. Also the program of every floor's server process and
+//! of every broker.
 
-use anyhow::Result;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
 use fidelog_benches::floor::child::Role;
 use fidelog_benches::machine::Machine;
+use fidelog_benches::product::broker::run_role;
+use fidelog_benches::product::figure::MEASUREMENTS;
 use fidelog_benches::rows::rows;
 use fidelog_benches::scratch::Scratch;
-use fidelog_benches::settings::Settings;
+use fidelog_benches::settings::{Section, Settings};
 use fidelog_benches::table;
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
+    if let Some(code) = run_role(std::env::args_os()) {
+        return Ok(code);
+    }
     if let Some(role) = Role::among(std::env::args())? {
-        return role.serve();
+        return role.serve().map(|()| ExitCode::SUCCESS);
     }
     let settings = Settings::read()?;
     let scratch = Scratch::below(settings.dir.as_deref())?;
@@ -27,5 +35,10 @@ fn main() -> Result<()> {
             table::append_json(path, &machine, &outcome)?;
         }
     }
-    Ok(())
+    for measurement in MEASUREMENTS.iter().filter(|it| settings.wants(Section::Broker, it.name)) {
+        let dir = scratch.for_row()?;
+        let figures = (measurement.measure)(dir.path()).context(measurement.name)?;
+        figures.iter().for_each(|figure| println!("{figure}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -21,6 +21,8 @@ pub struct Row {
     pub name: &'static str,
     /// What is asked of floor and product alike.
     pub shape: Shape,
+    /// What `floor` is called in the table; `floor`, or what the product is compared with instead.
+    pub against: &'static str,
     /// The barest thing that does the work.
     pub floor: Box<dyn Contender>,
     /// Fidelog doing the same.
@@ -35,13 +37,19 @@ impl Row {
         shape: Shape,
         floor: impl Contender + 'static,
     ) -> Self {
-        Self { section, name, shape, floor: Box::new(floor), product: None }
+        Self { section, name, shape, against: "floor", floor: Box::new(floor), product: None }
     }
 
     /// The same row with the product beside the floor.
     #[must_use]
     pub fn with_product(self, product: impl Contender + 'static) -> Self {
         Self { product: Some(Box::new(product)), ..self }
+    }
+
+    /// The same row compared with something that is no floor.
+    #[must_use]
+    pub fn against(self, against: &'static str) -> Self {
+        Self { against, ..self }
     }
 
     /// Runs all repetitions with data below `dir`.
@@ -79,6 +87,8 @@ pub struct Outcome {
     pub row: &'static str,
     /// See [`Row::shape`].
     pub shape: Shape,
+    /// See [`Row::against`].
+    pub against: &'static str,
     /// Medians of the floor.
     pub floor: Figures,
     /// Medians of the product.
@@ -99,6 +109,7 @@ impl Outcome {
             section: row.section,
             row: row.name,
             shape: row.shape,
+            against: row.against,
             floor,
             product,
             ratio: product.map(|figures| figures.ratio_to(&floor)),

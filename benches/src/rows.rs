@@ -1,20 +1,23 @@
 //! Every row of the table, in the order it is printed.
 //!
-//! The shapes are fixed here and nowhere else: whoever adds the product to a row gives it the row's own shape.
+//! The shapes are fixed here and nowhere else: the product is given the row's own shape.
 
 use crate::floor::catch_up::CatchUpFloor;
 use crate::floor::disk::DiskFloor;
 use crate::floor::grpc::GrpcFloor;
 use crate::floor::pipeline::PipelineFloor;
+use crate::product::catch_up::CatchUp;
+use crate::product::produce::Fidelog;
+use crate::product::tail::Tail;
 use crate::row::Row;
 use crate::settings::Section;
 use crate::shape::Shape;
 
 const KIB: usize = 1024;
 
-/// All rows, with their floors and without the product.
+/// All rows, with their floors, and with the product where it can do the same.
 pub fn rows() -> Vec<Row> {
-    [disk(), grpc(), pipeline()].into_iter().flatten().collect()
+    [disk(), grpc(), pipeline(), partitions()].into_iter().flatten().collect()
 }
 
 fn disk() -> Vec<Row> {
@@ -43,20 +46,46 @@ fn grpc() -> Vec<Row> {
 }
 
 fn pipeline() -> Vec<Row> {
-    let row = |name, shape| Row::of_floor(Section::Pipeline, name, shape, PipelineFloor);
+    let row = |name, shape| {
+        Row::of_floor(Section::Pipeline, name, shape, PipelineFloor).with_product(Fidelog::default())
+    };
     let record = Shape::single(KIB);
     let pair = record.replicas(2);
+    let batches = record.batches_of(64).in_flight(16);
+    let small = Shape::single(100).batches_of(100).in_flight(10).replicas(2);
+    let large = Shape::single(16 * KIB).batches_of(16).in_flight(4).replicas(2);
     let catch_up = record.batches_of(1024);
     vec![
         row("produce, one at a time", record),
         row("produce, one at a time", record.replicas(2)),
         row("produce, one at a time", record.replicas(3)),
-        row("produce, batches", pair.batches_of(64).in_flight(16)),
+        row("produce, batches", batches),
+        row("produce, batches", batches.replicas(2)),
+        row("produce, batches", batches.replicas(3)),
         row("produce, single records", pair.in_flight(1000)),
         row("produce, many producers", pair.in_flight(100).producers(16)),
-        row("produce, small records", Shape::single(100).batches_of(100).in_flight(10).replicas(2)),
-        Row::of_floor(Section::Pipeline, "catch-up read", catch_up, CatchUpFloor),
+        row("produce, small records", small),
+        row("produce, small, many producers", small.in_flight(2).producers(16)),
+        row("produce, large records", large),
+        row("produce, large, many producers", large.in_flight(1).producers(16)),
+        Row::of_floor(Section::Pipeline, "catch-up read", catch_up, CatchUpFloor).with_product(CatchUp),
+        Row::of_floor(Section::Pipeline, "tail, from hand-over", pair, PipelineFloor)
+            .with_product(Tail::FromHandOver),
+        Row::of_floor(Section::Pipeline, "tail, from receipt", pair, GrpcFloor::Stream)
+            .against("echo")
+            .with_product(Tail::FromReceipt),
     ]
+}
+
+fn partitions() -> Vec<Row> {
+    let shape = Shape::single(KIB).in_flight(1000).producers(16).replicas(2);
+    let one = Fidelog { partitions: Some(1) };
+    let row = |count| {
+        Row::of_floor(Section::Partitions, "produce, keys spread", shape.partitions(count), one)
+            .against("one")
+            .with_product(Fidelog::default())
+    };
+    [10, 100, 1000].map(row).into()
 }
 
 #[cfg(test)]

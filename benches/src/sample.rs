@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use fidelog_client::Stages;
 use serde::Serialize;
+
+use crate::stages::{StageMeans, StageSums};
 
 /// Longest latency told apart from longer ones.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -18,13 +21,14 @@ pub struct Sample {
     records: u64,
     bytes: u64,
     elapsed: Duration,
+    stages: StageSums,
 }
 
 impl Default for Sample {
     fn default() -> Self {
         let latency_ns = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
             .expect("constant bounds, 1 to 60 s, three digits");
-        Self { latency_ns, records: 0, bytes: 0, elapsed: Duration::ZERO }
+        Self { latency_ns, records: 0, bytes: 0, elapsed: Duration::ZERO, stages: StageSums::default() }
     }
 }
 
@@ -34,6 +38,11 @@ impl Sample {
         self.latency_ns.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
         self.records += records as u64;
         self.bytes += bytes as u64;
+    }
+
+    /// Adds where the time of one record went, as its receipt says.
+    pub fn record_stages(&mut self, stages: &Stages) {
+        self.stages.add(stages);
     }
 
     /// Sets the time over which the answers were counted.
@@ -47,6 +56,7 @@ impl Sample {
         self.latency_ns += &other.latency_ns;
         self.records += other.records;
         self.bytes += other.bytes;
+        self.stages.merge(&other.stages);
         self.elapsed = self.elapsed.max(other.elapsed);
     }
 
@@ -59,6 +69,7 @@ impl Sample {
             p99_us: self.latency_ns.value_at_quantile(0.99) as f64 / 1e3,
             mb_per_s: per_second(self.bytes) / 1e6,
             records_per_s: per_second(self.records),
+            stages: self.stages.means(),
         }
     }
 }
@@ -74,6 +85,9 @@ pub struct Figures {
     pub mb_per_s: f64,
     /// Answered records per second.
     pub records_per_s: f64,
+    /// Where the time went, when there were receipts; of several repetitions, the middle one's by median latency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<StageMeans>,
 }
 
 impl Figures {
@@ -87,6 +101,7 @@ impl Figures {
             p99_us: middle(|figures| figures.p99_us)?,
             mb_per_s: middle(|figures| figures.mb_per_s)?,
             records_per_s: middle(|figures| figures.records_per_s)?,
+            stages: middle_stages(repetitions),
         })
     }
 
@@ -98,8 +113,16 @@ impl Figures {
             p99_us: self.p99_us / floor.p99_us,
             mb_per_s: self.mb_per_s / floor.mb_per_s,
             records_per_s: self.records_per_s / floor.records_per_s,
+            stages: None,
         }
     }
+}
+
+/// Means that belong together: those of one repetition.
+fn middle_stages(repetitions: &[Figures]) -> Option<StageMeans> {
+    let mut with: Vec<_> = repetitions.iter().filter(|figures| figures.stages.is_some()).collect();
+    with.sort_by(|one, other| one.p50_us.total_cmp(&other.p50_us));
+    with.get(with.len() / 2)?.stages
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -21,11 +21,15 @@ pub enum Section {
     Grpc,
     /// Client, leader and followers, with disk and network.
     Pipeline,
+    /// Fidelog with many partitions, compared with itself.
+    Partitions,
+    /// What a broker takes by itself: memory, disk, time to start.
+    Broker,
 }
 
 impl Section {
     /// Every section, in the order they are run.
-    pub const ALL: [Self; 3] = [Self::Disk, Self::Grpc, Self::Pipeline];
+    pub const ALL: [Self; 5] = [Self::Disk, Self::Grpc, Self::Pipeline, Self::Partitions, Self::Broker];
 }
 
 impl fmt::Display for Section {
@@ -34,6 +38,8 @@ impl fmt::Display for Section {
             Self::Disk => "disk",
             Self::Grpc => "grpc",
             Self::Pipeline => "pipeline",
+            Self::Partitions => "partitions",
+            Self::Broker => "broker",
         })
     }
 }
@@ -43,7 +49,7 @@ impl FromStr for Section {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|section| section.to_string() == text);
-        found.with_context(|| format!("section {text:?} is unknown; use disk, grpc or pipeline"))
+        found.with_context(|| format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions or broker"))
     }
 }
 

@@ -27,21 +27,24 @@ pub fn head() -> String {
 pub fn lines(outcome: &Outcome) -> String {
     let row = format!("{:<9} {:<30} {:<51}", outcome.section, outcome.row, outcome.shape.to_string());
     let blank = " ".repeat(row.chars().count());
-    let mut text = format!("{row} {}", figures("floor", &outcome.floor));
+    let mut text = format!("{row} {}", figures(outcome.against, &outcome.floor));
     if let (Some(product), Some(ratio)) = (&outcome.product, &outcome.ratio) {
         text += &format!("\n{blank} {}", figures("fidelog", product));
         text += &format!("\n{blank} {}", ratios(ratio));
+        if let Some(stages) = product.stages {
+            text += &format!("\n{:>9} {stages}", "");
+        }
     }
     text
 }
 
 fn figures(who: &str, figures: &Figures) -> String {
-    let Figures { p50_us, p99_us, mb_per_s, records_per_s } = figures;
+    let Figures { p50_us, p99_us, mb_per_s, records_per_s, stages: _ } = figures;
     format!("{who:<8} {p50_us:>10.1} {p99_us:>10.1} {mb_per_s:>9.1} {records_per_s:>11.0}")
 }
 
 fn ratios(ratio: &Figures) -> String {
-    let Figures { p50_us, p99_us, mb_per_s, records_per_s } = ratio;
+    let Figures { p50_us, p99_us, mb_per_s, records_per_s, stages: _ } = ratio;
     format!("{:<8} {p50_us:>9.2}x {p99_us:>9.2}x {mb_per_s:>8.2}x {records_per_s:>10.2}x", "ratio")
 }
 
@@ -70,16 +73,17 @@ mod tests {
     use crate::shape::Shape;
 
     fn outcome(product: Option<Figures>) -> Outcome {
-        let floor = Figures { p50_us: 100.0, p99_us: 200.0, mb_per_s: 50.0, records_per_s: 1000.0 };
+        let floor = Figures { p50_us: 100.0, p99_us: 200.0, mb_per_s: 50.0, records_per_s: 1000.0, stages: None };
         let ratio = product.map(|figures| figures.ratio_to(&floor));
         let (floor_repetitions, product_repetitions) = (vec![floor], Vec::from_iter(product));
         let (section, row, shape) = (Section::Pipeline, "one record", Shape::single(1024).replicas(2));
-        Outcome { section, row, shape, floor, product, ratio, floor_repetitions, product_repetitions }
+        let against = "floor";
+        Outcome { section, row, shape, against, floor, product, ratio, floor_repetitions, product_repetitions }
     }
 
     #[test]
     fn a_product_stands_below_its_floor_in_the_same_columns() {
-        let product = Figures { p50_us: 150.0, p99_us: 200.0, mb_per_s: 25.0, records_per_s: 500.0 };
+        let product = Figures { p50_us: 150.0, p99_us: 200.0, mb_per_s: 25.0, records_per_s: 500.0, stages: None };
         let text = lines(&outcome(Some(product)));
         let ends = |line: &str| line.trim_end().chars().count();
         let of: Vec<_> = text.lines().collect();

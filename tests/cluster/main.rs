@@ -6,11 +6,14 @@
 
 mod harness;
 mod history;
-mod wire;
 mod workload;
 
+mod directories;
+mod disk_full;
+mod failing_sync;
 mod follower_down;
 mod kill_rounds;
 mod panic_aborts;
+mod positions;
 mod restart_clean;
 mod roundtrip;

@@ -64,6 +64,10 @@ impl Scene {
                 partition.submit(&flusher, LogWork::Secure { bytes: batch.length() as u64 });
                 let _ = flusher.flush_once(Duration::ZERO);
                 partition.hear(false);
+                let segments = partition.desk.as_ref().unwrap().handle.view().segments().unwrap();
+                if segments.len() > segment_count {
+                    (segment_count, point) = (segments.len(), partition.model.durable_end);
+                }
             }
             partition.append(&flusher, batch);
             if random.random_ratio(1, 6) {
@@ -72,10 +76,6 @@ impl Scene {
             }
             let _ = flusher.flush_once(Duration::ZERO);
             partition.hear(false);
-            let segments = partition.desk.as_ref().unwrap().handle.view().segments().unwrap();
-            if segments.len() > segment_count {
-                (segment_count, point) = (segments.len(), partition.model.durable_end);
-            }
         }
         let segments = partition.desk.as_ref().unwrap().handle.view().segments().unwrap();
         let batches = partition.model.batches().to_vec();

@@ -2,7 +2,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `run` | one seed's run: operations, ends, starts |
+//! | `run` | one seed's run: starts, and what they must find |
+//! | `operations` | what it does, one operation at a time |
+//! | `trouble` | what goes wrong meanwhile |
 //! | `partition`, `recorder` | a partition of it, and the judgement of every event and every start |
 //! | `model` | what must be true of one log |
 //! | `batches` | batches to append |
@@ -16,11 +18,13 @@
 mod batches;
 mod damage;
 mod model;
+mod operations;
 mod partition;
 mod process;
 mod recorder;
 mod run;
 mod story;
+mod trouble;
 
 use fidelog_tests::seeds::{self, Failure};
 

@@ -6,18 +6,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
-use fidelog_log::env::{Clock, Disk, Latched, Operation};
-use fidelog_log::{
-    DataDir, Expected, FlushOutcome, Flusher, Log, LogConfig, LogWork, OpenError, ProducerLimits,
-};
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition};
+use fidelog_log::env::sim::{SimClock, SimDisk};
+use fidelog_log::env::{Clock, Latched};
+use fidelog_log::{DataDir, Expected, Flusher, Log, LogConfig, LogWork, OpenError, ProducerLimits};
+use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, PartitionIndex, TopicId, TopicPartition};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::batches;
 use crate::model::{Existence, Step};
 use crate::partition::Partition;
 use crate::process::Process;
@@ -53,25 +49,26 @@ pub(crate) fn run(seed: u64, honesty: Honesty, story: &Story) {
     run.end_well();
 }
 
-struct Run {
-    random: StdRng,
-    disk: SimDisk,
-    clock: SimClock,
-    config: LogConfig,
-    story: Story,
-    partitions: Vec<Partition>,
-    life: Option<Life>,
+/// A run in progress.
+pub(crate) struct Run {
+    pub(crate) random: StdRng,
+    pub(crate) disk: SimDisk,
+    pub(crate) clock: SimClock,
+    pub(crate) config: LogConfig,
+    pub(crate) story: Story,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) life: Option<Life>,
     /// A fault was planned, or room is short: refusals and failures are no surprise.
-    excused: bool,
+    pub(crate) excused: bool,
     /// The last process stopped cleanly, and nothing was started since.
-    stopped_cleanly: bool,
+    pub(crate) stopped_cleanly: bool,
 }
 
-/// A process.
-struct Life {
-    process: Process,
-    home: Arc<DataDir>,
-    flusher: Flusher,
+/// A running process.
+pub(crate) struct Life {
+    pub(crate) process: Process,
+    pub(crate) home: Arc<DataDir>,
+    pub(crate) flusher: Flusher,
 }
 
 impl Run {
@@ -101,7 +98,7 @@ impl Run {
         run
     }
 
-    fn add_partition(&mut self) {
+    pub(crate) fn add_partition(&mut self) {
         let number = u32::try_from(self.partitions.len()).expect("there are few");
         let at = TopicPartition { topic: TopicId::from_random([9; 16]), partition: PartitionIndex(number) };
         let LogConfig { producer_count_max: count_max, producer_idle_ms: idle_ms, .. } = self.config;
@@ -112,16 +109,17 @@ impl Run {
         self.story.note(tell, &[], || tell.to_owned());
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.disk.is_crashed() || self.life.as_ref().is_none_or(|life| life.process.has_ended())
     }
 
     /// Starts a process, again and again until one stays.
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         for attempt in 0.. {
             assert!(attempt < 60, "60 starts in a row have failed");
             self.end_life();
-            if attempt > 3 || self.random.random_ratio(2, 3) {
+            let creating = self.partitions.iter().any(|partition| partition.model.existence == Existence::Begun);
+            if creating || attempt > 3 || self.random.random_ratio(2, 3) {
                 self.heal();
             }
             let trouble = attempt < 4 && self.random.random_ratio(1, 5);
@@ -153,7 +151,7 @@ impl Run {
         self.partitions.iter_mut().for_each(|partition| partition.desk = None);
     }
 
-    fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.disk.clear_faults();
         self.disk.set_capacity_bytes(1 << 40);
         self.excused = false;
@@ -220,286 +218,6 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// One operation, drawn.
-    fn operate(&mut self) {
-        let index = self.random.random_range(0..self.partitions.len());
-        match self.random.random_range(0..100) {
-            0..44 => self.append(index),
-            44..64 => self.flush(),
-            64..70 => self.commit(index),
-            70..72 => self.roll(index),
-            72..76 => self.cut(index),
-            76..78 => self.start_over(index),
-            78..81 => self.advance_start(index),
-            81..85 => self.pass_time(),
-            85..88 => self.partitions[index].read(&mut self.random, self.excused),
-            88..91 => self.plan_fault(15),
-            91 => self.close(index),
-            92 => self.delete(index),
-            93 => self.limit_room(),
-            94 => self.stop_cleanly(),
-            95..98 => {
-                let life = self.life.as_ref().expect("operations happen while a process runs");
-                self.random_end(&life.process.clone(), 30);
-            }
-            _ => self.end_now(),
-        }
-    }
-
-    fn append(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        if !partition.takes_batches() {
-            return self.mend(index);
-        }
-        let flusher = &self.life.as_ref().expect("operations happen while a process runs").flusher;
-        for _ in 0..self.random.random_range(1..4) {
-            if self.random.random_ratio(1, 12) {
-                partition.model.epoch += 1;
-            }
-            let now_ms = self.clock.wall_ms();
-            let batch = batches::draw(&partition.model, &mut self.random, now_ms);
-            if (batch.length() as u64) <= partition.room_bytes() {
-                partition.append(flusher, batch);
-            } else if !partition.desk.as_ref().is_some_and(|desk| desk.securing) {
-                partition.submit(flusher, LogWork::Secure { bytes: batch.length() as u64 });
-            }
-        }
-        self.clock.advance(Duration::from_millis(self.random.random_range(0..40)));
-    }
-
-    /// A log that failed goes on after a cut, or a start-over, whichever was under way.
-    fn mend(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        let flusher = &self.life.as_ref().expect("operations happen while a process runs").flusher;
-        if !partition.desk.as_ref().is_some_and(|desk| desk.failed) {
-            return;
-        }
-        let committed_end = partition.model.committed_end;
-        let work = match partition.model.step.clone() {
-            Step::None => {
-                let to = partition.model.end();
-                partition.model.step = Step::Cut { to };
-                LogWork::Cut { to, committed_end }
-            }
-            Step::Cut { to } => LogWork::Cut { to, committed_end },
-            Step::StartOver { at, producers } => LogWork::StartOver { at, producers },
-            Step::Close | Step::Delete => return,
-        };
-        self.story.note("mend", &[], || format!("  [{index}] mend: {work:?}"));
-        partition.submit(flusher, work);
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        let life = self.life.as_ref().expect("operations happen while a process runs");
-        let outcome = life.flusher.flush_once(Duration::ZERO);
-        self.story.note("flush", &[], || format!("flush: {outcome:?}"));
-        let ended = life.process.has_ended() || self.disk.is_crashed();
-        let latched = matches!(outcome, FlushOutcome::Latched(_));
-        assert!(!latched || self.excused || ended, "latched without a fault: {outcome:?}");
-        for partition in &mut self.partitions {
-            partition.hear(self.excused || ended);
-        }
-        if latched && !ended && self.random.random_ratio(1, 2) {
-            self.end_now();
-        }
-    }
-
-    fn commit(&mut self, index: usize) {
-        let model = &mut self.partitions[index].model;
-        if matches!(model.step, Step::None) && model.committed_end < model.durable_end {
-            let end = Offset(self.random.random_range(model.committed_end.0..=model.durable_end.0));
-            model.committed_end = end;
-            self.submit(index, LogWork::Committed { end });
-        }
-    }
-
-    fn submit(&mut self, index: usize, work: LogWork) {
-        self.story.note("submit", &[index as u64], || format!("  [{index}] submit {work:?}"));
-        let flusher = &self.life.as_ref().expect("operations happen while a process runs").flusher;
-        self.partitions[index].submit(flusher, work);
-    }
-
-    fn roll(&mut self, index: usize) {
-        if self.partitions[index].takes_batches() && !self.partitions[index].desk.as_ref().is_some_and(|desk| desk.securing) {
-            self.submit(index, LogWork::Roll);
-        }
-    }
-
-    fn cut(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        if partition.desk.is_none() || !matches!(partition.model.step, Step::None) {
-            return;
-        }
-        let (committed, end) = (partition.model.committed_end.0, partition.model.end().0);
-        let least = if self.random.random_ratio(1, 10) { 0 } else { committed };
-        let to = Offset(self.random.random_range(least..=end + 1));
-        partition.model.step = Step::Cut { to };
-        self.submit(index, LogWork::Cut { to, committed_end: Offset(committed) });
-    }
-
-    fn start_over(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        if partition.desk.is_none() || !matches!(partition.model.step, Step::None) {
-            return;
-        }
-        let at = Offset(self.random.random_range(0..partition.model.end().0 + 20));
-        // The memory that a leader sends is of batches below `at`; this log's own is as good as any.
-        let producers = partition.model.producers_below(at);
-        partition.model.step = Step::StartOver { at, producers: producers.clone() };
-        self.submit(index, LogWork::StartOver { at, producers });
-    }
-
-    fn advance_start(&mut self, index: usize) {
-        let model = &mut self.partitions[index].model;
-        if matches!(model.step, Step::None) && model.start_asked < model.committed_end {
-            let to = Offset(self.random.random_range(model.start_asked.0..=model.committed_end.0));
-            model.start_asked = to;
-            self.submit(index, LogWork::AdvanceStart { to });
-        }
-    }
-
-    fn pass_time(&mut self) {
-        self.clock.advance(Duration::from_millis(self.random.random_range(1..1_500)));
-    }
-
-    fn close(&mut self, index: usize) {
-        let partition = &mut self.partitions[index];
-        if partition.desk.is_none() || !matches!(partition.model.step, Step::None) {
-            return;
-        }
-        partition.model.step = Step::Close;
-        self.submit(index, LogWork::Close);
-        self.flush();
-        self.reopen(index);
-    }
-
-    /// Opens a log that was closed, in the same process.
-    fn reopen(&mut self, index: usize) {
-        let Some(life) = &self.life else { return };
-        let partition = &mut self.partitions[index];
-        if partition.desk.is_some() || partition.model.existence == Existence::Gone {
-            return;
-        }
-        match Log::open(&life.home, partition.model.at) {
-            Ok((log, report)) => {
-                let excused = self.excused || self.disk.is_crashed() || life.process.has_ended();
-                partition.check_opened(&log, &report, &mut self.random, excused);
-                partition.attach(&life.home, &life.flusher, log);
-            }
-            Err(error) => {
-                self.story.note("not reopened", &[], || format!("not opened again: {error}"));
-                assert!(self.excused || self.has_ended(), "{error}");
-                self.end_now();
-            }
-        }
-    }
-
-    fn delete(&mut self, index: usize) {
-        if self.partitions[index].desk.is_none() || !matches!(self.partitions[index].model.step, Step::None) {
-            return;
-        }
-        self.partitions[index].model.step = Step::Delete;
-        self.submit(index, LogWork::Delete);
-        if self.partitions.len() < 5 {
-            self.add_partition();
-            let (life, partition) = (self.life.as_ref(), self.partitions.last_mut());
-            let (Some(life), Some(partition)) = (life, partition) else { return };
-            if let Ok(log) = Log::create(&life.home, partition.model.at) {
-                partition.model.existence = Existence::Sure;
-                partition.attach(&life.home, &life.flusher, log);
-            }
-        }
-    }
-
-    fn plan_fault(&mut self, nth_max: u64) {
-        const OPERATIONS: [Operation; 12] = [
-            Operation::Open,
-            Operation::Create,
-            Operation::Read,
-            Operation::Write,
-            Operation::Write,
-            Operation::Allocate,
-            Operation::Sync,
-            Operation::Sync,
-            Operation::SyncDir,
-            Operation::Rename,
-            Operation::Remove,
-            Operation::List,
-        ];
-        const ERRORS: [FaultError; 4] =
-            [FaultError::Io, FaultError::StorageFull, FaultError::TooManyFiles, FaultError::ReadOnly];
-        let operation = OPERATIONS[self.random.random_range(0..OPERATIONS.len())];
-        let error = ERRORS[self.random.random_range(0..ERRORS.len())];
-        let nth = self.random.random_range(1..=nth_max);
-        self.story.note("fault", &[nth], || format!("planned: {operation} number {nth} from now fails with {error:?}"));
-        self.disk.inject(Fault::once(operation, nth, error));
-        self.excused = true;
-    }
-
-    fn limit_room(&mut self) {
-        let root = Path::new(ROOT);
-        let (Ok(free), Ok(total)) = (self.disk.free_bytes(root), self.disk.total_bytes(root)) else { return };
-        let capacity = total - free + self.random.random_range(0..40_000);
-        self.story.note("room", &[capacity], || format!("the disk holds {capacity} bytes from now on, {} are used", total - free));
-        self.disk.set_capacity_bytes(capacity);
-        self.excused = true;
-    }
-
-    fn stop_cleanly(&mut self) {
-        let life = self.life.as_ref().expect("operations happen while a process runs");
-        let stopped = life.flusher.shutdown();
-        self.story.note("stop", &[u64::from(stopped.is_ok())], || format!("clean stop: {stopped:?}"));
-        let ended = self.has_ended();
-        for partition in &mut self.partitions {
-            partition.hear(self.excused || ended);
-        }
-        match stopped {
-            Ok(()) => self.expect_all_durable(),
-            Err(error) => assert!(self.excused || ended, "a clean stop failed without a fault: {error}"),
-        }
-        self.start();
-    }
-
-    fn expect_all_durable(&mut self) {
-        let failed = |partition: &Partition| partition.desk.as_ref().is_some_and(|desk| desk.failed);
-        self.stopped_cleanly = !self.partitions.iter().any(failed);
-        for partition in self.partitions.iter().filter(|partition| partition.desk.is_some() && !failed(partition)) {
-            let (end, durable) = (partition.model.end(), partition.model.durable_end);
-            assert_eq!(durable, end, "{}: durable after a clean stop", partition.model.at);
-        }
-        for partition in &mut self.partitions {
-            partition.stopped_with_room = partition.room_bytes() > 0;
-        }
-    }
-
-    /// Something that happens in the midst of the next changes.
-    fn plan_trouble(&mut self, process: &Process, changes_max: u64) {
-        match self.random.random_range(0..3) {
-            0 => self.plan_fault(changes_max),
-            _ => self.random_end(process, changes_max),
-        }
-    }
-
-    fn random_end(&mut self, process: &Process, changes_max: u64) {
-        let changes = self.random.random_range(0..changes_max);
-        if self.random.random() {
-            self.story.note("cut planned", &[changes], || format!("planned: power cut after {changes} changes"));
-            self.disk.crash_after(changes);
-        } else {
-            self.story.note("kill planned", &[changes], || format!("planned: killed after {changes} changes"));
-            process.end_after(changes);
-        }
-    }
-
-    /// The process is killed or the power cut between two operations.
-    fn end_now(&mut self) {
-        if self.random.random() {
-            self.disk.cut_power();
-        }
-        self.start();
     }
 
     /// Everything is healed; what was promised is there, now and after a clean stop.

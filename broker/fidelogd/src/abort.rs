@@ -8,7 +8,9 @@ pub(crate) fn on_panic() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         let backtrace = Backtrace::force_capture();
-        eprintln!("fidelogd: bug: thread {name}: {panic}\n{backtrace}\nfidelogd: aborting; what was acknowledged is on disk");
+        eprintln!(
+            "fidelogd: bug: thread {name}: {panic}\n{backtrace}\nfidelogd: aborting; what was acknowledged is on disk"
+        );
         std::process::abort();
     }));
 }

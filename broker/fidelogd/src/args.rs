@@ -6,12 +6,17 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// The Fidelog broker: an acknowledgement means synced here and on a follower.
 #[derive(Debug, Parser)]
-#[command(name = "fidelogd", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "fidelogd",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   fidelogd demo                          the main job before your eyes, a broker killed on the way
   fidelogd dev                           a three-broker cluster on this machine
   fidelogd format --config broker1.toml  make a data directory, once
-  fidelogd serve --config broker1.toml   run one broker")]
+  fidelogd serve --config broker1.toml   run one broker"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) log: LogArgs,
@@ -49,10 +54,13 @@ Examples:
   fidelogd format --config /etc/fidelog/broker1.toml")]
     Format(Target),
     /// Check or show a configuration
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Examples:
   fidelogd config check --config /etc/fidelog/broker1.toml
-  fidelogd config print --config /etc/fidelog/broker1.toml")]
+  fidelogd config print --config /etc/fidelog/broker1.toml"
+    )]
     Config(ConfigVerb),
     /// Run a three-broker cluster on this machine
     Dev(Dev),
@@ -111,7 +119,7 @@ pub(crate) struct Dev {
     /// Where the cluster lives. Default: fidelog/dev in the user's data directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The first port, N. Default: 9094
+    /// The first port, N; 0: any that are free. Default: 9094
     #[arg(long, value_name = "N")]
     pub(crate) port_base: Option<u16>,
 }
@@ -135,7 +143,7 @@ pub(crate) struct Demo {
     /// directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The first port. Default: 9094 if those are free, else others
+    /// The first port, as for `dev`; 0: any that are free. Default: 9094 if those are free, else any
     #[arg(long, value_name = "N")]
     pub(crate) port_base: Option<u16>,
     /// How many records of each reader to print
@@ -165,8 +173,8 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let (_, examples) = help.split_once("Examples:").expect("every help has examples");
             for line in examples.lines().filter(|line| !line.is_empty()) {
-                // What stands behind more spaces explains the line.
-                let command = line.trim().split("   ").next().expect("split yields a part");
+                // What stands behind two spaces explains the line.
+                let command = line.trim().split("  ").next().expect("split yields a part");
                 let words = command.split_whitespace().skip_while(|word| *word != "fidelogd");
                 let parsed = Args::try_parse_from(words);
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

@@ -34,7 +34,8 @@ mod exit {
     pub(crate) const INTERRUPTED: u8 = 130;
 }
 
-/// Runs the daemon with a command line whose first word is the program's name.
+/// Runs the daemon with a command line whose first word is the program's name. To be called on the main thread: the
+/// brokers that `dev` and `demo` start die with the thread that started them.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,

@@ -16,13 +16,14 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
         eprintln!("fidelogd: {error}");
         return ExitCode::from(exit::FAILED);
     }
-    let config = match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
-        Ok(loaded) => loaded.node,
-        Err(error) => {
-            eprintln!("fidelogd: {error}");
-            return ExitCode::from(exit::USAGE);
-        }
-    };
+    let config =
+        match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
+            Ok(loaded) => loaded.node,
+            Err(error) => {
+                eprintln!("fidelogd: {error}");
+                return ExitCode::from(exit::USAGE);
+            }
+        };
     let node = match Node::start(config) {
         Ok(node) => node,
         Err(error) => {
@@ -41,7 +42,11 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
         Some(reason) => {
             error!("stopped: {reason}");
             eprintln!("fidelogd: stopped: {reason}");
-            ExitCode::from(if matches!(reason, StopReason::DiskFailed(_)) { exit::DISK } else { exit::FAILED })
+            ExitCode::from(if matches!(reason, StopReason::DiskFailed(_)) {
+                exit::DISK
+            } else {
+                exit::FAILED
+            })
         }
     }
 }
@@ -63,13 +68,14 @@ fn wait(node: &Node) -> std::io::Result<Option<StopReason>> {
 
 /// Makes the data directory.
 pub(crate) fn format(path: &Path, log: &LogArgs) -> ExitCode {
-    let config = match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
-        Ok(loaded) => loaded.node,
-        Err(error) => {
-            eprintln!("fidelogd: {error}");
-            return ExitCode::from(exit::USAGE);
-        }
-    };
+    let config =
+        match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
+            Ok(loaded) => loaded.node,
+            Err(error) => {
+                eprintln!("fidelogd: {error}");
+                return ExitCode::from(exit::USAGE);
+            }
+        };
     match node::format(&config) {
         Ok(identity) => {
             println!(

@@ -20,7 +20,7 @@ pub struct LogConfig {
     /// Bytes of batches between two entries of the indexes; default 16 KiB.
     pub index_every_bytes: u64,
     /// Growth is refused when it would leave less than this free; `None`, the default, means the greater of 5 % of
-    /// the disk and 1 GiB.
+    /// the disk and 1 GiB with the next growth step of every log.
     pub free_bytes_min: Option<u64>,
     /// Recovery points are written at least this often while anything is appended; default 1 s.
     pub recovery_point_every: Duration,
@@ -66,6 +66,11 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// Least value of `segment_bytes`.
+    pub const SEGMENT_BYTES_MIN: u64 = 4 * KIB;
+    /// Greatest value of `segment_bytes`.
+    pub const SEGMENT_BYTES_MAX: u64 = 1024 * MIB;
+
     /// Small sizes, so that every test rolls, grows and runs into bounds: segments of 4 KiB, growth by 1 KiB, an
     /// index entry every 256 bytes, no low-water mark, one thread.
     #[must_use]
@@ -88,7 +93,7 @@ impl LogConfig {
     /// # Errors
     /// The first value out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        in_range("segment_bytes", self.segment_bytes, 4 * KIB, 1024 * MIB)?;
+        in_range("segment_bytes", self.segment_bytes, Self::SEGMENT_BYTES_MIN, Self::SEGMENT_BYTES_MAX)?;
         in_range("segment_ms", self.segment_ms, 1, u64::MAX)?;
         in_range("growth_bytes_min", self.growth_bytes_min, 512, self.segment_bytes)?;
         in_range("growth_bytes_max", self.growth_bytes_max, self.growth_bytes_min, self.segment_bytes)?;

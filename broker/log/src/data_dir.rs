@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId,
@@ -132,6 +132,8 @@ pub struct DataDir {
     points_unstored: AtomicBool,
     aside: Aside,
     open_files: OpenFiles,
+    /// Bytes of the next growth steps of all logs together.
+    growth: AtomicU64,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -228,6 +230,12 @@ impl DataDir {
                 Err(SmallFileError::Disk(error)) => return Err(error.into()),
                 Err(error) => (RecoveryPoints::default(), Some(error.to_string())),
             };
+        if !clean {
+            settle_names(&files, root)?;
+            if points_lost.is_none() {
+                small_file::write(&files, &root.join("recovery-points"), &points)?;
+            }
+        }
         let aside = Aside::open(&files, root.join("aside"), config.aside_bytes_max, config.aside_count_max)?;
         let strays = strays(&files, root)?;
         let found = Found {
@@ -248,6 +256,7 @@ impl DataDir {
             config,
             found,
             aside,
+            growth: AtomicU64::new(0),
             _lock: lock,
         }))
     }
@@ -421,12 +430,20 @@ impl DataDir {
         small_file::write(&self.files, &self.root.join("clean-stop"), &CleanStop { generation })
     }
 
+    /// A log's next growth step was `before` bytes, and is `now`.
+    pub(crate) fn note_growth(&self, before: u64, now: u64) {
+        self.growth.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// How many bytes must stay free on the disk.
     pub(crate) fn free_bytes_min(&self) -> Result<u64, DiskError> {
         const GIB: u64 = 1 << 30;
         match self.config.free_bytes_min {
             Some(bytes) => Ok(bytes),
-            None => Ok((self.files.total_bytes(&self.root)? / 20).max(GIB)),
+            None => {
+                let growth = self.growth.load(Ordering::Relaxed);
+                Ok((self.files.total_bytes(&self.root)? / 20).max(GIB.saturating_add(growth)))
+            }
         }
     }
 }
@@ -454,6 +471,17 @@ fn read_identity(files: &Files, root: &Path, expected: Expected) -> Result<Ident
         return Err(DataDirError::ForeignBroker { root, found: identity.broker_id, expected });
     }
     Ok(identity)
+}
+
+/// After an unclean stop: a directory that is found, and a file that is read, may be in the page cache only, and gone
+/// after the next power cut, with everything that was acknowledged in it since.
+fn settle_names(files: &Files, root: &Path) -> Result<(), DiskError> {
+    let topics = root.join("topics");
+    files.sync_dir(root)?;
+    for topic in files.list_if_present(&topics)?.iter().filter(|entry| topic_directory(entry).is_some()) {
+        files.sync_dir(&topics.join(&topic.name))?;
+    }
+    files.sync_dir(&topics)
 }
 
 fn refuse_filesystem(files: &Files, root: &Path) -> Result<(), DataDirError> {

@@ -14,12 +14,14 @@ use crate::env::{DirEntry, Disk, DiskFile, FilesystemKind, LatchReason, Latched,
 
 /// The disk said no.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{operation} of {} failed: {source}", path.display())]
+#[error("{operation} of {}{} failed: {source}", path.display(), place(range.as_ref()))]
 pub struct DiskError {
     /// What was tried.
     pub operation: Operation,
     /// On which file or directory.
     pub path: PathBuf,
+    /// Which bytes of the file, where reading them failed.
+    pub range: Option<Range<u64>>,
     /// What the disk said.
     pub source: Arc<io::Error>,
 }
@@ -35,6 +37,10 @@ impl DiskError {
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    fn within(self, range: Range<u64>) -> Self {
+        Self { range: Some(range), ..self }
     }
 }
 
@@ -148,12 +154,14 @@ impl StoredFile {
     /// A copy of `count` bytes from `at`. The caller has checked that the file is that long.
     pub(crate) fn read(&self, at: u64, count: u64) -> Result<Vec<u8>, DiskError> {
         let mut buffer = vec![0; usize::try_from(count).expect("callers read less than the address space")];
-        named(Operation::Read, &self.path, self.file.read_exact_at(&mut buffer, at))?;
+        let read = named(Operation::Read, &self.path, self.file.read_exact_at(&mut buffer, at));
+        read.map_err(|error| error.within(at..at.saturating_add(count)))?;
         Ok(buffer)
     }
 
     pub(crate) fn view(&self, range: Range<u64>) -> Result<Bytes, DiskError> {
-        named(Operation::Read, &self.path, self.file.view(range))
+        let viewed = named(Operation::Read, &self.path, self.file.view(range.clone()));
+        viewed.map_err(|error| error.within(range))
     }
 
     pub(crate) fn write(&self, parts: &[IoSlice<'_>], at: u64) -> Result<(), DiskError> {
@@ -183,5 +191,14 @@ impl StoredFile {
 }
 
 fn named<T>(operation: Operation, path: &Path, result: io::Result<T>) -> Result<T, DiskError> {
-    result.map_err(|source| DiskError { operation, path: path.to_owned(), source: Arc::new(source) })
+    result.map_err(|source| DiskError {
+        operation,
+        path: path.to_owned(),
+        range: None,
+        source: Arc::new(source),
+    })
+}
+
+fn place(range: Option<&Range<u64>>) -> String {
+    range.map_or_else(String::new, |range| format!(", bytes {}..{},", range.start, range.end))
 }

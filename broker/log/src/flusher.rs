@@ -41,8 +41,22 @@ pub enum LogWork {
         /// Bytes of whole batches.
         bytes: u64,
     },
-    /// Start a new segment with at least the room there is, so that the present one can be given up by its age.
+    /// Start a new segment with at least the room there is, so that the present one can be given up by its age. An
+    /// idle log does not roll by itself: whoever looks after retention submits this when the active segment has
+    /// records and is older than `segment_ms`, or than records are kept ([`Retention::roll_is_due`]). On every
+    /// replica, by its own segments: a follower gives up files only as its own segments allow. A segment without
+    /// records stays.
+    ///
+    /// [`Retention::roll_is_due`]: crate::Retention::roll_is_due
     Roll,
+    /// Take the topic's own limits of a segment from now on, instead of [`LogConfig`](crate::LogConfig)'s; they last
+    /// until the log is let go of. Values out of range are brought into it. No answer.
+    Configure {
+        /// As [`LogConfig::segment_bytes`](crate::LogConfig::segment_bytes).
+        segment_bytes: u64,
+        /// As [`LogConfig::segment_ms`](crate::LogConfig::segment_ms).
+        segment_ms: u64,
+    },
     /// Forget everything from `to` on, as one durable step; also what makes a failed log usable again.
     Cut {
         /// Where the log shall end; rounded down to where a batch begins.
@@ -243,7 +257,8 @@ impl Flusher {
         if queue.is_empty() && !wait.is_zero() {
             self.waiting.wait_for(&mut queue, wait);
         }
-        std::mem::take(&mut *queue)
+        let capacity = queue.len(); // about as much comes next time
+        std::mem::replace(&mut *queue, VecDeque::with_capacity(capacity))
     }
 
     /// A clean stop: does what waits, syncs all, stores what lets the next start read nothing, and says so in

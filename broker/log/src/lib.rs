@@ -16,6 +16,7 @@ mod files;
 mod flusher;
 mod identity;
 mod log;
+mod offline;
 mod open_files;
 mod producer_files;
 mod producers;
@@ -39,6 +40,10 @@ pub use files::DiskError;
 pub use flusher::{FlushCounts, FlushOutcome, FlushTiming, Flusher, LogEvents, LogHandle, LogWork, Room};
 pub use identity::{DATA_FORMAT_VERSION, Identity};
 pub use log::Log;
+pub use offline::{
+    BatchMisfit, OfflineBatch, OfflineDir, OfflineError, OfflinePartition, OfflineSegment, Piece,
+    SegmentTail, SegmentVerdict, SegmentWalk, VerifiedSegment, VerifyProgress,
+};
 pub use producers::{ProducerLimits, ProducerTable, Verdict};
 pub use recovery::{Finding, OpenError, RecoveryCase, RecoveryReport};
 pub use recovery_points::{RecoveryPoint, RecoveryPoints};

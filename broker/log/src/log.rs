@@ -22,6 +22,7 @@ use std::sync::Arc;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{Offset, TopicPartition};
 
+use crate::config::LogConfig;
 use crate::data_dir::DataDir;
 use crate::epochs::EpochHistory;
 use crate::failure::SecureError;
@@ -43,6 +44,28 @@ pub(crate) struct Active {
     pub(crate) allocated: u64,
     /// Append time of its first batch, once it is known in this process.
     pub(crate) first_append_ms: Option<u64>,
+}
+
+/// When a segment is full; a topic may set its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentLimits {
+    pub(crate) segment_bytes: u64,
+    pub(crate) segment_ms: u64,
+}
+
+impl SegmentLimits {
+    pub(crate) fn of(config: &LogConfig) -> Self {
+        Self { segment_bytes: config.segment_bytes, segment_ms: config.segment_ms }
+    }
+
+    /// A topic's own values, brought into the range of [`LogConfig`]: whoever set them has had them refused before.
+    pub(crate) fn within_bounds(segment_bytes: u64, segment_ms: u64) -> Self {
+        let bounds = LogConfig::SEGMENT_BYTES_MIN..=LogConfig::SEGMENT_BYTES_MAX;
+        Self {
+            segment_bytes: segment_bytes.clamp(*bounds.start(), *bounds.end()),
+            segment_ms: segment_ms.max(1),
+        }
+    }
 }
 
 /// One partition's log, to write to.
@@ -68,6 +91,11 @@ pub struct Log {
     pub(crate) unsynced: bool,
     /// After a failed append: takes no more until it is cut or started over.
     pub(crate) failed: bool,
+    pub(crate) limits: SegmentLimits,
+    /// What [`DataDir::note_growth`] was told of this log.
+    pub(crate) growth_noted: u64,
+    /// Producer snapshots below were found after an unclean stop: reading one proves nothing.
+    pub(crate) snapshots_unproven_end: Offset,
 }
 
 impl Log {
@@ -227,13 +255,14 @@ impl Log {
         }
         let too_old = active.first_append_ms.is_some_and(|first| {
             let last = self.staged.last().map_or(first, PlacedBatch::append_time_ms);
-            last.saturating_sub(first) >= config.segment_ms
+            last.saturating_sub(first) >= self.limits.segment_ms
         });
-        if needed > config.segment_bytes || too_old {
+        if needed > self.limits.segment_bytes || too_old {
             return None;
         }
         let step = active.allocated.clamp(config.growth_bytes_min, config.growth_bytes_max);
-        Some(needed.max(active.allocated + step).min(config.segment_bytes))
+        let limit = self.limits.segment_bytes.max(needed);
+        Some(needed.max(active.allocated + step).min(limit))
     }
 
     /// Whether the active segment holds nothing yet, so that a roll would only replace it.
@@ -247,7 +276,17 @@ impl Log {
         refuse_low_water(&self.home, allocated - active.allocated)?;
         active.open.file.allocate(active.allocated..allocated).map_err(SecureError::from_disk)?;
         active.allocated = allocated;
+        self.note_growth();
         Ok(())
+    }
+
+    /// Tells the data directory by how much this log will grow next: the low-water mark leaves that free.
+    pub(crate) fn note_growth(&mut self) {
+        let config = self.home.config();
+        let step = |active: &Active| active.allocated.clamp(config.growth_bytes_min, config.growth_bytes_max);
+        let next = self.active.as_ref().map_or(0, step);
+        self.home.note_growth(self.growth_noted, next);
+        self.growth_noted = next;
     }
 
     /// Seals the active segment, if there is one, and starts the next with room for at least `bytes`.
@@ -256,7 +295,7 @@ impl Log {
             return self.secure(bytes).map(drop);
         }
         let config = self.home.config();
-        let first_step = config.growth_bytes_min.min(config.segment_bytes) - SEGMENT_HEADER_BYTES;
+        let first_step = config.growth_bytes_min.min(self.limits.segment_bytes) - SEGMENT_HEADER_BYTES;
         let room = first_step.max(bytes);
         refuse_low_water(&self.home, room)?;
         self.settle().map_err(SecureError::from_disk)?;
@@ -316,6 +355,7 @@ impl Log {
         let allocated = SEGMENT_HEADER_BYTES + room;
         self.active =
             Some(Active { segment, open, position: SEGMENT_HEADER_BYTES, allocated, first_append_ms: None });
+        self.note_growth();
         Ok(())
     }
 
@@ -350,6 +390,12 @@ impl Log {
             starting_over: None,
             cutting: None,
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.home.note_growth(self.growth_noted, 0);
     }
 }
 

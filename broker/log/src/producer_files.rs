@@ -6,12 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use fidelog_record::types::Offset;
+use fidelog_record::types::{LeaderEpoch, Offset};
 
 use crate::data_dir::DataDir;
 use crate::epochs::EpochHistory;
 use crate::files::{DiskError, Files};
 use crate::producers::{ProducerSnapshot, ProducerTable};
+use crate::segment::SegmentFiles;
 use crate::small_file::{self, SmallFileError};
 use crate::view::LogView;
 
@@ -43,6 +44,19 @@ pub(crate) fn load(
         }
     })?;
     Ok(table)
+}
+
+/// What a start-over at `at` that was cut short had stored of producers; nothing if it had not come that far. Snapshots
+/// of the history it replaces name the epoch of a batch, that one names none.
+pub(crate) fn of_start_over(
+    home: &DataDir,
+    directory: &Path,
+    at: Offset,
+) -> Result<ProducerTable, DiskError> {
+    let path = SegmentFiles::new(directory, at).producers;
+    let stored = usable(home, &path, &EpochHistory::default(), at)?;
+    let own = stored.filter(|snapshot| snapshot.last_epoch == LeaderEpoch(0));
+    Ok(own.map(|snapshot| snapshot.table).unwrap_or_default())
 }
 
 /// Whether the snapshot at `path` is of this log's history.

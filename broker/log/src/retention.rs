@@ -18,6 +18,18 @@ pub struct Retention {
     pub segment_count_max: usize,
 }
 
+impl Retention {
+    /// Whether the segment being written to is due to be ended, so that it can be given up one day although nothing
+    /// more is appended: it holds records, and its oldest is older than `segment_ms`, or all are older than they are
+    /// kept. `now_ms` is Unix milliseconds. [`LogWork::Roll`](crate::LogWork::Roll) does it.
+    #[must_use]
+    pub fn roll_is_due(&self, active: &SegmentInfo, segment_ms: u64, now_ms: u64) -> bool {
+        let aged = active.oldest_ms.saturating_add(segment_ms) < now_ms;
+        let outlived = self.retention_ms.is_some_and(|keep| active.newest_ms.saturating_add(keep) < now_ms);
+        active.active && active.base < active.end && (aged || outlived)
+    }
+}
+
 /// The new first offset, if any segment may go. `now_ms` is Unix milliseconds; `segments` are in order, oldest first.
 #[must_use]
 pub fn new_start(
@@ -50,6 +62,7 @@ mod tests {
             end: Offset(number * 10 + 10),
             file_bytes: 100,
             active: number == 3,
+            oldest_ms: 1000 * number,
             newest_ms: 1000 * number,
         };
         (0..4).map(segment).collect()
@@ -64,6 +77,20 @@ mod tests {
         assert_eq!(new_start(&segments(), keep(Some(500), None), 1600, Offset(40)), Some(Offset(20)));
         assert_eq!(new_start(&segments(), keep(Some(500), None), 99_999, Offset(40)), Some(Offset(30)));
         assert_eq!(new_start(&segments(), keep(Some(500), None), 400, Offset(40)), None);
+    }
+
+    #[test]
+    fn an_idle_segment_is_ended_by_its_age_or_its_records_age_and_never_empty() {
+        let active = SegmentInfo { active: true, newest_ms: 5000, ..segments()[1].clone() };
+        let kept = keep(Some(9000), None);
+        assert!(!kept.roll_is_due(&active, 7000, 8000));
+        assert!(kept.roll_is_due(&active, 6999, 8000));
+        assert!(kept.roll_is_due(&active, u64::MAX, 14_001));
+        assert!(!kept.roll_is_due(&active, u64::MAX, 14_000));
+        assert!(!keep(None, None).roll_is_due(&active, u64::MAX, u64::MAX));
+        let empty = SegmentInfo { end: active.base, ..active.clone() };
+        assert!(!kept.roll_is_due(&empty, 1, u64::MAX));
+        assert!(!kept.roll_is_due(&SegmentInfo { active: false, ..active }, 1, u64::MAX));
     }
 
     #[test]

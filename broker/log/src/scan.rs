@@ -28,18 +28,18 @@ pub(crate) struct Head {
 
 /// Looks at one file's batches, up to `limit`.
 #[derive(Debug)]
-pub(crate) struct Scan<'a> {
-    file: &'a StoredFile,
+pub(crate) struct Scan {
+    file: StoredFile,
     at: TopicPartition,
     limit: u64,
     window: Bytes,
     window_start: u64,
 }
 
-impl<'a> Scan<'a> {
+impl Scan {
     /// Looks at `file`, of partition `at`, below position `limit`, which is at most the file's length.
-    pub(crate) fn new(file: &'a StoredFile, at: TopicPartition, limit: u64) -> Self {
-        Self { file, at, limit, window: Bytes::new(), window_start: 0 }
+    pub(crate) fn new(file: &StoredFile, at: TopicPartition, limit: u64) -> Self {
+        Self { file: file.clone(), at, limit, window: Bytes::new(), window_start: 0 }
     }
 
     /// The head at `position`, if one is there.
@@ -65,7 +65,10 @@ impl<'a> Scan<'a> {
         let at = self.at;
         let mut position = position;
         while position + HEADER_LENGTH <= self.limit {
-            let count = WINDOW_BYTES.min(self.limit - position);
+            // What is left of the window first: many heads in a row must not fetch it anew for each.
+            let left = (self.window_start + self.window.len() as u64).saturating_sub(position);
+            let in_window = position >= self.window_start && left >= HEADER_LENGTH;
+            let count = if in_window { left } else { WINDOW_BYTES };
             let bytes = self.bytes(position, count)?;
             // A head that begins in this stretch has its whole header in it; the next stretch begins behind.
             let starts = bytes.len() - (HEADER_BYTES - 1);
@@ -80,6 +83,26 @@ impl<'a> Scan<'a> {
             position += starts as u64;
         }
         Ok(None)
+    }
+
+    /// All believable heads at or behind `position`: the first, and the greatest `committed_below`.
+    pub(crate) fn search_all(&mut self, position: u64, belief: &Belief<'_>) -> Result<FoundHeads, DiskError> {
+        let mut found = FoundHeads { first: None, committed_below: Offset::ZERO };
+        let mut position = position;
+        while let Some(head) = self.search(position, belief)? {
+            found.first.get_or_insert(head);
+            found.committed_below = found.committed_below.max(head.committed_below);
+            position = head.position + 1;
+        }
+        Ok(found)
+    }
+
+    /// The bytes of the batch of `length` bytes at `position`, which was looked at before.
+    pub(crate) fn batch_bytes(&mut self, position: u64, length: u64) -> Result<Bytes, DiskError> {
+        let count = self.bytes(position, length)?.len();
+        let from = usize::try_from(position - self.window_start)
+            .expect("windows are smaller than the address space");
+        Ok(self.window.slice(from..from + count))
     }
 
     /// Position behind the last byte from `position` on that is not zero; `position` when all are.
@@ -112,6 +135,13 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What a search for all heads found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundHeads {
+    pub(crate) first: Option<Head>,
+    pub(crate) committed_below: Offset,
+}
+
 /// Which heads are believed behind a misfit: a record may hold bytes that look like a batch.
 #[derive(Debug)]
 pub(crate) struct Belief<'a> {
@@ -119,8 +149,8 @@ pub(crate) struct Belief<'a> {
     pub(crate) beyond: Offset,
     /// And before this one, the end of the segment.
     pub(crate) end: Offset,
-    /// Their epoch is one of these.
-    pub(crate) epochs: [&'a EpochHistory; 2],
+    /// Their epoch is one of these; `None` where no epochs are known at all.
+    pub(crate) epochs: Option<[&'a EpochHistory; 2]>,
 }
 
 impl Belief<'_> {
@@ -128,7 +158,7 @@ impl Belief<'_> {
         self.beyond < head.base
             && head.base < self.end
             && head.committed_below <= head.base
-            && self.epochs.iter().any(|epochs| epochs.knows(head.epoch))
+            && self.epochs.is_none_or(|epochs| epochs.iter().any(|epochs| epochs.knows(head.epoch)))
     }
 }
 

@@ -148,8 +148,7 @@ impl Log {
 
     pub(crate) fn start_empty_segment(&mut self) -> Result<(), DiskError> {
         self.active = None;
-        let room =
-            self.home.config().growth_bytes_min.min(self.home.config().segment_bytes) - SEGMENT_HEADER_BYTES;
+        let room = self.home.config().growth_bytes_min.min(self.limits.segment_bytes) - SEGMENT_HEADER_BYTES;
         self.start_segment(room)
     }
 
@@ -237,7 +236,8 @@ impl Log {
 
     fn keep_snapshot_at(&self, end: Offset) -> Result<(), DiskError> {
         let path = SegmentFiles::new(&self.directory, end).producers;
-        if producer_files::is_usable(&self.home, &path, &self.epochs, end)? {
+        let stored_here = end >= self.snapshots_unproven_end;
+        if stored_here && producer_files::is_usable(&self.home, &path, &self.epochs, end)? {
             return Ok(()); // stored and synced when the segment began
         }
         let table = producer_files::load(&self.view(), &self.directory, &self.home, end)?;

@@ -72,6 +72,8 @@ pub struct SegmentInfo {
     pub file_bytes: u64,
     /// Whether it is the one being written to.
     pub active: bool,
+    /// When its first batch was appended, Unix milliseconds; 0 without batches.
+    pub oldest_ms: u64,
     /// The greater of its newest record's timestamp and its last append, Unix milliseconds; 0 without batches.
     pub newest_ms: u64,
 }
@@ -182,7 +184,7 @@ impl LogView {
     /// # Errors
     /// As [`ReadError`] tells.
     pub fn read(&self, from: Offset, bytes_max: usize, below: Offset) -> Result<ReadOutcome, ReadError> {
-        let state = self.shared.state.read().clone();
+        let state = self.shared.state.read();
         let end = below.min(state.written_end);
         if from < state.start || from > end {
             return Err(ReadError::OutOfRange { from, start: state.start, end });
@@ -194,11 +196,13 @@ impl LogView {
             return Err(self.lost(range));
         }
         let segment = match segment_of(&state, from) {
-            Ok(segment) => segment,
+            Ok(segment) => Arc::clone(segment),
             Err(range) => return Err(self.lost(range)),
         };
+        let epochs = Arc::clone(&state.epochs);
+        drop(state); // the disk is asked without it
         let end = end.min(segment.end());
-        let read = self.in_segment(&state, segment, end, |lookup| lookup.read(from, bytes_max as u64));
+        let read = self.look_up(&epochs, &segment, end, |lookup| lookup.read(from, bytes_max as u64));
         match read {
             Ok(Ok(run)) => {
                 let first_offset = first_offset(&run.bytes, from);
@@ -273,12 +277,22 @@ impl LogView {
         let state = self.shared.state.read().clone();
         let mut segments = Vec::with_capacity(state.segments.len());
         for segment in &state.segments {
-            let (base, end) = (segment.base, segment.end());
+            if let Some(info) = segment.info() {
+                segments.push(info.clone());
+                continue;
+            }
+            let (base, end, active) = (segment.base, segment.end(), segment.is_active());
             let (timestamp, append) =
                 self.in_segment(&state, segment, end, |lookup| lookup.newest_times())?;
+            let oldest_ms = self.in_segment(&state, segment, end, |lookup| lookup.oldest_append())?;
             let opened = segment.opened(self.shared.home.files(), self.shared.home.open_files())?;
-            let (file_bytes, active) = (opened.file.len()?, segment.is_active());
-            segments.push(SegmentInfo { base, end, file_bytes, active, newest_ms: timestamp.max(append) });
+            let newest_ms = timestamp.max(append);
+            let info =
+                SegmentInfo { base, end, file_bytes: opened.file.len()?, active, oldest_ms, newest_ms };
+            if !active {
+                segment.keep_info(info.clone());
+            }
+            segments.push(info);
         }
         Ok(segments)
     }
@@ -341,8 +355,18 @@ impl LogView {
         end: Offset,
         ask: impl FnOnce(&Lookup<'_>) -> Result<T, DiskError>,
     ) -> Result<T, DiskError> {
+        self.look_up(&state.epochs, segment, end, ask)
+    }
+
+    fn look_up<T>(
+        &self,
+        epochs: &EpochHistory,
+        segment: &Arc<Segment>,
+        end: Offset,
+        ask: impl FnOnce(&Lookup<'_>) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
         let open = segment.opened(self.shared.home.files(), self.shared.home.open_files())?;
-        ask(&Lookup { at: self.shared.at, segment, open: &open, epochs: &state.epochs, end })
+        ask(&Lookup { at: self.shared.at, segment, open: &open, epochs, end })
     }
 
     fn lost(&self, range: Range<Offset>) -> ReadError {

@@ -182,6 +182,9 @@ impl Hosting {
         if topic.state != TopicState::Open {
             return;
         }
+        if let Some(config) = state.effective_config(topic.id) {
+            partition.configure(config.segment_bytes.value, config.segment_ms.value);
+        }
         partition.assigned(assignment(entry, topic));
         if entry.leader == Some(self.me) {
             for live in self.links.live_streams() {

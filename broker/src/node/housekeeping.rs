@@ -66,16 +66,21 @@ fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<()
     let Some(config) = view.state().and_then(|state| state.effective_config(partition.id().topic)) else {
         return Ok(());
     };
-    let published = partition.published().borrow().clone();
-    if published.leading.is_none() || is_internal(view, partition) {
-        return Ok(());
-    }
+    partition.configure(config.segment_bytes.value, config.segment_ms.value); // the defaults may have changed
     let segments = partition.view().segments().map_err(|error| format!("{}: {error}", partition.id()))?;
     let retention = Retention {
         retention_ms: Some(config.retention_ms.value),
         retention_bytes: config.retention_bytes.value,
         segment_count_max: RETENTION_SEGMENTS_MAX,
     };
+    // On every replica: each gives up files as its own segments allow.
+    if segments.last().is_some_and(|last| retention.roll_is_due(last, config.segment_ms.value, wall_ms)) {
+        partition.roll();
+    }
+    let published = partition.published().borrow().clone();
+    if published.leading.is_none() || is_internal(view, partition) {
+        return Ok(());
+    }
     if let Some(start) = new_start(&segments, retention, wall_ms, published.positions.committed_end) {
         info!(partition = %partition.id(), %start, "retention");
         partition.advance_start(start);

@@ -207,7 +207,8 @@ impl<W> Machine<W> {
     }
 
     fn match_here(&mut self) {
-        let (end, durable_end, last_epoch) = (self.log.end, self.log.durable_end, self.log.epochs.last_epoch());
+        let (end, durable_end, last_epoch) =
+            (self.log.end, self.log.durable_end, self.log.epochs.last_epoch());
         if let Role::Follower(following) = &mut self.role {
             following.phase = Phase::Matched;
         }
@@ -220,10 +221,10 @@ impl<W> Machine<W> {
         if !matches!(following.phase, Phase::Matched) {
             return; // Sent before our refusal arrived.
         }
-        let (own_end, own_epoch) = following
-            .parked
-            .back()
-            .map_or((self.log.end, self.log.epochs.last_epoch()), |last| (last.end_offset(), last.leader_epoch()));
+        let (own_end, own_epoch) =
+            following.parked.back().map_or((self.log.end, self.log.epochs.last_epoch()), |last| {
+                (last.end_offset(), last.leader_epoch())
+            });
         if push.previous_end != own_end || (own_end > self.log.start && push.previous_epoch != own_epoch) {
             let message = format!(
                 "{}: a push after {} of epoch {} does not follow our end {own_end} of epoch {own_epoch}",
@@ -292,7 +293,8 @@ impl<W> Machine<W> {
     /// Adopts the smaller of what was heard and what is matched and synced here (N5); drops what the leader dropped
     /// (N15).
     fn hear_committed(&mut self) {
-        let Role::Follower(Following { phase: Phase::Matched, heard_committed_end, heard_start, .. }) = self.role
+        let Role::Follower(Following { phase: Phase::Matched, heard_committed_end, heard_start, .. }) =
+            self.role
         else {
             return;
         };

@@ -182,7 +182,8 @@ impl<W> Machine<W> {
 
     fn answer_ask(&mut self, to: BrokerId, stream: StreamId, asked: LeaderEpoch) {
         let Role::Leader(leading) = &self.role else { return };
-        let (epoch, end) = self.log.epochs.end_of(asked, self.log.end).unwrap_or((LeaderEpoch(0), self.log.start));
+        let (epoch, end) =
+            self.log.epochs.end_of(asked, self.log.end).unwrap_or((LeaderEpoch(0), self.log.start));
         let message = LeaderMessage::EpochEnd { asked, epoch, end };
         self.effects.push(Effect::Tell { to, stream, epoch: leading.epoch, message });
     }
@@ -196,8 +197,11 @@ impl<W> Machine<W> {
         last_epoch: LeaderEpoch,
         now: Moment,
     ) {
-        let own_epoch =
-            end.0.checked_sub(1).and_then(|last| self.log.epochs.epoch_at(Offset(last))).unwrap_or(LeaderEpoch(0));
+        let own_epoch = end
+            .0
+            .checked_sub(1)
+            .and_then(|last| self.log.epochs.epoch_at(Offset(last)))
+            .unwrap_or(LeaderEpoch(0));
         let Role::Leader(leading) = &mut self.role else { return };
         // Epoch 0: it holds nothing, having begun anew where its leader's log began; any log that reaches there fits.
         if end > self.log.start && own_epoch != last_epoch && last_epoch != LeaderEpoch(0) {
@@ -254,7 +258,10 @@ impl<W> Machine<W> {
         now: Moment,
     ) {
         match cause {
-            RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica | RefusalCause::DiskFull => {}
+            RefusalCause::Gap
+            | RefusalCause::UnknownEpoch
+            | RefusalCause::NotAReplica
+            | RefusalCause::DiskFull => {}
             RefusalCause::Fenced
             | RefusalCause::Stopped
             | RefusalCause::WouldCutCommitted
@@ -296,7 +303,11 @@ impl<W> Machine<W> {
         let followers = &leading.followers;
         let others = leading.in_sync.waited_for().filter(|&id| id != me);
         let reported = std::iter::once(me).chain(others).map(|id| {
-            if id == me { Some(durable_end) } else { followers.get(id).and_then(|follower| follower.durable_end()) }
+            if id == me {
+                Some(durable_end)
+            } else {
+                followers.get(id).and_then(|follower| follower.durable_end())
+            }
         });
         let isr_count = leading.in_sync.committed().len();
         let reached = committed_end(self.log.committed_end, reported, isr_count, leading.min_insync);
@@ -386,7 +397,8 @@ impl<W> Machine<W> {
             return;
         }
         let own_last = self.log.epochs.last_epoch();
-        let beyond = told.iter().filter(|(_, (epoch, _))| *epoch == own_last).max_by_key(|(_, (_, end))| *end);
+        let beyond =
+            told.iter().filter(|(_, (epoch, _))| *epoch == own_last).max_by_key(|(_, (_, end))| *end);
         if let Some(&(from, (_, end))) = beyond
             && end > self.log.end
         {

@@ -142,7 +142,9 @@ impl<W> Machine<W> {
     pub fn new(setup: Setup) -> Self {
         let Setup { id, me, log, unclean, limits } = setup;
         assert!(
-            log.start <= log.committed_end && log.committed_end <= log.durable_end && log.durable_end <= log.end,
+            log.start <= log.committed_end
+                && log.committed_end <= log.durable_end
+                && log.durable_end <= log.end,
             "{id}: positions out of order: {log:?}"
         );
         Self {
@@ -233,7 +235,8 @@ impl<W> Machine<W> {
         if assignment.leader == Some(self.me) {
             self.lead(assignment, now);
         } else if assignment.leader.is_none() && assignment.lost_leader == Some(self.me) {
-            self.role = Role::Lost(format!("broker {} led this partition and came back without its data", self.me));
+            self.role =
+                Role::Lost(format!("broker {} led this partition and came back without its data", self.me));
         } else {
             self.role = Role::Follower(Following::default());
         }

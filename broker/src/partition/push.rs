@@ -60,7 +60,11 @@ impl<W> Machine<W> {
         }
         if next < leading.tail_base(end) {
             let (below, epoch) = (self.log.durable_end, leading.epoch);
-            return if next < below { NextPush::Read { from: next, below, epoch } } else { NextPush::Nothing };
+            return if next < below {
+                NextPush::Read { from: next, below, epoch }
+            } else {
+                NextPush::Nothing
+            };
         }
         let index = leading.tail.partition_point(|batch| batch.base_offset() < next);
         let mut bytes = 0;
@@ -123,7 +127,8 @@ impl<W> Machine<W> {
         let Role::Leader(leading) = &mut self.role else { return None };
         let epoch = leading.epoch;
         let follower = leading.followers.get_mut(to)?;
-        let matched = matches!(follower.state, FollowerState::Matched { stream: current, .. } if current == stream);
+        let matched =
+            matches!(follower.state, FollowerState::Matched { stream: current, .. } if current == stream);
         if !matched || follower.told_committed_end >= committed_end {
             return None;
         }

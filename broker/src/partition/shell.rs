@@ -45,6 +45,8 @@ struct State {
     machine: Machine<Waiter>,
     /// Reused from step to step.
     effects: Vec<Effect<Waiter>>,
+    /// What the log was told last: `segment_bytes` and `segment_ms`.
+    configured: Option<(u64, u64)>,
 }
 
 impl std::fmt::Debug for Partition {
@@ -108,7 +110,7 @@ impl Partition {
             flusher,
             log: OnceLock::new(),
             closed: watch::Sender::new(false),
-            state: Mutex::new(State { machine, effects: Vec::new() }),
+            state: Mutex::new(State { machine, effects: Vec::new(), configured: None }),
             published,
             this: this.clone(),
         })
@@ -176,7 +178,7 @@ impl Partition {
         let mut state = self.state.lock();
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();
-        let State { machine, effects } = &mut *state;
+        let State { machine, effects, .. } = &mut *state;
         let answer = event(machine, now);
         machine.take_effects(effects);
         for effect in effects.drain(..) {
@@ -217,6 +219,19 @@ impl Partition {
             }
             Effect::Alarm(message) => warn!(partition = %self.id, "{message}"),
         }
+    }
+
+    /// The topic's own limits of a segment; the log hears of them when they are new.
+    pub fn configure(&self, segment_bytes: u64, segment_ms: u64) {
+        let mut state = self.state.lock();
+        if state.configured.replace((segment_bytes, segment_ms)) != Some((segment_bytes, segment_ms)) {
+            self.submit(LogWork::Configure { segment_bytes, segment_ms });
+        }
+    }
+
+    /// Ends the segment being written to, so that its records can be given up one day.
+    pub fn roll(&self) {
+        self.submit(LogWork::Roll);
     }
 
     /// Takes a produce; its waiter is answered exactly once.

@@ -209,7 +209,8 @@ impl Followers {
                 "broker {id} claims to match up to {end}, synced up to {durable_end}; the leader ends at {leader_end}"
             ));
         }
-        follower.state = FollowerState::Matched { stream, next: end, previous_epoch: last_epoch, durable_end };
+        follower.state =
+            FollowerState::Matched { stream, next: end, previous_epoch: last_epoch, durable_end };
         follower.retry_at = None; // It followed after all; beginning once more would disturb it.
         Ok(())
     }

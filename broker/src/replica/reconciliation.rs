@@ -81,7 +81,11 @@ mod tests {
     }
 
     /// The leader's side of the conversation.
-    fn answer(leader: &EpochHistory, leader_end: u64, asked: LeaderEpoch) -> (LeaderEpoch, LeaderEpoch, Offset) {
+    fn answer(
+        leader: &EpochHistory,
+        leader_end: u64,
+        asked: LeaderEpoch,
+    ) -> (LeaderEpoch, LeaderEpoch, Offset) {
         let (epoch, end) = leader.end_of(asked, Offset(leader_end)).unwrap_or_default();
         (asked, epoch, end)
     }

@@ -11,9 +11,12 @@ use crate::output::{Row, Rows, or_dash};
 
 /// Probes for scripts and monitoring: exit code 0 or 8
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog check connection
-  fidelog check connection --all --timeout 2s")]
+  fidelog check connection --all --timeout 2s"
+)]
 pub(crate) struct Check {
     #[command(subcommand)]
     command: Command,

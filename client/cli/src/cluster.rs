@@ -12,9 +12,12 @@ use crate::quantity::duration_ms;
 
 /// The cluster as a whole
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog cluster info
-  fidelog cluster info -o json")]
+  fidelog cluster info -o json"
+)]
 pub(crate) struct Cluster {
     #[command(subcommand)]
     command: Command,

@@ -32,10 +32,6 @@ impl Context {
         &self.globals.brokers
     }
 
-    pub(crate) fn quiet(&self) -> bool {
-        self.globals.quiet
-    }
-
     pub(crate) fn json(&self) -> bool {
         self.globals.json()
     }

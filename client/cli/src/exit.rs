@@ -139,7 +139,8 @@ pub(crate) fn usage(error: &clap::Error) -> Failure {
         eprint!("{rendered}");
         return Failure::usage("a command is missing; choose one of the above");
     }
-    let said = rendered.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said =
+        rendered.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let said = one_line(&said.collect::<Vec<_>>().join(" "));
     let said = said.strip_prefix("error: ").unwrap_or(&said);
     Failure::usage(format!("{said}; --help tells more"))
@@ -321,7 +322,11 @@ mod tests {
         let error = crate::args::Cli::try_parse_from(["fidelog", "topic", "create"]).unwrap_err();
         let failure = usage(&error);
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(!failure.message.contains('\n') && failure.message.contains("<TOPIC>"), "{}", failure.message);
+        assert!(
+            !failure.message.contains('\n') && failure.message.contains("<TOPIC>"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

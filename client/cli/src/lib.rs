@@ -81,7 +81,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Completion(shell) => completion::run(&shell),
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| Failure::new(Exit::Failure, format!("no threads: {error}")))?;
+            let runtime =
+                runtime.map_err(|error| Failure::new(Exit::Failure, format!("no threads: {error}")))?;
             let result = runtime.block_on(online(&context, command));
             // A thread that reads stdin may be waiting for a line that never comes.
             runtime.shutdown_background();

@@ -89,7 +89,8 @@ impl<R: BufRead> LineReader<R> {
                 result => result.map_err(read)?,
             };
             let feed = buffer.iter().position(|byte| *byte == b'\n');
-            let (used, over) = (feed.map_or(buffer.len(), |feed| feed + 1), feed.is_some() || buffer.is_empty());
+            let (used, over) =
+                (feed.map_or(buffer.len(), |feed| feed + 1), feed.is_some() || buffer.is_empty());
             any |= used > 0;
             self.input.consume(used);
             if over {

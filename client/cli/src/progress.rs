@@ -22,7 +22,9 @@ impl Progress {
             }
             None => (ProgressBar::no_length(), "{bytes} {bytes_per_sec} {msg}"),
         };
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is a constant, tested below"));
+        bar.set_style(
+            ProgressStyle::with_template(template).expect("the template is a constant, tested below"),
+        );
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         Self { bar }
     }
@@ -47,9 +49,10 @@ mod tests {
 
     #[test]
     fn the_templates_are_templates() {
-        for template in
-            ["{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}", "{bytes} {bytes_per_sec} {msg}"]
-        {
+        for template in [
+            "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}",
+            "{bytes} {bytes_per_sec} {msg}",
+        ] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

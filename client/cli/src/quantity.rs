@@ -9,7 +9,8 @@ const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /// Bytes of a text such as `512`, `64k`, `1.5MiB`.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not a size; write bytes, or a number with k, m, g or t (powers of 1,024)");
+    let wrong =
+        || format!("`{text}` is not a size; write bytes, or a number with k, m, g or t (powers of 1,024)");
     let digits_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let power = match unit.trim().to_ascii_lowercase().as_str() {
@@ -24,9 +25,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(scale).ok_or_else(wrong);
     }
-    let (whole, part) = number.split_once('.').filter(|(_, part)| (1..=9).contains(&part.len())).ok_or_else(wrong)?;
+    let (whole, part) =
+        number.split_once('.').filter(|(_, part)| (1..=9).contains(&part.len())).ok_or_else(wrong)?;
     let digits = u32::try_from(part.len()).map_err(|_| wrong())?;
-    let (whole, part) = (whole.parse::<u64>().map_err(|_| wrong())?, part.parse::<u64>().map_err(|_| wrong())?);
+    let (whole, part) =
+        (whole.parse::<u64>().map_err(|_| wrong())?, part.parse::<u64>().map_err(|_| wrong())?);
     let part = u128::from(part) * u128::from(scale) / u128::from(10u64.pow(digits));
     let bytes = u128::from(whole) * u128::from(scale) + part;
     u64::try_from(bytes).map_err(|_| wrong())
@@ -84,7 +87,8 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_1024() {
-        let known = [("0", 0), ("512", 512), ("4k", 4096), ("1.5MiB", 1_572_864), ("2 GiB", 2 << 30), ("7b", 7)];
+        let known =
+            [("0", 0), ("512", 512), ("4k", 4096), ("1.5MiB", 1_572_864), ("2 GiB", 2 << 30), ("7b", 7)];
         for (text, bytes) in known {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }

@@ -63,7 +63,9 @@ impl<'de> Visitor<'de> for BlobVisitor {
         if name != "b64" || map.next_key::<String>()?.is_some() {
             return Err(wrong());
         }
-        base64::decode(&text).map(|bytes| Blob(bytes.into())).ok_or_else(|| A::Error::custom("b64 is not base64"))
+        base64::decode(&text)
+            .map(|bytes| Blob(bytes.into()))
+            .ok_or_else(|| A::Error::custom("b64 is not base64"))
     }
 }
 

@@ -110,8 +110,9 @@ impl Broker {
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "broker {} runs already", self.id);
         let log = self.open_log();
-        let child = self.command("serve").env("FIDELOG_TESTS_TETHER", "1").stdin(Stdio::piped()).stdout(Stdio::null());
-        self.child = Some(child.stderr(log).spawn().expect("the daemon can be started"));
+        let mut command = self.command("serve");
+        command.env("FIDELOG_TESTS_TETHER", "1").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("the daemon can be started"));
     }
 
     fn open_log(&self) -> File {

@@ -17,4 +17,4 @@ mod wait;
 pub(crate) use broker::Broker;
 pub(crate) use cluster::{Builder, Cluster};
 pub(crate) use skip::lacks;
-pub(crate) use wait::{LONG, wait_until};
+pub(crate) use wait::{LONG, retry, wait_until};

@@ -22,3 +22,21 @@ pub(crate) async fn wait_until<T>(what: &str, bound: Duration, mut look: impl As
         tokio::time::sleep(PAUSE).await;
     }
 }
+
+/// As [`wait_until`], for tasks of their own: what is awaited borrows nothing from the closure.
+///
+/// # Panics
+/// As [`wait_until`].
+pub(crate) async fn retry<T, F>(what: &str, bound: Duration, mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let begun = Instant::now();
+    loop {
+        if let Ok(Some(found)) = tokio::time::timeout(bound, attempt()).await {
+            return found;
+        }
+        assert!(begun.elapsed() < bound, "waited {bound:?} in vain until {what}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}

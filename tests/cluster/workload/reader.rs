@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use fidelog_client::{Client, ConsumedBatch, Consumer};
 
-use crate::harness::{LONG, wait_until};
+use crate::harness::{LONG, retry};
 use crate::history::Recorder;
 
 /// How often a reader that gets nothing looks whether it is over.
 const LOOK: Duration = Duration::from_millis(100);
 
 async fn open(client: &Client, topic: &str, to_end: bool) -> Consumer {
-    wait_until("a reader opens", LONG, async || {
+    retry("a reader opens", LONG, || {
         let builder = client.consumer(topic);
         let builder = if to_end { builder.stop_at_end() } else { builder };
-        builder.open().await.ok()
+        async move { builder.open().await.ok() }
     })
     .await
 }

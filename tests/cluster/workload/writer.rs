@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fidelog_client::{Client, Codec, Delivery, DeliveryError, Producer, Receipt, Record};
 
-use crate::harness::{LONG, wait_until};
+use crate::harness::{LONG, retry};
 use crate::history::{Outcome, Recorder, Value};
 
 /// How one producer behaves.
@@ -37,9 +37,9 @@ impl Writer {
     }
 
     async fn open(self, client: &Client, topic: &str) -> Producer {
-        wait_until(&format!("writer {} opens", self.number), LONG, async || {
+        retry(&format!("writer {} opens", self.number), LONG, || {
             let builder = client.producer(topic).delivery_budget(self.budget).compression(self.codec);
-            builder.open().await.ok()
+            async move { builder.open().await.ok() }
         })
         .await
     }

@@ -42,8 +42,10 @@ impl Reader<'_> {
     }
 
     fn wrong(&self, key: &'static str, allowed: String) -> ConfigError {
-        let (value, source_) =
-            self.0.get(key).map_or(("-", Source::Default), |value| (value.text.as_str(), value.source.clone()));
+        let (value, source_) = self
+            .0
+            .get(key)
+            .map_or(("-", Source::Default), |value| (value.text.as_str(), value.source.clone()));
         ConfigError::Value { source_, key: key.to_owned(), value: value.to_owned(), allowed }
     }
 }
@@ -54,7 +56,8 @@ fn doc(key: &str) -> &'static str {
 
 pub(super) fn build(values: &Values) -> Result<NodeConfig, ConfigError> {
     let read = Reader(values);
-    let broker = BrokerId(u32::try_from(read.within("broker.id", 1, u64::from(u32::MAX))?).unwrap_or(u32::MAX));
+    let broker =
+        BrokerId(u32::try_from(read.within("broker.id", 1, u64::from(u32::MAX))?).unwrap_or(u32::MAX));
     let brokers = values.brokers.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
     check_brokers(&brokers)?;
     let Some(own) = brokers.iter().find(|it| it.id == broker).cloned() else {
@@ -136,7 +139,9 @@ fn listed(broker: &ListedBroker) -> Result<BrokerAddress, ConfigError> {
     }
     let address = |name: &str| {
         let text = field(name)?;
-        let port = text.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+        let port = text
+            .rsplit_once(':')
+            .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
         if port.is_none_or(|port| port == 0) {
             return Err(wrong(name, &text, "host:port is expected, the port not 0"));
         }
@@ -148,11 +153,17 @@ fn listed(broker: &ListedBroker) -> Result<BrokerAddress, ConfigError> {
 fn check_brokers(brokers: &[BrokerAddress]) -> Result<(), ConfigError> {
     for (index, broker) in brokers.iter().enumerate() {
         if broker.client == broker.peer {
-            return Err(ConfigError::Conflict(format!("broker {} has one address for clients and peers", broker.id)));
+            return Err(ConfigError::Conflict(format!(
+                "broker {} has one address for clients and peers",
+                broker.id
+            )));
         }
         for other in &brokers[..index] {
             if other.id == broker.id {
-                return Err(ConfigError::Conflict(format!("cluster.brokers lists broker {} twice", broker.id)));
+                return Err(ConfigError::Conflict(format!(
+                    "cluster.brokers lists broker {} twice",
+                    broker.id
+                )));
             }
             if other.client == broker.client || other.peer == broker.peer {
                 return Err(ConfigError::Conflict(format!(
@@ -166,8 +177,13 @@ fn check_brokers(brokers: &[BrokerAddress]) -> Result<(), ConfigError> {
 }
 
 fn log(read: &Reader<'_>) -> Result<LogConfig, ConfigError> {
+    let defaults = LogConfig::default();
+    let segment_bytes = read.within("log.segment_bytes", 4096, 1 << 30)?;
     let config = LogConfig {
-        segment_bytes: read.within("log.segment_bytes", 4096, 1 << 30)?,
+        segment_bytes,
+        // Files never grow by more than a segment; a small segment alone must be a valid setting.
+        growth_bytes_min: defaults.growth_bytes_min.min(segment_bytes),
+        growth_bytes_max: defaults.growth_bytes_max.min(segment_bytes),
         segment_ms: read.within("log.segment_ms", 1, u64::MAX)?,
         free_bytes_min: read.optional("log.free_bytes_min")?,
         recovery_point_every: Duration::from_millis(read.within("log.recovery_point_ms", 10, 60_000)?),
@@ -175,14 +191,15 @@ fn log(read: &Reader<'_>) -> Result<LogConfig, ConfigError> {
         sealed_open_max: usize::try_from(read.within("log.sealed_open_max", 1, 1 << 20)?).unwrap_or(512),
         aside_bytes_max: read.within("log.aside_bytes_max", 0, u64::MAX)?,
         producer_idle_ms: read.within("log.producer_idle_ms", 1000, u64::MAX)?,
-        ..LogConfig::default()
+        ..defaults
     };
     config.check().map_err(|error| ConfigError::Conflict(format!("[log] {error}")))?;
     Ok(config)
 }
 
 fn rpc(read: &Reader<'_>) -> Result<RpcLimits, ConfigError> {
-    let bytes = |key| read.within(key, 32 << 20, 1 << 40).map(|value| usize::try_from(value).unwrap_or(usize::MAX));
+    let bytes =
+        |key| read.within(key, 32 << 20, 1 << 40).map(|value| usize::try_from(value).unwrap_or(usize::MAX));
     Ok(RpcLimits {
         request_bytes_max: bytes("limits.request_bytes_max")?,
         read_bytes_max: bytes("limits.read_bytes_max")?,

@@ -30,7 +30,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("broker.peer_listen", Some("127.0.0.1:9095"), "where to listen for brokers"),
     setting("broker.advertise", None, "what clients are told; default: its `client` in cluster.brokers"),
     setting("broker.rack", None, "replicas of a partition are spread over racks"),
-    setting("broker.unsafe_open_access", Some("false"), "must be true to listen beyond loopback: there is no TLS yet"),
+    setting(
+        "broker.unsafe_open_access",
+        Some("false"),
+        "must be true to listen beyond loopback: there is no TLS yet",
+    ),
     setting("broker.client_threads", Some("2"), "threads that serve clients, 1 to 64"),
     setting("broker.peer_threads", Some("1"), "threads that serve other brokers, 1 to 64"),
     setting("cluster.id", None, "the cluster's id, a UUID; the same on every broker"),
@@ -39,21 +43,37 @@ pub const SETTINGS: &[Setting] = &[
     setting("log.segment_ms", Some("604800000"), "longest time a segment is written to"),
     setting("log.free_bytes_min", None, "produces are refused when less is free; default: max(5 %, 1 GiB)"),
     setting("log.recovery_point_ms", Some("1000"), "how often recovery points are written, 10 to 60000"),
-    setting("log.recovery_point_bytes", Some("16777216"), "and after how many bytes; bounds what a start scans"),
+    setting(
+        "log.recovery_point_bytes",
+        Some("16777216"),
+        "and after how many bytes; bounds what a start scans",
+    ),
     setting("log.sealed_open_max", Some("512"), "sealed segments kept open at once"),
     setting("log.aside_bytes_max", Some("1073741824"), "what is kept of cut tails, oldest removed first"),
     setting("log.producer_idle_ms", Some("86400000"), "how long an idle producer is remembered"),
-    setting("log.replica_lag_max_ms", Some("10000"), "how long a follower may lag before it leaves the in-sync set"),
+    setting(
+        "log.replica_lag_max_ms",
+        Some("10000"),
+        "how long a follower may lag before it leaves the in-sync set",
+    ),
     setting("log.retention_check_ms", Some("30000"), "how often retention looks, 100 to 3600000"),
     setting("limits.partition_pending_bytes_max", Some("67108864"), "unacknowledged bytes of one partition"),
-    setting("limits.request_bytes_max", Some("268435456"), "bytes of requests in memory, all clients together"),
+    setting(
+        "limits.request_bytes_max",
+        Some("268435456"),
+        "bytes of requests in memory, all clients together",
+    ),
     setting("limits.read_bytes_max", Some("268435456"), "bytes read and not yet sent, all clients together"),
     setting("limits.catch_up_bytes_per_s", Some("419430400"), "what catching up may take per follower"),
     setting("topic_defaults.partitions", Some("3"), "of a new topic"),
     setting("topic_defaults.replication_factor", Some("3"), "of a new topic"),
     setting("topic_defaults.min_insync_replicas", Some("2"), "of a new topic; at least 2"),
     setting("topic_defaults.retention_ms", Some("604800000"), "how long records are kept at least"),
-    setting("topic_defaults.retention_bytes", None, "bytes of a partition kept at least; default: only time counts"),
+    setting(
+        "topic_defaults.retention_bytes",
+        None,
+        "bytes of a partition kept at least; default: only time counts",
+    ),
     setting("topic_defaults.record_bytes_max", Some("1048576"), "largest record, at most 8388608"),
 ];
 
@@ -139,7 +159,8 @@ impl Values {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
         for (name, text) in environment {
-            let Some((section, key)) = name.strip_prefix("FIDELOGD_").and_then(|rest| rest.split_once("__")) else {
+            let Some((section, key)) = name.strip_prefix("FIDELOGD_").and_then(|rest| rest.split_once("__"))
+            else {
                 continue;
             };
             let key = format!("{}.{}", section.to_ascii_lowercase(), key.to_ascii_lowercase());

@@ -43,7 +43,10 @@ fn the_environment_wins_and_is_named_as_the_source() {
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_a_likely_one() {
     let text = format!("{GOOD}[log]\nsegment_byte = 5\n");
-    assert_eq!(refusal(&text), "broker.toml:13: unknown key `log.segment_byte`; did you mean `log.segment_bytes`?");
+    assert_eq!(
+        refusal(&text),
+        "broker.toml:13: unknown key `log.segment_byte`; did you mean `log.segment_bytes`?"
+    );
     assert!(load(GOOD, &[("FIDELOGD_LOG__NOPE", "1")]).is_err());
 }
 
@@ -80,4 +83,55 @@ brokers = [{ id = 1, client = "127.0.0.1:9094", peer = "127.0.0.1:9095" }]
 "#;
     assert!(refusal(lone).contains("allow_unreplicated"));
     assert!(load(&format!("{lone}allow_unreplicated = true\n"), &[]).is_ok());
+}
+
+const EXAMPLE: &str = include_str!("../../fidelog.example.toml");
+
+#[test]
+fn the_example_is_a_configuration_for_three_machines() {
+    let node = load(EXAMPLE, &[]).unwrap().node;
+    assert_eq!(node.brokers.len(), 3);
+    for (id, address) in [("1", "10.0.0.1"), ("2", "10.0.0.2"), ("3", "10.0.0.3")] {
+        let (listen, peer_listen) = (format!("{address}:9094"), format!("{address}:9095"));
+        let changed = [
+            ("FIDELOGD_BROKER__ID", id),
+            ("FIDELOGD_BROKER__LISTEN", &listen),
+            ("FIDELOGD_BROKER__PEER_LISTEN", &peer_listen),
+        ];
+        let node = load(EXAMPLE, &changed).unwrap().node;
+        assert_eq!((node.broker.to_string(), node.advertise), (id.to_owned(), listen));
+    }
+}
+
+/// Settings whose default follows from others: the example shows what they may look like.
+const WITHOUT_DEFAULT: [&str; 3] = ["broker.rack", "log.free_bytes_min", "topic_defaults.retention_bytes"];
+
+#[test]
+fn the_example_shows_every_setting_with_its_default() {
+    let is_setting =
+        |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '{', '`']));
+    let uncomment = |line: &'static str| match line.strip_prefix("# ") {
+        Some(rest) if is_setting(rest) => rest,
+        _ => line,
+    };
+    let all: Vec<_> = EXAMPLE.lines().map(uncomment).collect();
+    let loaded = load(&all.join("\n"), &[]).unwrap();
+    for setting in super::SETTINGS {
+        let value = loaded.values.get(setting.key).filter(|value| value.source != super::Source::Default);
+        if setting.key == "broker.advertise" {
+            continue;
+        }
+        let value = value.unwrap_or_else(|| panic!("the example does not show {}", setting.key));
+        let changed =
+            ["broker.listen", "broker.peer_listen", "broker.unsafe_open_access"].contains(&setting.key);
+        match setting.default {
+            Some(default) if !changed => assert_eq!(value.text, default, "{}", setting.key),
+            Some(_) => {}
+            None => assert!(
+                WITHOUT_DEFAULT.contains(&setting.key) || !EXAMPLE.contains(&format!("# {} ", setting.key)),
+                "{}",
+                setting.key
+            ),
+        }
+    }
 }

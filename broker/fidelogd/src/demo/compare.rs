@@ -121,7 +121,8 @@ impl Comparison {
             verdict.same += u64::from(!again);
         } else {
             verdict.different += 1;
-            verdict.tell(format_args!("{partition}/{offset}: the bytes are not those of line {}", entry.line));
+            verdict
+                .tell(format_args!("{partition}/{offset}: the bytes are not those of line {}", entry.line));
         }
         Ok(())
     }
@@ -132,7 +133,8 @@ impl Comparison {
             for (entry, _) in of_partition.entries().iter().zip(seen).filter(|(_, seen)| !**seen) {
                 self.verdict.missing += 1;
                 let (line, offset) = (entry.line, entry.offset);
-                self.verdict.tell(format_args!("line {line}, acknowledged at {partition}/{offset}: not read"));
+                self.verdict
+                    .tell(format_args!("line {line}, acknowledged at {partition}/{offset}: not read"));
             }
         }
         self.verdict
@@ -158,7 +160,10 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [lines, acknowledged, read, same] =
             [self.lines, self.acknowledged, self.read, self.same].map(grouped);
-        writeln!(f, "  {lines} lines in, {acknowledged} acknowledged, {read} records out, {same} the same byte for byte")?;
+        writeln!(
+            f,
+            "  {lines} lines in, {acknowledged} acknowledged, {read} records out, {same} the same byte for byte"
+        )?;
         let counts = [
             (self.missing, "missing"),
             (self.twice, "twice"),
@@ -168,7 +173,8 @@ impl fmt::Display for Verdict {
             (self.holes, "skipped offsets"),
             (self.unreplicated, "acknowledged by one broker alone"),
         ];
-        let counts: Vec<_> = counts.iter().map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
+        let counts: Vec<_> =
+            counts.iter().map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
         write!(f, "  {}", counts.join(", "))?;
         self.told.iter().try_for_each(|told| write!(f, "\n  ! {told}"))
     }

@@ -19,7 +19,7 @@ pub(super) struct Reader {
     pub(super) name: &'static str,
     /// Stops after so many records; `None`: at the end.
     pub(super) records_max: Option<u64>,
-    /// How many records are printed.
+    /// How many records are printed; half as many again of those that look strange.
     pub(super) show: u64,
 }
 
@@ -36,26 +36,33 @@ pub(super) async fn read(
 ) -> Result<u64, String> {
     let builder = client.consumer(TOPIC).group(GROUP).owner(reader.name).stop_at_end();
     let mut consumer = builder.open().await.map_err(|error| format!("group {GROUP}: {error}"))?;
-    let begins: Vec<_> = consumer.position().iter().map(|at| format!("{}/{}", at.partition, at.offset)).collect();
+    let begins: Vec<_> =
+        consumer.position().iter().map(|at| format!("{}/{}", at.partition, at.offset)).collect();
     story.say(format_args!("{} of group {GROUP} begins at {}", reader.name, begins.join(", ")));
-    let mut records = 0;
+    let (mut records, mut rare_left) = (0, reader.show.div_ceil(2));
     while reader.records_max.is_none_or(|max| records < max) {
         let Some(record) = consumer.next().await else { break };
         let record = record.map_err(|error| format!("{}: {error}", reader.name))?;
         records += 1;
-        if records <= reader.show {
-            story.say_plain(words::record(&record));
-        } else if records == reader.show + 1 {
+        if records == reader.show + 1 {
             story.say_plain("             …");
         }
+        let rare = records > reader.show && rare_left > 0 && words::is_rare(record.value.as_deref());
+        rare_left -= u64::from(rare);
+        if records <= reader.show || rare {
+            story.say_plain(words::record(&record));
+        }
         let at = (record.partition, record.offset);
-        comparison.take(at, record.value.as_deref(), original).map_err(|error| format!("the copy: {error}"))?;
+        comparison
+            .take(at, record.value.as_deref(), original)
+            .map_err(|error| format!("the copy: {error}"))?;
         if records % COMMIT_EVERY == 0 {
             commit(&mut consumer, reader).await?;
         }
     }
     commit(&mut consumer, reader).await?;
-    let ends: Vec<_> = consumer.position().iter().map(|at| format!("{}/{}", at.partition, at.offset)).collect();
+    let ends: Vec<_> =
+        consumer.position().iter().map(|at| format!("{}/{}", at.partition, at.offset)).collect();
     story.say(format_args!(
         "{} has read {} records, committed {}, and is gone",
         reader.name,

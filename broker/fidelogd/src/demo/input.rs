@@ -34,7 +34,9 @@ pub(super) struct Line {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LineError {
     /// It is longer than a record may be.
-    #[error("line {number} is longer than {bytes_max} bytes, the largest record of the topic; split it, or leave it out")]
+    #[error(
+        "line {number} is longer than {bytes_max} bytes, the largest record of the topic; split it, or leave it out"
+    )]
     TooLong {
         /// Which line.
         number: u64,
@@ -219,7 +221,9 @@ mod tests {
 
     #[test]
     fn an_over_long_line_is_told_by_its_number() {
-        for (input, number) in [(&b"1234\n12345\n1"[..], 2), (&b"12345"[..], 1), (&b"\n\n1234\n123456"[..], 4)] {
+        for (input, number) in
+            [(&b"1234\n12345\n1"[..], 2), (&b"12345"[..], 1), (&b"\n\n1234\n123456"[..], 4)]
+        {
             let mut lines = Lines::new(input, 4);
             let error = loop {
                 match lines.next_line() {
@@ -227,7 +231,10 @@ mod tests {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(error, LineError::TooLong { number: n, bytes_max: 4 } if n == number), "{error}");
+            assert!(
+                matches!(error, LineError::TooLong { number: n, bytes_max: 4 } if n == number),
+                "{error}"
+            );
         }
     }
 

@@ -92,7 +92,8 @@ impl Ledger {
 
     /// The lines 1 to this one are all acknowledged.
     pub(super) fn without_gap_to(&self) -> u64 {
-        let mut lines: Vec<u64> = self.0.iter().flat_map(|it| it.entries.iter().map(|entry| entry.line)).collect();
+        let mut lines: Vec<u64> =
+            self.0.iter().flat_map(|it| it.entries.iter().map(|entry| entry.line)).collect();
         lines.sort_unstable();
         lines.iter().zip(1..).take_while(|(line, expected)| **line == *expected).count() as u64
     }

@@ -88,18 +88,19 @@ fn show(args: &Demo, log: &LogArgs) -> anyhow::Result<Option<Verdict>> {
         let interruption = interruption()?;
         say(format_args!("{name}: {} lines, {} bytes.\n", grouped(size.lines), grouped(size.bytes)));
         let mut cluster = LocalCluster::start(home, ports, log)?;
+        let demonstration = Demonstration { cluster: &mut cluster, story: Story::begin(), size, copy: &copy };
         let outcome = tokio::select! {
-            outcome = Demonstration { cluster: &mut cluster, story: Story::begin(), size, copy: &copy }.run(args.show) => outcome.map(Some),
+            outcome = demonstration.run(args.show) => outcome.map(Some),
             () = interruption => Ok(None),
         };
-        let (directory, standard) = (cluster.home().directory().to_owned(), cluster.ports().clone());
+        let directory = cluster.home().directory().to_owned();
         cluster.stop().await;
         let program = Program::this();
         say(format_args!(
             "\nThe data lies in {}. To open it again, and read it:\n  {}\n  {}",
             directory.display(),
             program.dev(&directory),
-            program.client(&Ports::from_base(None).unwrap_or(standard), &format!("consume {TOPIC} -e")),
+            program.client(&format!("consume {TOPIC} -e")),
         ));
         outcome
     })
@@ -111,7 +112,7 @@ fn ports(base: Option<u16>) -> anyhow::Result<Ports> {
     match (base, ports.check()) {
         (None, Err(taken)) => {
             info!("{taken}");
-            Ports::free().context("no free ports")
+            Ok(Ports::free()?)
         }
         (_, _) => Ok(ports),
     }
@@ -146,7 +147,8 @@ impl Demonstration<'_> {
             );
         }
         let verdict = self.consume(&client, produced, show).await?;
-        let word = if verdict.is_good() { "nothing lost, nothing twice, nothing changed" } else { "NOT THE SAME" };
+        let word =
+            if verdict.is_good() { "nothing lost, nothing twice, nothing changed" } else { "NOT THE SAME" };
         self.story.say_plain(format_args!("\nVerdict: {word}\n{verdict}"));
         Ok(verdict)
     }
@@ -180,8 +182,7 @@ impl Demonstration<'_> {
         self.story.say(format_args!("producing {} lines, one record each", grouped(self.size.lines)));
         let tally = Tally::new(self.story.begin_bar(self.size.lines));
         let gate = Gate { third, killed };
-        let producing =
-            tokio::spawn(produce::produce(producer, lines, self.size.lines, gate, tally.clone()));
+        let producing = tokio::spawn(produce::produce(producer, lines, self.size.lines, gate, tally.clone()));
         // A production that stopped early has dropped its end; the broker is killed all the same.
         let _stopped = self.cluster.while_up(third_reached).await?;
         self.kill(victim, &tally).await?;
@@ -221,7 +222,8 @@ impl Demonstration<'_> {
     fn tell_production(&self, produced: &Produced, noticed: &Noticed) {
         let ledger = &produced.ledger;
         let by: Vec<_> = ledger.by_replicas();
-        let by = by.iter().map(|(replicas, lines)| format!("{} synced by {replicas} brokers", grouped(*lines)));
+        let by =
+            by.iter().map(|(replicas, lines)| format!("{} synced by {replicas} brokers", grouped(*lines)));
         self.story.say(format_args!(
             "{} lines acknowledged: {}",
             grouped(ledger.lines()),

@@ -85,7 +85,8 @@ pub(super) async fn produce(
     gate: Gate,
     tally: Tally,
 ) -> Produced {
-    let collectors: Vec<_> = (0..producer.partition_count()).map(|_| Collector::start(tally.clone())).collect();
+    let collectors: Vec<_> =
+        (0..producer.partition_count()).map(|_| Collector::start(tally.clone())).collect();
     let mut stopped = hand_over(&producer, &mut lines, count, gate, &collectors, &tally).await.err();
     let mut ledger = Ledger::default();
     for collector in collectors {

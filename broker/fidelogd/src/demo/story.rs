@@ -36,8 +36,9 @@ impl Story {
     pub(super) fn begin_bar(&mut self, lines: u64) -> ProgressBar {
         if std::io::stderr().is_terminal() {
             self.bar = ProgressBar::with_draw_target(Some(lines), ProgressDrawTarget::stderr_with_hz(5));
-            self.bar
-                .set_style(ProgressStyle::with_template(TEMPLATE).expect("the template is a constant, tested below"));
+            self.bar.set_style(
+                ProgressStyle::with_template(TEMPLATE).expect("the template is a constant, tested below"),
+            );
         }
         self.bar.clone()
     }

@@ -15,6 +15,16 @@ pub(super) fn record(record: &ConsumedRecord) -> String {
     format!("{at:>12} {}", bytes(record.value.as_deref().unwrap_or_default()))
 }
 
+/// Whether a value is one that others lose: it ends with a carriage return, has a zero byte, or is not UTF-8.
+pub(super) fn is_rare(value: Option<&[u8]>) -> bool {
+    value.is_none_or(|value| {
+        value.is_empty()
+            || value.ends_with(b"\r")
+            || value.contains(&0)
+            || std::str::from_utf8(value).is_err()
+    })
+}
+
 /// Bytes for eyes: text as it is, everything else escaped; the end is cut off when it is long.
 fn bytes(value: &[u8]) -> String {
     let mut text = String::from("|");
@@ -45,7 +55,8 @@ pub(super) fn receipts(shown: &[&Shown]) -> String {
         "        line  stored at  synced by      gather     queue    append      sync  replicate   network     total ms\n",
     );
     for Shown { line, receipt } in shown {
-        let at = format!("{}/{}", receipt.partition, receipt.offset.map_or("?".to_owned(), |it| it.to_string()));
+        let at =
+            format!("{}/{}", receipt.partition, receipt.offset.map_or("?".to_owned(), |it| it.to_string()));
         let by: Vec<_> = receipt.synced_by.iter().map(ToString::to_string).collect();
         let by = by.join(", ");
         let stages = receipt.stages;
@@ -74,6 +85,14 @@ mod tests {
         assert_eq!(bytes(b"caf\xe9 \\ \x00"), r"|caf\xe9 \\ \u{0}|");
         let long = bytes("ü".repeat(5_000).as_bytes());
         assert!(long.chars().count() < 120 && long.ends_with("(10000 bytes)"), "{long}");
+    }
+
+    #[test]
+    fn rare_is_what_others_lose() {
+        for rare in [Some(&b"a\r"[..]), Some(b"\xff"), Some(b"a\0b"), None] {
+            assert!(is_rare(rare), "{rare:?}");
+        }
+        assert!(!is_rare(Some("grüße".as_bytes())));
     }
 
     #[test]

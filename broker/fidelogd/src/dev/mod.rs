@@ -68,7 +68,9 @@ async fn watch(cluster: &mut LocalCluster) -> Result<(), LocalError> {
         let broker = &cluster.brokers()[usize::from(ended.broker - 1)];
         say(format_args!("{ended}; to start it again: {}", program.serve(broker)));
         if cluster.brokers().iter().all(|broker| broker.pid().is_none()) {
-            say("None of the brokers started here is left. Ctrl-C, then `fidelogd dev` again, starts all three.");
+            say(
+                "None of the brokers started here is left. Ctrl-C, then `fidelogd dev` again, starts all three.",
+            );
         }
     }
 }
@@ -77,5 +79,8 @@ async fn watch(cluster: &mut LocalCluster) -> Result<(), LocalError> {
 fn by_hand(cluster: &LocalCluster) -> Vec<String> {
     let ended = cluster.brokers().iter().filter(|broker| broker.pid().is_none());
     let runs = ended.filter(|it| TcpStream::connect_timeout(&it.client, Duration::from_millis(200)).is_ok());
-    runs.map(|it| format!("Broker {} was started by hand and still runs: stop it where it was started.", it.id)).collect()
+    runs.map(|it| {
+        format!("Broker {} was started by hand and still runs: stop it where it was started.", it.id)
+    })
+    .collect()
 }

@@ -45,11 +45,16 @@ impl Program {
         format!("{} dev --data-dir {}", self.daemon, quoted(&directory.to_string_lossy()))
     }
 
-    /// A command for the cluster.
-    pub(crate) fn client(&self, ports: &Ports, verb: &str) -> String {
+    /// A command for a cluster on the usual ports.
+    pub(crate) fn client(&self, verb: &str) -> String {
+        format!("{} {verb}", self.client)
+    }
+
+    /// A command for a cluster on these ports.
+    fn client_at(&self, ports: &Ports, verb: &str) -> String {
         match (ports.are_standard(), ports.pairs().first()) {
-            (false, Some(first)) => format!("{} -b localhost:{} {verb}", self.client, first.client),
-            (true, _) | (_, None) => format!("{} {verb}", self.client),
+            (false, Some(first)) => self.client(&format!("-b localhost:{} {verb}", first.client)),
+            (true, _) | (_, None) => self.client(verb),
         }
     }
 }
@@ -76,15 +81,16 @@ What to type next, in another terminal:
 
 What broker 2 leads waits until it is back: in this version leaders do not move, and broker 1 decides metadata.
 Ctrl-C ends all three. The data stays; `dev` goes on with it.",
-        create = program.client(cluster.ports(), "topic create hello"),
-        produce = program.client(cluster.ports(), "produce hello"),
-        consume = program.client(cluster.ports(), "consume hello -e"),
+        create = program.client_at(cluster.ports(), "topic create hello"),
+        produce = program.client_at(cluster.ports(), "produce hello"),
+        consume = program.client_at(cluster.ports(), "consume hello -e"),
     );
     text
 }
 
 fn table(brokers: &[Broker]) -> String {
-    let mut text = format!("  {:<7} {:<8} {:<16} {:<16} data and log\n", "broker", "pid", "for clients", "for brokers");
+    let mut text =
+        format!("  {:<7} {:<8} {:<16} {:<16} data and log\n", "broker", "pid", "for clients", "for brokers");
     for broker in brokers {
         let pid = broker.pid().map_or("-".to_owned(), |pid| pid.to_string());
         let (client, peer) = (broker.client.to_string(), broker.peer.to_string());
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn the_cluster_is_named_only_where_it_would_not_be_found() {
         let program = Program::new(Path::new("/usr/bin/fidelogd"), false, false);
-        let verb = |base| program.client(&Ports::from_base(base).unwrap(), "cluster info");
+        let verb = |base| program.client_at(&Ports::from_base(base).unwrap(), "cluster info");
         assert_eq!(verb(None), "fidelog cluster info");
         assert_eq!(verb(Some(19094)), "fidelog -b localhost:19094 cluster info");
     }

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn an_end_tells_how() {
-        let ended = |status| Ended { broker: 2, pid: 7, status: Some(ExitStatus::from_raw(status)) }.to_string();
+        let ended =
+            |status| Ended { broker: 2, pid: 7, status: Some(ExitStatus::from_raw(status)) }.to_string();
         assert_eq!(ended(9), "broker 2 (pid 7) ended: signal 9");
         assert_eq!(ended(3 << 8), "broker 2 (pid 7) ended: exit code 3");
     }

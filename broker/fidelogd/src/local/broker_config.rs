@@ -71,7 +71,10 @@ mod tests {
             assert_eq!((node.listen.port(), node.peer_listen.port()), (listen, listen + 1));
             assert_eq!(node.data_dir, Path::new(&data_dir));
             assert_eq!(node.brokers.len(), 3);
-            assert_eq!((node.topic_defaults.replication_factor, node.topic_defaults.min_insync_replicas), (3, 2));
+            assert_eq!(
+                (node.topic_defaults.replication_factor, node.topic_defaults.min_insync_replicas),
+                (3, 2)
+            );
         }
     }
 }

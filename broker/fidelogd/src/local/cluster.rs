@@ -103,7 +103,8 @@ impl LocalCluster {
             Ok(_) => "they are now, just too late".to_owned(),
             Err(missing) => missing,
         };
-        let tails = self.brokers.iter().map(|it| format!("\nthe end of {}:\n{}", it.log.display(), it.log_tail()));
+        let tails =
+            self.brokers.iter().map(|it| format!("\nthe end of {}:\n{}", it.log.display(), it.log_tail()));
         LocalError::NotReady { seconds: READY_MAX.as_secs(), missing, tails: tails.collect() }
     }
 
@@ -161,7 +162,11 @@ impl LocalCluster {
             } else if tokio::time::timeout_at(give_up_at, self.receive_end()).await.is_err() {
                 killed = true;
                 for broker in self.brokers.iter().filter(|broker| broker.process.is_some()) {
-                    say(format_args!("broker {} did not stop within {} s: killed", broker.id, STOP_MAX.as_secs()));
+                    say(format_args!(
+                        "broker {} did not stop within {} s: killed",
+                        broker.id,
+                        STOP_MAX.as_secs()
+                    ));
                     broker.order(Order::Kill);
                 }
             }

@@ -149,7 +149,9 @@ fn open_marker(directory: &Path) -> Result<Option<(File, Marker)>, LocalError> {
         serde_json::from_str(&text).map_err(|error| wrong(format!("not a marker of fidelogd ({error})")))?;
     match (marker.made_by.as_str(), marker.version) {
         ("fidelogd", 1) => Ok(Some((file, marker))),
-        (made_by, version) => Err(wrong(format!("made by {made_by}, version {version}; fidelogd, 1 is known here"))),
+        (made_by, version) => {
+            Err(wrong(format!("made by {made_by}, version {version}; fidelogd, 1 is known here")))
+        }
     }
 }
 
@@ -204,8 +206,11 @@ mod tests {
     #[test]
     fn a_marker_of_somebody_else_is_no_marker() {
         let directory = tempfile::tempdir().unwrap();
-        for text in ["", "{}", r#"{"made_by":"x","version":1,"kind":"demo","cluster_id":"5b7c7d43-7a0e-4b6a-9a56-1f0c3c8a2f11"}"#]
-        {
+        for text in [
+            "",
+            "{}",
+            r#"{"made_by":"x","version":1,"kind":"demo","cluster_id":"5b7c7d43-7a0e-4b6a-9a56-1f0c3c8a2f11"}"#,
+        ] {
             fs::write(directory.path().join(MARKER), text).unwrap();
             assert!(matches!(Home::replace(directory.path()), Err(LocalError::Marker { .. })), "{text}");
             assert!(matches!(Home::open(directory.path()), Err(LocalError::Marker { .. })), "{text}");

@@ -59,13 +59,20 @@ pub(crate) enum LocalError {
     #[error("{} is not UTF-8, so that no configuration file can name it; name another one with --data-dir", .0.display())]
     NotText(PathBuf),
     /// Ports.
-    #[error("--port-base {base}: the six ports are {base} to {base} + 201; at most 65334 is possible, at least 1024")]
+    #[error(
+        "--port-base {base}: the six ports are {base} to {base} + 201; at most 65334 is possible, at least 1024, or 0 for any that are free"
+    )]
     PortBase {
         /// As given.
         base: u16,
     },
+    /// None is free.
+    #[error("the system gives no free ports: {0}")]
+    NoPorts(io::Error),
     /// Somebody listens there.
-    #[error("port {port} is taken (broker {broker} needs it for {whom}): {source}; end what uses it, or choose other ports with --port-base, such as --port-base 19094")]
+    #[error(
+        "port {port} is taken (broker {broker} needs it for {whom}): {source}; end what uses it, or choose other ports with --port-base, such as --port-base 19094"
+    )]
     PortTaken {
         /// Which.
         port: u16,

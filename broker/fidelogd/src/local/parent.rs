@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 /// A sentence, when it is gone already, or the system refuses.
 pub(crate) fn die_with(parent: i32) -> Result<(), String> {
     let signalled = set_parent_process_death_signal(Some(Signal::KILL));
-    signalled.map_err(|error| format!("--parent {parent}: the system does not tell when it ends: {error}"))?;
+    signalled
+        .map_err(|error| format!("--parent {parent}: the system does not tell when it ends: {error}"))?;
     // It may have ended before the line above; then somebody else is our parent now.
     match getppid().map(Pid::as_raw_nonzero).map(std::num::NonZero::get) {
         Some(now) if now == parent => Ok(()),

@@ -1,5 +1,6 @@
 //! Which ports the brokers of a local cluster listen on: N for clients and N + 1 for brokers, N being 100 more for each.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use super::{BROKER_COUNT, LocalError};
@@ -19,13 +20,16 @@ pub(crate) struct Pair {
 }
 
 impl Ports {
-    /// 9094/5, 9194/5, 9294/5, or the same from another base on.
+    /// 9094/5, 9194/5, 9294/5, or the same from another base on; 0: any that are free.
     ///
     /// # Errors
-    /// When the base leaves no room for all six.
+    /// When the base leaves no room for all six, or the system has none.
     pub(crate) fn from_base(base: Option<u16>) -> Result<Self, LocalError> {
         let base = base.unwrap_or(BASE);
-        if base < 1024 || base > u16::MAX - 100 * (BROKER_COUNT - 1) - 1 {
+        if base == 0 {
+            return Self::free();
+        }
+        if !(1024..=u16::MAX - 100 * (BROKER_COUNT - 1) - 1).contains(&base) {
             return Err(LocalError::PortBase { base });
         }
         let pair = |index| Pair { client: base + 100 * index, peer: base + 100 * index + 1 };
@@ -36,10 +40,11 @@ impl Ports {
     ///
     /// # Errors
     /// When the system has none.
-    pub(crate) fn free() -> std::io::Result<Self> {
-        let held = (0..2 * BROKER_COUNT).map(|_| TcpListener::bind(local(0))).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn free() -> Result<Self, LocalError> {
+        let held = (0..2 * BROKER_COUNT).map(|_| TcpListener::bind(local(0))).collect::<io::Result<Vec<_>>>();
+        let held = held.map_err(LocalError::NoPorts)?;
         let ports = held.iter().map(|listener| Ok(listener.local_addr()?.port()));
-        let ports = ports.collect::<std::io::Result<Vec<u16>>>()?;
+        let ports = ports.collect::<io::Result<Vec<u16>>>().map_err(LocalError::NoPorts)?;
         Ok(Self(ports.chunks_exact(2).map(|pair| Pair { client: pair[0], peer: pair[1] }).collect()))
     }
 
@@ -51,8 +56,12 @@ impl Ports {
         for (broker, pair) in (1..).zip(&self.0) {
             for (port, whom) in [(pair.client, "clients"), (pair.peer, "brokers")] {
                 // A listener that accepted nothing leaves nothing behind: the port is free again when it is dropped.
-                TcpListener::bind(local(port))
-                    .map_err(|source| LocalError::PortTaken { port, broker, whom, source })?;
+                TcpListener::bind(local(port)).map_err(|source| LocalError::PortTaken {
+                    port,
+                    broker,
+                    whom,
+                    source,
+                })?;
             }
         }
         Ok(())
@@ -89,7 +98,7 @@ mod tests {
     #[test]
     fn a_base_without_room_is_refused() {
         assert!(Ports::from_base(Some(65334)).is_ok());
-        for base in [0, 1023, 65335, u16::MAX] {
+        for base in [1, 1023, 65335, u16::MAX] {
             assert!(Ports::from_base(Some(base)).is_err(), "{base}");
         }
     }

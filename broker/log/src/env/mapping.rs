@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use memmap2::{Advice, MmapOptions, MmapRaw};
@@ -27,27 +28,33 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub(super) struct Mapping {
     reserve_bytes: u64,
+    /// The greatest length of the file that was seen: it never shrinks, so nobody need ask again below.
+    seen_bytes: AtomicU64,
     current: Mutex<Option<Arc<MmapRaw>>>,
 }
 
 impl Mapping {
     /// Nothing is mapped yet. At the first view at least `reserve_bytes` of addresses are taken.
     pub(super) fn unmapped(reserve_bytes: u64) -> Self {
-        Self { reserve_bytes, current: Mutex::new(None) }
+        Self { reserve_bytes, seen_bytes: AtomicU64::new(0), current: Mutex::new(None) }
     }
 
     /// The bytes of `range` of `file` without a copy, resident; `None` where the kernel cannot do that (no
     /// addresses left, no `MADV_POPULATE_READ`, or a block that cannot be read): the caller then reads instead,
     /// and learns the error if there is one.
     ///
-    /// The same file must be given every time.
+    /// The same file must be given every time. `resident` says that the range was just written, so that its pages are
+    /// there without being asked for.
     ///
     /// # Errors
     /// `UnexpectedEof` when `range` ends beyond the file's length or is reversed; what `fstat` says.
-    pub(super) fn view(&self, file: &File, range: &Range<u64>) -> io::Result<Option<Bytes>> {
-        let file_bytes = file.metadata()?.len();
-        if range.start > range.end || range.end > file_bytes {
-            return Err(beyond_end(range, file_bytes));
+    pub(super) fn view(&self, file: &File, range: &Range<u64>, resident: bool) -> io::Result<Option<Bytes>> {
+        if range.start > range.end || range.end > self.seen_bytes.load(Ordering::Relaxed) {
+            let file_bytes = file.metadata()?.len();
+            if range.start > range.end || range.end > file_bytes {
+                return Err(beyond_end(range, file_bytes));
+            }
+            self.seen_bytes.fetch_max(file_bytes, Ordering::Relaxed);
         }
         if range.is_empty() {
             return Ok(Some(Bytes::new()));
@@ -57,7 +64,7 @@ impl Mapping {
             return Ok(None);
         };
         assert!(end <= map.len(), "the mapping holds {} bytes, the view ends at {end}", map.len());
-        if map.advise_range(Advice::PopulateRead, start, end - start).is_err() {
+        if !resident && map.advise_range(Advice::PopulateRead, start, end - start).is_err() {
             return Ok(None);
         }
         Ok(Some(Bytes::from_owner(View { map, range: start..end })))

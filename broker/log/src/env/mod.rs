@@ -24,6 +24,7 @@ mod real_file;
 pub mod sim;
 mod sync_failed;
 mod sync_group;
+mod written_tail;
 
 pub use clock::{Clock, Moment};
 pub use disk::{DirEntry, Disk, DiskFile, EntryKind, FilesystemKind, OpenMode};

@@ -7,13 +7,16 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::DiskFile;
 use super::mapping::{Mapping, beyond_end};
+use super::written_tail::WrittenTail;
 
 /// Parts one system call takes; the kernel's `UIO_MAXIOV`.
 const PARTS_PER_CALL_MAX: usize = 1024;
@@ -26,12 +29,13 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 pub(super) struct RealFile {
     file: File,
     mapping: Mapping,
+    tail: Mutex<WrittenTail>,
 }
 
 impl RealFile {
     /// `reserve_bytes` is how many addresses its mapping takes at least, once there is a view.
     pub(super) fn new(file: File, reserve_bytes: u64) -> Self {
-        Self { file, mapping: Mapping::unmapped(reserve_bytes) }
+        Self { file, mapping: Mapping::unmapped(reserve_bytes), tail: Mutex::default() }
     }
 
     /// Where the file system cannot allocate, zeros from the file's end on take the room instead. What lies below
@@ -64,6 +68,11 @@ impl DiskFile for RealFile {
     }
 
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
+        let count: usize = parts.iter().map(|part| part.len()).sum();
+        if parts.len() <= PARTS_PER_CALL_MAX && write_at_once(&self.file, parts, at, count)? {
+            self.tail.lock().wrote(at..at + count as u64, Instant::now());
+            return Ok(());
+        }
         let mut parts = parts.to_vec();
         let mut left = parts.as_mut_slice();
         let mut at = at;
@@ -107,10 +116,21 @@ impl DiskFile for RealFile {
     }
 
     fn view(&self, range: Range<u64>) -> io::Result<Bytes> {
-        match self.mapping.view(&self.file, &range)? {
+        let resident = self.tail.lock().holds(&range, Instant::now());
+        match self.mapping.view(&self.file, &range, resident)? {
             Some(bytes) => Ok(bytes),
             None => self.copy(&range),
         }
+    }
+}
+
+/// One call, without a copy of the list; tells whether it took everything. What it took of the start is written again
+/// otherwise, with the same bytes.
+fn write_at_once(file: &File, parts: &[IoSlice<'_>], at: u64, count: usize) -> io::Result<bool> {
+    match rustix::io::pwritev(file, parts, at) {
+        Ok(written) => Ok(written == count),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Always true: a failed sync shuts the latch before it stops being under way, so whoever waited for it sees that.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
@@ -29,7 +29,8 @@ pub(super) struct SyncGroup {
 #[derive(Debug, Default)]
 struct Tickets {
     next: u64,
-    under_way: BTreeSet<u64>,
+    /// In rising order; a list because it is short, and because it keeps its room.
+    under_way: VecDeque<u64>,
 }
 
 impl SyncGroup {
@@ -63,7 +64,7 @@ impl SyncGroup {
     /// Waits until no sync with a ticket below `begun_end` is under way, or the latch is shut.
     fn wait_for_those_below(&self, begun_end: u64, latch: &Latch) {
         let mut tickets = self.tickets.lock();
-        while latch.reason().is_none() && tickets.under_way.first().is_some_and(|first| *first < begun_end) {
+        while latch.reason().is_none() && tickets.under_way.front().is_some_and(|first| *first < begun_end) {
             self.returned.wait(&mut tickets);
         }
     }
@@ -83,7 +84,7 @@ impl<'a> Ticket<'a> {
         let mut tickets = group.tickets.lock();
         let number = tickets.next;
         tickets.next += 1;
-        tickets.under_way.insert(number);
+        tickets.under_way.push_back(number);
         Self { group, latch, path, operation, number }
     }
 
@@ -98,7 +99,7 @@ impl Drop for Ticket<'_> {
         if std::thread::panicking() {
             self.latch.shut(self.path, self.operation, &io::Error::other("the thread that synced panicked"));
         }
-        self.group.tickets.lock().under_way.remove(&self.number);
+        self.group.tickets.lock().under_way.retain(|number| *number != self.number);
         self.group.returned.notify_all();
     }
 }

@@ -10,6 +10,7 @@ use crate::data_dir::DataDir;
 use crate::env::Moment;
 use crate::failure::{LogFailure, SecureError};
 use crate::files::DiskError;
+use crate::log::SegmentLimits;
 use crate::producers::ProducerTable;
 use crate::segment::OpenSegment;
 use crate::steps::CutDone;
@@ -21,6 +22,8 @@ pub(super) struct Round<'a> {
     counts: FlushCounts,
     timing: FlushTiming,
     starts: Vec<(TopicPartition, Offset)>,
+    /// Logs that had work: only they can have anything to write, sync or publish.
+    touched: Vec<TopicPartition>,
     /// Logs that were cut or started over: their recovery points on disk still say that this is under way.
     stepped: Vec<TopicPartition>,
     /// Whether lowered recovery points are durable.
@@ -37,6 +40,7 @@ impl<'a> Round<'a> {
             counts: FlushCounts::default(),
             timing,
             starts: Vec::new(),
+            touched: Vec::new(),
             stepped: Vec::new(),
             points_written: true,
         }
@@ -48,6 +52,9 @@ impl<'a> Round<'a> {
         for item in works {
             self.take_in(item);
         }
+        // In order, so that one seed gives one sequence of disk calls.
+        self.touched.sort_unstable();
+        self.touched.dedup();
         self.write_and_sync();
         self.end_steps();
         self.publish();
@@ -74,10 +81,16 @@ impl<'a> Round<'a> {
     fn work(&mut self, at: TopicPartition, work: LogWork) {
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
         let failed = attached.log.failed || self.home.latched().is_some();
+        if self.touched.last() != Some(&at) {
+            self.touched.push(at);
+        }
         match work {
             LogWork::Committed { end } => {
                 attached.log.committed_end = attached.log.committed_end.max(end);
                 self.owned.points.dirty = true;
+            }
+            LogWork::Configure { segment_bytes, segment_ms } => {
+                attached.log.limits = SegmentLimits::within_bounds(segment_bytes, segment_ms);
             }
             LogWork::Append(_) if failed => {} // unknown, as `failed` said
             LogWork::Append(batches) => {
@@ -250,8 +263,8 @@ impl<'a> Round<'a> {
     fn write_and_sync(&mut self) {
         let mut files: Vec<Arc<OpenSegment>> = Vec::new();
         let mut failures = Vec::new();
-        for (at, attached) in &mut self.owned.logs {
-            let log = &mut attached.log;
+        for at in &self.touched {
+            let Some(Attached { log, .. }) = self.owned.logs.get_mut(at) else { continue };
             if log.failed || (log.staged.is_empty() && !log.unsynced) {
                 continue;
             }
@@ -276,7 +289,8 @@ impl<'a> Round<'a> {
         if self.home.latched().is_some() {
             return;
         }
-        for attached in self.owned.logs.values_mut() {
+        for at in &self.touched {
+            let Some(attached) = self.owned.logs.get_mut(at) else { continue };
             let log = &mut attached.log;
             if log.failed || !log.unsynced {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::small_file::{self, SmallFileError, Stored};
 /// Topic directory, partition directory, and one above for `topics` itself.
 const DEPTH_MAX: usize = 3;
 /// What was cut lies there: logs no more.
-const NOT_LOGS: [&str; 1] = ["aside"];
+const NOT_LOGS: &str = "aside";
 
 /// Why nothing can be read there.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum OfflineError {
 /// Logs found below a path, as they were when it was opened.
 #[derive(Debug)]
 pub struct OfflineDir {
-    pub(super) files: Files,
+    files: Files,
     partitions: Vec<OfflinePartition>,
 }
 
@@ -63,6 +64,7 @@ pub struct OfflinePartition {
     pub segments: Vec<OfflineSegment>,
     /// What `epochs` says, if it can be read; searching behind damage believes no other epochs.
     pub epochs: Option<EpochHistory>,
+    is_whole: bool,
 }
 
 /// One segment file.
@@ -88,6 +90,16 @@ impl OfflineSegment {
     }
 }
 
+impl OfflinePartition {
+    /// Offsets before the oldest segment that nobody gave up: their files are missing. Told only where the recovery
+    /// point was found and all segments were asked for.
+    #[must_use]
+    pub fn missing(&self) -> Option<Range<Offset>> {
+        let (start, first) = (self.point.as_ref()?.start, self.segments.first()?.base);
+        (self.is_whole && start < first).then_some(start..first)
+    }
+}
+
 impl OfflineDir {
     /// Finds the logs at `path`: a data directory, one within it, or a segment file. Takes no lock, and reads names,
     /// headers and small files only.
@@ -97,12 +109,13 @@ impl OfflineDir {
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, OfflineError> {
         let disk = Arc::new(Copying(disk));
         let files = Files::new(Latched::new(disk, path, Arc::new(RealClock)));
+        let mut finder = Finder { files: &files, points: None };
         let mut partitions = Vec::new();
         match files.list(path) {
-            Ok(entries) => below(&files, path, &entries, DEPTH_MAX, &mut partitions)?,
+            Ok(entries) => finder.below(path, &entries, DEPTH_MAX, &mut partitions)?,
             // A file has no entries; which error says so is up to the disk.
             Err(error) => match path.file_name().and_then(segment_base) {
-                Some(base) => partitions.extend(one_file(&files, path, base)?),
+                Some(base) => partitions.extend(finder.one_file(path, base)?),
                 None if error.kind() == io::ErrorKind::NotADirectory => {}
                 None => return Err(error.into()),
             },
@@ -122,7 +135,11 @@ impl OfflineDir {
     /// Bytes of all segment files.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
-        self.partitions.iter().flat_map(|partition| &partition.segments).map(|segment| segment.file_bytes).sum()
+        self.partitions
+            .iter()
+            .flat_map(|partition| &partition.segments)
+            .map(|segment| segment.file_bytes)
+            .sum()
     }
 
     /// Reads the batches of one of `partition`'s segments.
@@ -151,65 +168,84 @@ impl OfflineDir {
     }
 }
 
-fn below(
-    files: &Files,
-    directory: &Path,
-    entries: &[DirEntry],
-    depth: usize,
-    found: &mut Vec<OfflinePartition>,
-) -> Result<(), OfflineError> {
-    let bases = segment_bases(entries);
-    if !bases.is_empty() {
-        found.push(partition(files, directory, &bases, None)?);
-    }
-    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
-    for entry in directories.filter(|entry| depth > 0 && !NOT_LOGS.contains(&entry.name.as_str())) {
-        let inner = directory.join(&entry.name);
-        match files.list(&inner) {
-            Ok(entries) => below(files, &inner, &entries, depth - 1, found)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // deleted meanwhile
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+/// Looks for segments.
+struct Finder<'a> {
+    files: &'a Files,
+    /// Of the data directory looked at last; there may be ten thousand partitions, and one such file.
+    points: Option<(PathBuf, RecoveryPoints)>,
 }
 
-fn one_file(files: &Files, path: &Path, base: Offset) -> Result<Option<OfflinePartition>, OfflineError> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let bases = segment_bases(&files.list(directory)?);
-    let found = partition(files, directory, &bases, Some(base))?;
-    Ok(Some(found).filter(|found| !found.segments.is_empty()))
-}
-
-/// The segments of one directory, or only the one at `only`.
-fn partition(
-    files: &Files,
-    directory: &Path,
-    bases: &[Offset],
-    only: Option<Offset>,
-) -> Result<OfflinePartition, OfflineError> {
-    let placed = placed_partition(directory);
-    let mut segments = Vec::new();
-    for (index, &base) in bases.iter().enumerate().filter(|(_, base)| only.is_none_or(|only| **base == only)) {
-        let path = directory.join(format!("{:020}.log", base.0));
-        match look_at(files, path, base, bases.get(index + 1).copied(), placed) {
-            Ok(segment) => segments.push(segment),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // given up meanwhile
-            Err(error) => return Err(error.into()),
+impl Finder<'_> {
+    fn below(
+        &mut self,
+        directory: &Path,
+        entries: &[DirEntry],
+        depth: usize,
+        found: &mut Vec<OfflinePartition>,
+    ) -> Result<(), OfflineError> {
+        let bases = segment_bases(entries);
+        if !bases.is_empty() {
+            found.push(self.partition(directory, &bases, None)?);
         }
+        let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+        for entry in directories.filter(|entry| depth > 0 && entry.name != NOT_LOGS) {
+            let inner = directory.join(&entry.name);
+            match self.files.list(&inner) {
+                Ok(entries) => self.below(&inner, &entries, depth - 1, found)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // deleted meanwhile
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
-    let told = || segments.iter().find_map(|segment| Some(segment.header.as_ref().ok()?.partition));
-    let partition = placed.or_else(told);
-    Ok(OfflinePartition {
-        point: placed.and_then(|at| point(files, directory, at)),
-        epochs: read_small(files, &directory.join("epochs")),
-        directory: directory.to_owned(),
-        partition,
-        segments,
-    })
+
+    fn one_file(&mut self, path: &Path, base: Offset) -> Result<Option<OfflinePartition>, OfflineError> {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let bases = segment_bases(&self.files.list(directory)?);
+        let found = self.partition(directory, &bases, Some(base))?;
+        Ok(Some(found).filter(|found| !found.segments.is_empty()))
+    }
+
+    /// The segments of one directory, or only the one at `only`.
+    fn partition(
+        &mut self,
+        directory: &Path,
+        bases: &[Offset],
+        only: Option<Offset>,
+    ) -> Result<OfflinePartition, OfflineError> {
+        let placed = placed_partition(directory);
+        let mut segments = Vec::new();
+        let wanted = |base: Offset| only.is_none_or(|only| base == only);
+        for (index, &base) in bases.iter().enumerate().filter(|(_, base)| wanted(**base)) {
+            let path = directory.join(format!("{:020}.log", base.0));
+            match look_at(self.files, path, base, bases.get(index + 1).copied(), placed) {
+                Ok(segment) => segments.push(segment),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // given up meanwhile
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let told = || segments.iter().find_map(|segment| Some(segment.header.as_ref().ok()?.partition));
+        Ok(OfflinePartition {
+            point: placed.and_then(|at| self.point(directory, at)),
+            epochs: read_small(self.files, &directory.join("epochs")),
+            directory: directory.to_owned(),
+            partition: placed.or_else(told),
+            is_whole: only.is_none(),
+            segments,
+        })
+    }
+
+    fn point(&mut self, directory: &Path, at: TopicPartition) -> Option<RecoveryPoint> {
+        let root = directory.parent()?.parent()?.parent()?;
+        if self.points.as_ref().is_none_or(|(of, _)| of != root) {
+            let points = read_small(self.files, &root.join("recovery-points")).unwrap_or_default();
+            self.points = Some((root.to_owned(), points));
+        }
+        self.points.as_ref().and_then(|(_, points)| points.get(at).cloned())
+    }
 }
 
 fn look_at(
@@ -227,12 +263,6 @@ fn look_at(
         if here { Ok(header) } else { Err(SegmentHeaderMisfit::Foreign(header)) }
     });
     Ok(OfflineSegment { path, base, end, file_bytes, header })
-}
-
-fn point(files: &Files, directory: &Path, at: TopicPartition) -> Option<RecoveryPoint> {
-    let root = directory.parent()?.parent()?.parent()?;
-    let points: RecoveryPoints = read_small(files, &root.join("recovery-points"))?;
-    points.get(at).cloned()
 }
 
 /// Small files only sharpen the judgement; without them it is a little milder.

@@ -13,6 +13,7 @@ mod rewrite;
 mod tail;
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
@@ -21,10 +22,11 @@ use parking_lot::RwLock;
 pub use cases::{Finding, RecoveryCase};
 
 use crate::data_dir::DataDir;
+use crate::env::Operation;
 use crate::epochs::EpochHistory;
 use crate::failure::LogFailure;
 use crate::files::DiskError;
-use crate::log::{Active, Log};
+use crate::log::{Active, Log, SegmentLimits};
 use crate::producer_files;
 use crate::producers::ProducerTable;
 use crate::recovery_points::RecoveryPoint;
@@ -51,9 +53,32 @@ pub enum OpenError {
     /// A start-over that was under way could not be finished.
     #[error(transparent)]
     Failed(#[from] LogFailure),
+    /// Stored bytes cannot be read, so nobody can say where the log ends.
+    #[error(
+        "{source}; partition {partition} was not opened, and nothing of it was cut. Check the disk. If these bytes are lost, stop the broker and move {} away: this replica then counts as lost and is filled again from the others", directory.display()
+    )]
+    Unreadable {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its directory.
+        directory: PathBuf,
+        /// Which bytes of which file, and what the disk said.
+        source: DiskError,
+    },
     /// The disk said no.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+impl OpenError {
+    fn reading(self, home: &DataDir, partition: TopicPartition) -> Self {
+        match self {
+            Self::Disk(source) if source.operation == Operation::Read => {
+                Self::Unreadable { partition, directory: home.partition_path(partition), source }
+            }
+            other => other,
+        }
+    }
 }
 
 /// What opening a log found and did.
@@ -111,6 +136,10 @@ impl Log {
     /// # Errors
     /// As [`OpenError`] tells. Damage is no error: it is reported, and the rest is served (D13).
     pub fn open(home: &Arc<DataDir>, at: TopicPartition) -> Result<(Self, RecoveryReport), OpenError> {
+        Self::open_found(home, at).map_err(|error| error.reading(home, at))
+    }
+
+    fn open_found(home: &Arc<DataDir>, at: TopicPartition) -> Result<(Self, RecoveryReport), OpenError> {
         let mut report = RecoveryReport::default();
         let directory = home.partition_path(at);
         let point = home.point(at);
@@ -157,7 +186,7 @@ impl Log {
         let mut log = build(home, at, State { segments, ..State::default() }, Offset::ZERO);
         // The memory of producers that came with the start-over may not have been stored yet; the leader sends it
         // again when the replica is refilled.
-        let table = producer_files::load(&log.view(), &directory, home, over)?;
+        let table = producer_files::of_start_over(home, &directory, over)?;
         log.finish_start_over(over, table)?;
         // Before anything is appended: the next start would take that for leftovers, too.
         home.set_point(at, log.recovery_point());
@@ -186,6 +215,11 @@ impl Log {
             Some(first) => point.start.max(*first),
             None => point.start,
         };
+        // The epochs of a batch are stored before it is published, so whatever its point says is synced proves them.
+        let begun = |epochs: &EpochHistory| epochs.last().map_or(Offset::ZERO, |last| last.start);
+        let epochs_proven = has_point
+            && point.cutting.is_none()
+            && stored_epochs.as_ref().is_some_and(|epochs| begun(epochs) < point.synced_end);
         let sealed = found.sealed(&self.directory);
         let epochs = match stored_epochs {
             Some(epochs) => epochs,
@@ -228,7 +262,8 @@ impl Log {
             }
             Some(tail) => self.take_tail(tail, damage, clean, report)?,
         }
-        self.finish_small_files(clean)?;
+        self.epochs_unstored |= !clean && !epochs_proven && !self.epochs.entries().is_empty();
+        self.finish_small_files(clean, has_point)?;
         if point.cutting.is_some() && self.active.is_none() {
             self.start_empty_segment()?; // the last file may hold what was to be forgotten
         }
@@ -254,6 +289,7 @@ impl Log {
         state.segments.extend(placed.segments);
         drop(state);
         self.active = placed.active;
+        self.note_growth();
         self.set_end(tail.end, damage);
         Ok(())
     }
@@ -267,12 +303,14 @@ impl Log {
         state.damage = damage.into_iter().filter(|(_, damage_end)| *damage_end > start).collect();
     }
 
-    /// Reading a small file proves nothing after an unclean stop: they are written again.
-    fn finish_small_files(&mut self, clean: bool) -> Result<(), DiskError> {
-        self.epochs_unstored |= !clean && !self.epochs.entries().is_empty();
+    /// Reading a small file proves nothing after an unclean stop: what no recovery point proves is written again.
+    /// Snapshots below the first segment's base were stored before the point that gave up what they stand for; the
+    /// others are only worth a look once retention relies on them, and are written again then.
+    fn finish_small_files(&mut self, clean: bool, has_point: bool) -> Result<(), DiskError> {
         self.store_epochs()?;
         producer_files::remove_beyond(self.home.files(), &self.directory, self.written_end)?;
-        if !clean {
+        self.snapshots_unproven_end = if clean { Offset::ZERO } else { self.written_end.plus(1) };
+        if !clean && !has_point {
             producer_files::rewrite_all(&self.home, &self.directory)?;
         }
         self.producers = producer_files::load(&self.view(), &self.directory, &self.home, self.written_end)?;
@@ -332,5 +370,8 @@ fn build(home: &Arc<DataDir>, at: TopicPartition, state: State, end: Offset) -> 
         producers: ProducerTable::default(),
         unsynced: false,
         failed: false,
+        limits: SegmentLimits::of(home.config()),
+        growth_noted: 0,
+        snapshots_unproven_end: Offset::ZERO,
     }
 }

@@ -45,6 +45,14 @@ pub(super) fn settle_tail(
     if clean && tail.scanned_bytes == 0 {
         return active(log, tail);
     }
+    let nothing_new = tail_bytes == 0 && torn_bytes == 0 && tail.from_point;
+    if nothing_new && tail.header_fits && tail.damage.is_empty() {
+        // All of it was synced before the recovery point said so: nothing was read that needs proof.
+        if tail.indexes.stored_beyond() {
+            forget_hints(log, tail)?;
+        }
+        return active(log, tail);
+    }
     forget_hints(log, tail)?;
     if !tail.header_fits || !tail.damage.is_empty() {
         rewrite_in_place(tail, report)?;

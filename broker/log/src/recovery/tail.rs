@@ -24,6 +24,8 @@ pub(super) struct Tail {
     /// Where the scan began: everything before was proven synced.
     pub(super) scanned_from: Offset,
     pub(super) scanned_from_position: u64,
+    /// Whether that was where the recovery point says, so that everything before was synced, the header included.
+    pub(super) from_point: bool,
     /// Where the log ends.
     pub(super) end: Offset,
     /// Behind the last batch that counts.
@@ -55,13 +57,14 @@ impl Tail {
         let file_bytes = file.len()?;
         let header = SegmentHeader { cluster: home.cluster_id(), partition: at, base };
         let header_fits = check_header(&file, file_bytes, header, report)?;
-        let (scanned_from, position) = scan_start(base, point, file_bytes, report);
+        let (scanned_from, position, from_point) = scan_start(base, point, file_bytes, report);
         let mut tail = Self {
             base,
             header,
             header_fits,
             scanned_from,
             scanned_from_position: position,
+            from_point,
             end: scanned_from,
             end_position: position,
             used_position: position,
@@ -97,7 +100,7 @@ impl Tail {
     /// Follows the batches to where the log ends. `synced_end` is S; batches may raise it.
     fn follow(
         &mut self,
-        scan: &mut Scan<'_>,
+        scan: &mut Scan,
         synced_end: Offset,
         bound: Offset,
         stored_epochs: &EpochHistory,
@@ -124,20 +127,21 @@ impl Tail {
                 Err(misfit) => misfit.to_string(),
             };
             let epochs = self.epochs.clone();
-            let belief = Belief { beyond: self.end, end: Offset(u64::MAX), epochs: [stored_epochs, &epochs] };
-            let (next, committed_below) = search_all(scan, self.end_position + 1, &belief)?;
-            synced_end = synced_end.max(committed_below).min(bound);
+            let epochs = Some([stored_epochs, &epochs]);
+            let belief = Belief { beyond: self.end, end: Offset(u64::MAX), epochs };
+            let found = scan.search_all(self.end_position + 1, &belief)?;
+            synced_end = synced_end.max(found.committed_below).min(bound);
             if self.end >= synced_end {
                 return Ok(()); // the log ends here, whatever follows
             }
-            let resumes = next.filter(|(_, base)| *base <= synced_end);
-            let damage = self.end..resumes.map_or(synced_end, |(_, base)| base);
+            let resumes = found.first.filter(|head| head.base <= synced_end);
+            let damage = self.end..resumes.map_or(synced_end, |head| head.base);
             let detail = format!("offsets {}..{}: {misfit}", damage.start, damage.end);
             report.note(RecoveryCase::Damage, detail);
             self.end = damage.end;
             self.damage.push(damage);
             match resumes {
-                Some((position, _)) => self.end_position = position,
+                Some(head) => self.end_position = head.position,
                 None => return Ok(()),
             }
         }
@@ -146,7 +150,7 @@ impl Tail {
 
     /// The stored time index says nothing of the batches behind its last entry; looks them up, so that entries to
     /// come do not claim too little.
-    fn complete_times(&mut self, scan: &mut Scan<'_>) -> Result<(), DiskError> {
+    fn complete_times(&mut self, scan: &mut Scan) -> Result<(), DiskError> {
         let told = self.indexes.times.entries().last().map_or(self.base, |last| last.offset);
         let nearest = self.indexes.offsets.floor(told).map(|entry| (entry.position, entry.offset));
         let (mut position, mut offset) = nearest.unwrap_or((SEGMENT_HEADER_BYTES, self.base));
@@ -163,22 +167,6 @@ impl Tail {
         }
         Ok(())
     }
-}
-
-/// The first believable head, and the greatest `committed_below` of all of them.
-fn search_all(
-    scan: &mut Scan<'_>,
-    from: u64,
-    belief: &Belief<'_>,
-) -> Result<(Option<(u64, Offset)>, Offset), DiskError> {
-    let (mut first, mut committed_below) = (None, Offset::ZERO);
-    let mut position = from;
-    while let Some(head) = scan.search(position, belief)? {
-        first.get_or_insert((head.position, head.base));
-        committed_below = committed_below.max(head.committed_below);
-        position = head.position + 1;
-    }
-    Ok((first, committed_below))
 }
 
 fn check_header(
@@ -204,8 +192,8 @@ fn scan_start(
     point: &RecoveryPoint,
     file_bytes: u64,
     report: &mut RecoveryReport,
-) -> (Offset, u64) {
-    let whole = (base, SEGMENT_HEADER_BYTES);
+) -> (Offset, u64, bool) {
+    let whole = (base, SEGMENT_HEADER_BYTES, false);
     if point.segment_base != base || point.position == 0 {
         return whole;
     }
@@ -216,5 +204,5 @@ fn scan_start(
         report.note(RecoveryCase::PointMisfit, detail);
         return whole;
     }
-    (point.synced_end, point.position)
+    (point.synced_end, point.position, point.cutting.is_none())
 }

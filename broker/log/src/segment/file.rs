@@ -6,8 +6,8 @@
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use fidelog_record::BatchHeader;
 use fidelog_record::types::Offset;
@@ -19,6 +19,7 @@ use super::time_index::{self, TimeEntry, TimeIndex};
 use crate::files::{DiskError, Files, StoredFile};
 use crate::open_files::OpenFiles;
 use crate::small_file::unfinished_path;
+use crate::view::SegmentInfo;
 
 /// The names of a segment's files.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub(crate) struct Segment {
     /// Set while the writer owns it: its descriptor must live until the last sync (R4).
     pinned: AtomicBool,
     last_read: AtomicU64,
+    /// What is known of it once it is sealed and was looked at.
+    info: OnceLock<SegmentInfo>,
 }
 
 impl Segment {
@@ -68,6 +71,7 @@ impl Segment {
             pinned: AtomicBool::new(open.is_some()),
             open: Mutex::new(open),
             last_read: AtomicU64::new(0),
+            info: OnceLock::new(),
         })
     }
 
@@ -87,6 +91,15 @@ impl Segment {
     pub(crate) fn seal(self: &Arc<Self>, open_files: &OpenFiles) {
         self.pinned.store(false, Ordering::Release);
         open_files.opened(self);
+    }
+
+    /// What was found of it before, which holds as long as it is sealed.
+    pub(crate) fn info(&self) -> Option<&SegmentInfo> {
+        self.info.get()
+    }
+
+    pub(crate) fn keep_info(&self, info: SegmentInfo) {
+        let _kept = self.info.set(info); // another reader may have been first, with the same
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -197,6 +210,8 @@ pub(crate) struct Indexes {
     pub(crate) times: TimeIndex,
     offsets_stored: usize,
     times_stored: usize,
+    /// Whether the hint files told of batches beyond the end they were loaded for.
+    stored_beyond: bool,
     /// Greatest timestamp of the batches noted so far; only right while the segment is written to.
     max_timestamp_ms: u64,
     next_entry_position: u64,
@@ -207,11 +222,14 @@ impl Indexes {
     pub(crate) fn load(files: &Files, names: &SegmentFiles, base: Offset, end: Offset) -> Self {
         let mut offsets = OffsetIndex::decode(base, &read_hints(files, &names.index));
         let mut times = TimeIndex::decode(base, &read_hints(files, &names.time));
+        let entries = (offsets.entries().len(), times.entries().len());
         offsets.cut(end);
         times.cut(end);
+        let stored_beyond = entries != (offsets.entries().len(), times.entries().len());
         Self {
             offsets_stored: offsets.entries().len(),
             times_stored: times.entries().len(),
+            stored_beyond,
             next_entry_position: offsets.entries().last().map_or(0, |last| last.position + 1),
             max_timestamp_ms: times.entries().last().map_or(0, |last| last.max_before_ms),
             offsets,
@@ -247,8 +265,14 @@ impl Indexes {
         }
     }
 
+    /// Whether the hint files told of more, which nobody may believe.
+    pub(crate) fn stored_beyond(&self) -> bool {
+        self.stored_beyond
+    }
+
     /// The files are gone: everything is to be stored again.
     pub(crate) fn forget_stored(&mut self) {
+        self.stored_beyond = false;
         (self.offsets_stored, self.times_stored) = (0, 0);
     }
 

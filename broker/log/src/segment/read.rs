@@ -103,6 +103,16 @@ impl Lookup<'_> {
         Ok((timestamp, append))
     }
 
+    /// When the first undamaged batch of the segment was appended, Unix milliseconds; 0 without batches.
+    pub(crate) fn oldest_append(&self) -> Result<u64, DiskError> {
+        let mut oldest = 0;
+        self.each_batch(self.segment.base, |header| {
+            oldest = header.append_time_ms;
+            false
+        })?;
+        Ok(oldest)
+    }
+
     /// Calls `visit` with every undamaged batch from the one that holds `from`, until it says no. Tells the damaged
     /// ranges passed over, and the position behind the last batch.
     pub(crate) fn each_batch(
@@ -136,7 +146,7 @@ impl Lookup<'_> {
     }
 
     /// The nearest batch at or before `offset` that the index points to and that is there; else the segment's start.
-    fn nearest(&self, scan: &mut Scan<'_>, offset: Offset) -> Result<(u64, Offset), DiskError> {
+    fn nearest(&self, scan: &mut Scan, offset: Offset) -> Result<(u64, Offset), DiskError> {
         let mut wanted = offset;
         loop {
             let entry = self.open.indexes.read().offsets.floor(wanted);
@@ -154,7 +164,7 @@ impl Lookup<'_> {
     /// Steps from head to head until `found` says yes, around damage that ends at or before `wanted`.
     fn walk(
         &self,
-        scan: &mut Scan<'_>,
+        scan: &mut Scan,
         position: u64,
         base: Offset,
         found: impl Fn(&Head) -> bool,
@@ -170,7 +180,7 @@ impl Lookup<'_> {
                     (position, base) = (position + head.length, head.end);
                 }
                 _ => {
-                    let belief = Belief { beyond: base, end: self.end, epochs: [self.epochs; 2] };
+                    let belief = Belief { beyond: base, end: self.end, epochs: Some([self.epochs; 2]) };
                     let next = scan.search(position + 1, &belief)?;
                     let damage_end = next.map_or(self.end, |head| head.base);
                     match next {

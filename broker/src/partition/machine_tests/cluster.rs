@@ -238,7 +238,9 @@ impl Cluster {
                 }
             }
             Effect::Reply { stream, epoch, message } => {
-                if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } = &message {
+                if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } =
+                    &message
+                {
                     panic!("replicas have parted: {message}");
                 }
                 if let Some(current) = self.network.towards(index, stream) {
@@ -266,7 +268,9 @@ impl Cluster {
     }
 
     fn propose(&mut self, index: usize, epoch: LeaderEpoch, proposed: crate::replica::Proposed) {
-        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else { return };
+        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else {
+            return;
+        };
         let followers = leading.followers.iter();
         let lives = followers.filter_map(|(id, follower)| Some((id, follower.incarnate?.epoch))).collect();
         self.tell(|| format!("broker {} proposes {:?}", index + 1, proposed.isr));
@@ -305,13 +309,16 @@ impl Cluster {
         self.tell(|| format!("broker {} sees {assignment:?}", index + 1));
         self.brokers[index].watch = entry + 1;
         self.step(index, |machine, now| machine.assigned(assignment, now));
-        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else { return };
+        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else {
+            return;
+        };
         let epoch = leading.epoch;
         if epoch == self.brokers[index].began {
             return;
         }
         self.brokers[index].began = epoch;
-        let streams: Vec<_> = self.network.streams.iter().map(|(&(from, to), stream)| (from, to, stream.id)).collect();
+        let streams: Vec<_> =
+            self.network.streams.iter().map(|(&(from, to), stream)| (from, to, stream.id)).collect();
         for (_, to, id) in streams.into_iter().filter(|(from, _, _)| *from == index) {
             let incarnate = self.brokers[to].incarnate();
             self.step(index, |machine, _| machine.stream_up(id, incarnate));
@@ -328,5 +335,4 @@ impl Cluster {
     pub(super) fn wait(&mut self, milliseconds: usize) {
         self.now = self.now.plus(Duration::from_millis(milliseconds as u64));
     }
-
 }

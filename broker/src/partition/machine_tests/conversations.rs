@@ -5,7 +5,9 @@ use std::time::Duration;
 use fidelog_log::env::Moment;
 use fidelog_log::{CutDone, EpochHistory, FlushTiming, ProducerTable};
 use fidelog_record::batch::BatchBuilder;
-use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence};
+use fidelog_record::types::{
+    BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, Sequence,
+};
 use fidelog_record::{Codec, EncodedBatch, PlacedBatch, Placement, ProducerStamp, RecordRef};
 
 use super::cluster::{LIMITS, partition};
@@ -181,7 +183,10 @@ fn proposed(effects: &[Effect<u64>]) -> Vec<Vec<u32>> {
 }
 
 fn begins(effects: &[Effect<u64>]) -> usize {
-    effects.iter().filter(|effect| matches!(effect, Effect::Tell { message: LeaderMessage::Begin { .. }, .. })).count()
+    effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Tell { message: LeaderMessage::Begin { .. }, .. }))
+        .count()
 }
 
 fn leader(isr: &[BrokerId]) -> Talk {
@@ -228,11 +233,13 @@ fn n2_a_follower_reports_only_what_it_has_synced() {
 fn n3_a_follower_asks_on_every_stream_and_matches_only_when_its_cut_is_durable() {
     let mut talk = follower(log(0, 4, &[(3, 0)]));
     assert_eq!(replies(&talk.begun(0)), [&FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(4) }]);
-    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    let effects =
+        talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
     assert!(matches!(effects[..], [Effect::Cut { to: Offset(2), .. }]));
     let done = cut_to(2, &[(3, 0)]);
     talk.machine.cut_done(done, talk.now);
-    let matched = FollowerMessage::Matched { end: Offset(2), durable_end: Offset(2), last_epoch: LeaderEpoch(3) };
+    let matched =
+        FollowerMessage::Matched { end: Offset(2), durable_end: Offset(2), last_epoch: LeaderEpoch(3) };
     assert_eq!(replies(&talk.effects()), [&matched]);
 }
 
@@ -248,12 +255,19 @@ fn n3_a_new_epoch_waits_for_the_cut_of_the_old_one() {
     let mut talk = follower(log(0, 4, &[(3, 0)]));
     talk.begun(0);
     talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
-    let next = Assignment { leader_epoch: LeaderEpoch(6), partition_epoch: PartitionEpoch(2), ..entry(1, &[ONE, TWO]) };
+    let next = Assignment {
+        leader_epoch: LeaderEpoch(6),
+        partition_epoch: PartitionEpoch(2),
+        ..entry(1, &[ONE, TWO])
+    };
     talk.machine.assigned(next, talk.now);
     talk.effects();
     let begin = LeaderMessage::Begin { start: Offset::ZERO, committed_end: Offset::ZERO };
     talk.machine.led(StreamId(2), LeaderEpoch(6), begin.clone());
-    assert!(matches!(replies(&talk.effects())[..], [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]));
+    assert!(matches!(
+        replies(&talk.effects())[..],
+        [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]
+    ));
     talk.machine.cut_done(cut_to(2, &[(3, 0)]), talk.now);
     talk.machine.led(StreamId(2), LeaderEpoch(6), begin);
     assert_eq!(replies(&talk.effects()), [&FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(2) }]);
@@ -306,8 +320,12 @@ fn n4_a_report_beyond_what_was_sent_is_not_believed_and_the_follower_begins_anew
 fn n5_a_follower_never_cuts_below_what_it_knows_to_be_committed() {
     let mut talk = follower(log(3, 4, &[(3, 0)]));
     talk.begun(0);
-    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
-    assert!(matches!(replies(&effects)[..], [FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, .. }]));
+    let effects =
+        talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(3), epoch: LeaderEpoch(3), end: Offset(2) });
+    assert!(matches!(
+        replies(&effects)[..],
+        [FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, .. }]
+    ));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Alarm(_))));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Cut { .. })));
 }
@@ -326,7 +344,8 @@ fn n5_a_follower_adopts_the_committed_end_only_once_matched() {
 fn n5_starting_over_at_the_leaders_start_is_no_cut() {
     let mut talk = follower(log(4, 4, &[(1, 0)]));
     talk.led(LeaderMessage::Begin { start: Offset(4), committed_end: Offset(9) });
-    let effects = talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(1), epoch: LeaderEpoch(0), end: Offset(4) });
+    let effects =
+        talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(1), epoch: LeaderEpoch(0), end: Offset(4) });
     assert!(matches!(effects[..], [Effect::StartOver(Offset(4))]), "{effects:?}");
 }
 
@@ -344,7 +363,10 @@ fn n6_nothing_is_committed_before_the_slowest_member_reports_nor_below_the_minim
     talk.shows(2, &[ONE]);
     talk.effects();
     let effects = talk.produce(2, 1);
-    assert!(matches!(answers(&effects)[..], [(2, ProduceAnswer::Refused(ProduceRefusal::NotEnoughReplicas { .. }))]));
+    assert!(matches!(
+        answers(&effects)[..],
+        [(2, ProduceAnswer::Refused(ProduceRefusal::NotEnoughReplicas { .. }))]
+    ));
 }
 
 #[test]
@@ -387,7 +409,10 @@ fn n7_a_member_that_hangs_with_its_stream_up_leaves_the_set() {
 #[test]
 fn n7_a_follower_joins_only_at_this_epochs_beginning() {
     let mut talk = Talk::with(ONE, log(1, 3, &[(3, 0)]), false, &[ONE, TWO]);
-    assert!(proposed(&talk.matched(THREE, 2, 3)).is_empty(), "it holds what is committed, not where the epoch began");
+    assert!(
+        proposed(&talk.matched(THREE, 2, 3)).is_empty(),
+        "it holds what is committed, not where the epoch began"
+    );
     assert_eq!(proposed(&talk.matched(THREE, 3, 3)), [[1, 2, 3]]);
     talk.matched(TWO, 3, 3);
     talk.produce(1, 0);
@@ -401,7 +426,10 @@ fn an_unclean_leader_copies_what_a_member_holds_beyond_it_before_it_opens() {
     let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO]);
     talk.up(TWO, STREAM);
     let effects = talk.heard(TWO, STREAM, FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(2) });
-    assert!(matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(2), .. }]), "{effects:?}");
+    assert!(
+        matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(2), .. }]),
+        "{effects:?}"
+    );
     assert!(talk.machine.tail_copied(Vec::new(), talk.now).is_err(), "nothing is not what was asked for");
     talk.machine.tail_copied(vec![placed(1, 3)], talk.now).unwrap();
     assert_eq!(talk.machine.published().leading, None, "what was copied is not synced");
@@ -452,7 +480,8 @@ fn n17_a_resend_is_answered_with_the_original_once_that_is_committed() {
         ProduceAnswer::Stored(stored) => (stored.base.0, stored.end.0, stored.duplicate),
         other => panic!("{other:?}"),
     };
-    let told: Vec<_> = answers(&effects).into_iter().map(|(waiter, answer)| (waiter, stored(answer))).collect();
+    let told: Vec<_> =
+        answers(&effects).into_iter().map(|(waiter, answer)| (waiter, stored(answer))).collect();
     assert_eq!(told, [(1, (0, 1, false)), (2, (0, 1, true))]);
 }
 

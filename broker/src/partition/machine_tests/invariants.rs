@@ -56,7 +56,11 @@ impl Judge {
     pub(super) fn committed(&mut self, index: usize, brokers: &[Broker], entry: &Assignment) {
         let Some(machine) = &brokers[index].machine else { return };
         let (known, reached) = (self.shown[index], machine.positions().committed_end);
-        assert!(reached >= known, "broker {}: the committed end went back from {known} to {reached}", index + 1);
+        assert!(
+            reached >= known,
+            "broker {}: the committed end went back from {known} to {reached}",
+            index + 1
+        );
         if reached == known {
             return;
         }
@@ -85,10 +89,18 @@ impl Judge {
             assert_eq!(known, batch, "broker {}: another batch was committed there", index + 1);
             return;
         }
-        assert_eq!(batch.base_offset(), self.committed_end(), "broker {}: a hole in what is committed", index + 1);
+        assert_eq!(
+            batch.base_offset(),
+            self.committed_end(),
+            "broker {}: a hole in what is committed",
+            index + 1
+        );
         let header = batch.header();
         if header.producer.id == ProducerId(0) {
-            assert!(self.plain.insert(batch.parts().1.to_vec()), "a batch sent once was stored twice: {header:?}");
+            assert!(
+                self.plain.insert(batch.parts().1.to_vec()),
+                "a batch sent once was stored twice: {header:?}"
+            );
         } else {
             let next = self.next_sequence.entry(header.producer.id).or_default();
             assert_eq!(header.producer.base_sequence.0, *next, "out of order, or twice: {header:?}");
@@ -154,7 +166,9 @@ impl Judge {
         let sent = &producers.sent[producers.waiters[&waiter]];
         let found = match already_stored {
             true => self.committed.iter().find(|batch| *batch.parts().1 == sent.batch.body()),
-            false => self.committed.iter().find(|batch| batch.base_offset() == *base && batch.end_offset() == *end),
+            false => {
+                self.committed.iter().find(|batch| batch.base_offset() == *base && batch.end_offset() == *end)
+            }
         };
         let found = found.unwrap_or_else(|| panic!("answered as stored, and not committed: {answer:?}"));
         assert_eq!(*found.parts().1, sent.batch.body(), "another batch is stored at {base}");
@@ -162,8 +176,10 @@ impl Judge {
 
     /// At the end: what was refused, and only refused, is nowhere.
     pub(super) fn refused_is_nowhere(&mut self, producers: &Producers) {
-        let never = |sent: &&super::producers::Sent| !sent.unknown && sent.stored.is_none() && sent.open_count == 0;
-        for sent in producers.sent.iter().filter(never).filter(|sent| !producers.is_idempotent(sent.producer)) {
+        let never =
+            |sent: &&super::producers::Sent| !sent.unknown && sent.stored.is_none() && sent.open_count == 0;
+        for sent in producers.sent.iter().filter(never).filter(|sent| !producers.is_idempotent(sent.producer))
+        {
             self.refused_count += 1;
             let found = self.committed.iter().find(|batch| *batch.parts().1 == sent.batch.body());
             assert!(found.is_none(), "refused, and stored all the same: {found:?}");

@@ -117,37 +117,40 @@ impl ModelLog {
     /// Does the next work, if there is one; appends are written, not synced.
     pub(super) fn work(&mut self) -> Option<Option<Told>> {
         let told = match self.work.pop_front()? {
-                Work::Append => {
-                    let bytes = self.placed[self.written_count].length() as u64;
-                    assert!(bytes <= self.room_bytes, "{bytes} bytes appended into room for {}", self.room_bytes);
-                    self.room_bytes -= bytes;
-                    self.written_count += 1;
-                    None
-                }
-                Work::Secure(_) if self.disk_full => Some(Told::Secured(Err("the disk is full".to_owned()))),
-                Work::Secure(bytes) => {
-                    self.room_bytes = self.room_bytes.max(bytes.max(ROOM_BYTES));
-                    let after = self.end_at(self.written_count);
-                    Some(Told::Secured(Ok(Room { bytes: self.room_bytes, after })))
-                }
-                Work::Cut { to, committed_end } => {
-                    assert!(to >= committed_end.max(self.committed_end), "a cut to {to} passes what is committed");
-                    let kept = self.placed.partition_point(|batch| batch.end_offset() <= to);
-                    self.keep(kept);
-                    Some(Told::Cut(self.cut_done()))
-                }
-                Work::StartOver { at, producers } => {
-                    self.before = Before { start: at, producers, ..Before::default() };
-                    (self.start, self.committed_end, self.kept_committed_end) = (at, at, at);
-                    self.keep(0);
-                    Some(Told::Cut(self.cut_done()))
-                }
-                Work::AdvanceStart(to) => self.advance_start(to),
-                Work::Committed(end) => {
-                    self.committed_end = self.committed_end.max(end);
-                    None
-                }
-            };
+            Work::Append => {
+                let bytes = self.placed[self.written_count].length() as u64;
+                assert!(bytes <= self.room_bytes, "{bytes} bytes appended into room for {}", self.room_bytes);
+                self.room_bytes -= bytes;
+                self.written_count += 1;
+                None
+            }
+            Work::Secure(_) if self.disk_full => Some(Told::Secured(Err("the disk is full".to_owned()))),
+            Work::Secure(bytes) => {
+                self.room_bytes = self.room_bytes.max(bytes.max(ROOM_BYTES));
+                let after = self.end_at(self.written_count);
+                Some(Told::Secured(Ok(Room { bytes: self.room_bytes, after })))
+            }
+            Work::Cut { to, committed_end } => {
+                assert!(
+                    to >= committed_end.max(self.committed_end),
+                    "a cut to {to} passes what is committed"
+                );
+                let kept = self.placed.partition_point(|batch| batch.end_offset() <= to);
+                self.keep(kept);
+                Some(Told::Cut(self.cut_done()))
+            }
+            Work::StartOver { at, producers } => {
+                self.before = Before { start: at, producers, ..Before::default() };
+                (self.start, self.committed_end, self.kept_committed_end) = (at, at, at);
+                self.keep(0);
+                Some(Told::Cut(self.cut_done()))
+            }
+            Work::AdvanceStart(to) => self.advance_start(to),
+            Work::Committed(end) => {
+                self.committed_end = self.committed_end.max(end);
+                None
+            }
+        };
         Some(told)
     }
 

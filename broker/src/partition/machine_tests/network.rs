@@ -51,7 +51,8 @@ impl Network {
 
     /// A broker's process ended: its streams end, and it notices nothing any more.
     pub(super) fn drop_broker(&mut self, broker: usize) {
-        let gone: Vec<_> = self.streams.keys().copied().filter(|&(a, b)| a == broker || b == broker).collect();
+        let gone: Vec<_> =
+            self.streams.keys().copied().filter(|&(a, b)| a == broker || b == broker).collect();
         for (from, to) in gone {
             self.drop_stream(from, to);
         }
@@ -65,6 +66,9 @@ impl Network {
 
     /// The stream with this id that ends at `to`.
     pub(super) fn towards(&mut self, to: usize, id: StreamId) -> Option<&mut Stream> {
-        self.streams.iter_mut().find(|((_, at), stream)| *at == to && stream.id == id).map(|(_, stream)| stream)
+        self.streams
+            .iter_mut()
+            .find(|((_, at), stream)| *at == to && stream.id == id)
+            .map(|(_, stream)| stream)
     }
 }

@@ -102,7 +102,8 @@ impl Producers {
 
     pub(super) fn answered(&mut self, waiter: u64, answer: &ProduceAnswer) {
         self.waiters_answered += 1;
-        let index = self.waiters.remove(&waiter).unwrap_or_else(|| panic!("waiter {waiter} is answered twice"));
+        let index =
+            self.waiters.remove(&waiter).unwrap_or_else(|| panic!("waiter {waiter} is answered twice"));
         let is_idempotent = self.is_idempotent(self.sent[index].producer);
         let sent = &mut self.sent[index];
         sent.open_count -= 1;
@@ -116,7 +117,10 @@ impl Producers {
             }
             ProduceAnswer::Refused(refusal) => {
                 assert!(
-                    !matches!(refusal, ProduceRefusal::ProducerFenced { .. } | ProduceRefusal::TooManyProducers { .. }),
+                    !matches!(
+                        refusal,
+                        ProduceRefusal::ProducerFenced { .. } | ProduceRefusal::TooManyProducers { .. }
+                    ),
                     "batch {index}: {refusal:?}, which nothing here can cause"
                 );
             }

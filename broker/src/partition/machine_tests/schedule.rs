@@ -66,13 +66,19 @@ impl Cluster {
     /// A message arrives, one way or the other.
     fn deliver(&mut self) {
         let Some((from, to)) = self.stream_at() else { return };
-        if self.random.chance(50) { self.to_follower(from, to) } else { self.to_leader(from, to) };
+        if self.random.chance(50) {
+            self.to_follower(from, to)
+        } else {
+            self.to_leader(from, to)
+        };
     }
 
     fn to_follower(&mut self, from: usize, to: usize) -> bool {
         let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
         let (id, Some((epoch, message))) = (stream.id, stream.to_follower.pop_front()) else { return false };
-        self.tell(|| format!("broker {} hears from {} in epoch {epoch}: {}", to + 1, from + 1, brief(&message)));
+        self.tell(|| {
+            format!("broker {} hears from {} in epoch {epoch}: {}", to + 1, from + 1, brief(&message))
+        });
         self.step(to, |machine, _| machine.led(id, epoch, message));
         true
     }
@@ -125,7 +131,12 @@ impl Cluster {
         true
     }
 
-    fn say(&mut self, from: usize, to: usize, said: Option<(LeaderEpoch, crate::replica::message::LeaderMessage)>) {
+    fn say(
+        &mut self,
+        from: usize,
+        to: usize,
+        said: Option<(LeaderEpoch, crate::replica::message::LeaderMessage)>,
+    ) {
         if let (Some(said), Some(stream)) = (said, self.network.streams.get_mut(&(from, to))) {
             stream.to_follower.push_back(said);
         }
@@ -140,7 +151,9 @@ impl Cluster {
         let follower = BrokerId(to as u32 + 1);
         let mut next = NextPush::Nothing;
         self.step(leader, |machine, _| next = machine.read_for_push(follower, stream, epoch, batches));
-        if let (NextPush::Send(epoch, message), Some(current)) = (next, self.network.current(leader, to, stream)) {
+        if let (NextPush::Send(epoch, message), Some(current)) =
+            (next, self.network.current(leader, to, stream))
+        {
             current.to_follower.push_back((epoch, message));
         }
         true
@@ -160,7 +173,9 @@ impl Cluster {
         let batches = self.brokers[tail.from].log.read(tail.start, tail.end, count);
         let from = BrokerId(tail.from as u32 + 1);
         let fails = !alive || self.random.chance(20);
-        self.tell(|| format!("broker {} copies {} batches of {from}; fails: {fails}", tail.leader + 1, batches.len()));
+        self.tell(|| {
+            format!("broker {} copies {} batches of {from}; fails: {fails}", tail.leader + 1, batches.len())
+        });
         self.step(tail.leader, |machine, now| {
             if fails || machine.tail_copied(batches, now).is_err() {
                 machine.tail_not_copied(from, now);
@@ -176,7 +191,9 @@ impl Cluster {
         let is_idempotent = self.producers.is_idempotent(producer);
         let sent = if is_idempotent && self.random.chance(5) {
             let settled: Vec<_> = (0..self.producers.sent.len())
-                .filter(|&sent| self.producers.sent[sent].producer == producer && self.producers.sent[sent].settled)
+                .filter(|&sent| {
+                    self.producers.sent[sent].producer == producer && self.producers.sent[sent].settled
+                })
                 .collect();
             let Some(sent) = self.random.pick(&settled).copied() else { return };
             sent
@@ -239,7 +256,8 @@ impl Cluster {
         }
         let at = self.random.below(self.quorum.proposals.len());
         let again = self.random.chance(15);
-        let proposal = if again { self.quorum.proposals[at].clone() } else { self.quorum.proposals.remove(at) };
+        let proposal =
+            if again { self.quorum.proposals[at].clone() } else { self.quorum.proposals.remove(at) };
         if self.random.chance(10) {
             return;
         }
@@ -360,13 +378,21 @@ impl Cluster {
 
     fn is_healed(&self) -> bool {
         let entry = self.quorum.now();
-        let settled = (0..self.producers.count()).all(|producer| self.producers.unsettled(producer).is_empty());
+        let settled =
+            (0..self.producers.count()).all(|producer| self.producers.unsettled(producer).is_empty());
         let end = self.judge.committed_end();
-        let leads = |machine: &Machine<u64>| matches!(machine.role(), Role::Leader(leading) if leading.is_open());
+        let leads =
+            |machine: &Machine<u64>| matches!(machine.role(), Role::Leader(leading) if leading.is_open());
         settled
             && entry.isr.len() == BROKERS
             && self.producers.waiters.is_empty()
-            && self.brokers.iter().filter_map(|broker| broker.machine.as_ref()).filter(|machine| leads(machine)).count() == 1
+            && self
+                .brokers
+                .iter()
+                .filter_map(|broker| broker.machine.as_ref())
+                .filter(|machine| leads(machine))
+                .count()
+                == 1
             && self.brokers.iter().all(|broker| {
                 let at = broker.machine.as_ref().map(Machine::positions).unwrap_or_default();
                 at.committed_end == end && at.end == end && broker.watch == self.quorum.entries.len()

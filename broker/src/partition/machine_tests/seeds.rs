@@ -43,7 +43,10 @@ fn run_half(half: u64) {
         committed += counts.0;
         refused += counts.1;
     }
-    assert!(seeds < 100 || committed > 0 && refused > 0, "{committed} committed, {refused} refused: nothing happened");
+    assert!(
+        seeds < 100 || committed > 0 && refused > 0,
+        "{committed} committed, {refused} refused: nothing happened"
+    );
 }
 
 #[test]

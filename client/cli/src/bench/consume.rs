@@ -51,7 +51,7 @@ impl Show for ConsumeReport {
         let Self { topic, seconds, records, .. } = self;
         let facts = Table::facts([
             ("consumed", format!("{records} records of topic {topic} in {seconds:.1} s")),
-            ("throughput", throughput(self.records_per_s, self.bytes_per_s)),
+            ("throughput", throughput("records", self.records_per_s, self.bytes_per_s)),
         ]);
         facts.to_string()
     }

@@ -62,7 +62,7 @@ impl Show for DiskReport {
         let facts = Table::facts([
             ("directory", format!("{directory} ({filesystem})")),
             ("appended", format!("{appends} times {append_bytes} B in {seconds:.1} s, each synced")),
-            ("throughput", throughput(self.appends_per_s, self.bytes_per_s)),
+            ("throughput", throughput("appends", self.appends_per_s, self.bytes_per_s)),
         ]);
         let mut times = Table::new(&LatencyReport::COLUMNS);
         times.push(self.append_us.cells("append"));
@@ -71,11 +71,7 @@ impl Show for DiskReport {
     }
 }
 
-pub(super) async fn run(
-    context: &Context,
-    command: Disk,
-    interrupts: &Interrupts,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, command: Disk, interrupts: &Interrupts) -> Result<Exit, Failure> {
     if command.size > command.file_size {
         let Disk { size, file_size, .. } = command;
         return Err(Failure::usage(format!("--size is {size} bytes, more than --file-size, {file_size}")));
@@ -114,7 +110,8 @@ impl Drop for Scratch {
 
 fn measure(command: &Disk, stop: impl Fn() -> bool) -> Result<DiskReport, Failure> {
     let Disk { directory, size, duration, file_size } = command;
-    let failed = |error: std::io::Error| Failure::new(Exit::Failure, format!("{}: {error}", directory.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Failure, format!("{}: {error}", directory.display()));
     let filesystem = match RealDisk.filesystem(directory).map_err(failed)? {
         FilesystemKind::Disk => "disk".to_owned(),
         FilesystemKind::Memory(kind) => format!("{kind}: memory, the numbers say nothing of a disk"),

@@ -98,8 +98,7 @@ pub(super) async fn run(
     let (tally, took) = load.run(context, interrupts, move |filler| stamp.write(filler)).await?;
     // A reader that failed says so below.
     let _over = tell.send(Some(tally.records));
-    let (read, latency) =
-        reader.await.map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
+    let (read, latency) = reader.await.map_err(|error| Failure::new(Exit::Failure, error.to_string()))??;
     let missing = tally.records.saturating_sub(read);
     let mut produced = ProduceReport::new(&load, partitions, took.as_secs_f64(), &tally);
     produced.rename("e2e");

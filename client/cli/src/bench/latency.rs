@@ -28,7 +28,8 @@ pub(super) struct LatencyReport {
 
 impl Default for Latency {
     fn default() -> Self {
-        let histogram = Histogram::new_with_bounds(1, US_MAX, 3).expect("constant bounds, of which 1 < an hour");
+        let histogram =
+            Histogram::new_with_bounds(1, US_MAX, 3).expect("constant bounds, of which 1 < an hour");
         Self { histogram }
     }
 }

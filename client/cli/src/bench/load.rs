@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fidelog_client::{Client, Delivery, DeliveryError, NewTopic, Producer, Reason, Receipt, Record, Stages};
 use fidelog_client::types::limits::RECORD_BYTES_MAX;
+use fidelog_client::{Client, Delivery, DeliveryError, NewTopic, Producer, Reason, Receipt, Record, Stages};
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 use serde::Serialize;

@@ -17,10 +17,13 @@ use crate::interrupt::Interrupts;
 
 /// Measure producing, consuming, the whole way, or a disk
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog bench produce --size 1k --duration 10s
   fidelog bench e2e --rate 1000
-  fidelog bench disk /var/lib/fidelog")]
+  fidelog bench disk /var/lib/fidelog"
+)]
 pub(crate) struct Bench {
     #[command(subcommand)]
     command: Command,

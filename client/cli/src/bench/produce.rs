@@ -66,9 +66,14 @@ impl ProduceReport {
     pub(super) fn facts(&self) -> Table {
         let Self { topic, partitions, producers, value_bytes, seconds, records, failed, .. } = self;
         Table::facts([
-            ("load", format!("{producers} producers, topic {topic}, {partitions} partitions, values of {value_bytes} B")),
+            (
+                "load",
+                format!(
+                    "{producers} producers, topic {topic}, {partitions} partitions, values of {value_bytes} B"
+                ),
+            ),
             ("acknowledged", format!("{records} records in {seconds:.1} s, {failed} failed")),
-            ("throughput", throughput(self.records_per_s, self.bytes_per_s)),
+            ("throughput", throughput("records", self.records_per_s, self.bytes_per_s)),
         ])
     }
 
@@ -81,10 +86,14 @@ impl ProduceReport {
 }
 
 /// As people read it.
-pub(super) fn throughput(records_per_s: f64, bytes_per_s: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, and rates are positive")]
+pub(super) fn throughput(things: &str, things_per_s: f64, bytes_per_s: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and rates are positive"
+    )]
     let whole = bytes_per_s as u64;
-    format!("{records_per_s:.0} records/s, {}/s", bytes(whole))
+    format!("{things_per_s:.0} {things}/s, {}/s", bytes(whole))
 }
 
 impl Show for ProduceReport {

@@ -122,7 +122,8 @@ async fn open(client: &Client, command: &Consume) -> Result<Consumer, Failure> {
     let topic = &command.topic;
     let partitions = resolve::partitions(client, topic, &command.partitions).await?;
     let begin = begin(client, topic, &partitions, command.from()).await?;
-    let mut builder: ConsumerBuilder = client.consumer(topic).partitions(partitions.iter().copied()).from(begin);
+    let mut builder: ConsumerBuilder =
+        client.consumer(topic).partitions(partitions.iter().copied()).from(begin);
     if let Some(to) = command.to() {
         builder = builder.until(resolve::resolve(client, topic, &partitions, to).await?);
     }

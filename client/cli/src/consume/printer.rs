@@ -123,7 +123,8 @@ mod tests {
     fn a_record_in_every_format() {
         assert_eq!(printed(None), "a\x1b[1m\n");
         assert_eq!(printed(Some(Format::Name)), "t/1@5\n");
-        let json = r#"{"topic":"t","partition":1,"offset":5,"ts":0,"key":null,"value":"a\u001b[1m","headers":{}}"#;
+        let json =
+            r#"{"topic":"t","partition":1,"offset":5,"ts":0,"key":null,"value":"a\u001b[1m","headers":{}}"#;
         assert_eq!(printed(Some(Format::Jsonl)), format!("{json}\n"));
         assert_eq!(printed(Some(Format::Json)), format!("[\n{json}\n]\n"));
         let table = "PARTITION  OFFSET     TIME       KEY        VALUE\n1          5          -          null       a\\u{1b}[1m\n";

@@ -10,9 +10,12 @@ use crate::quantity::time_ms;
 
 /// Show a group's positions and who holds them
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "describe", after_help = "Examples:
+#[command(
+    visible_alias = "describe",
+    after_help = "Examples:
   fidelog group desc billing
-  fidelog group desc billing -o json")]
+  fidelog group desc billing -o json"
+)]
 pub(super) struct Desc {
     /// The group
     group: String,

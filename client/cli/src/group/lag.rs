@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn field_names_are_a_contract() {
-        let lag = PartitionLag { partition: 1, position: Some(5), committed_end: 9, records: 4, behind_ms: 61_000 };
+        let lag =
+            PartitionLag { partition: 1, position: Some(5), committed_end: 9, records: 4, behind_ms: 61_000 };
         let row = LagRow::new("billing", "orders", lag);
         assert_eq!(row.cells()[5], "1m 1s");
         assert_golden(&Rows(vec![row]), include_str!("../../golden/group_lag.json"));

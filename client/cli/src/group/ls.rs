@@ -10,9 +10,12 @@ use crate::quantity::time_ms;
 
 /// List groups
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "list", after_help = "Examples:
+#[command(
+    visible_alias = "list",
+    after_help = "Examples:
   fidelog group ls
-  fidelog group ls -o name")]
+  fidelog group ls -o name"
+)]
 pub(super) struct Ls {}
 
 #[derive(Debug, Serialize)]

@@ -13,10 +13,13 @@ use crate::exit::{Exit, Failure};
 
 /// Consumer groups: list, describe, lag, move, forget
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog group ls
   fidelog group lag billing
-  fidelog group seek billing orders --to @-1h --dry-run")]
+  fidelog group seek billing orders --to @-1h --dry-run"
+)]
 pub(crate) struct Group {
     #[command(subcommand)]
     command: Command,
@@ -42,5 +45,8 @@ pub(crate) async fn run(context: &Context, group: Group) -> Result<Exit, Failure
 }
 
 fn unknown(group: &str) -> Failure {
-    Failure::new(Exit::NotFound, format!("group `{group}` has no positions; `fidelog group ls` shows those that have"))
+    Failure::new(
+        Exit::NotFound,
+        format!("group `{group}` has no positions; `fidelog group ls` shows those that have"),
+    )
 }

@@ -6,9 +6,12 @@ use crate::exit::{Exit, Failure};
 
 /// Forget a group's positions
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "delete", after_help = "Examples:
+#[command(
+    visible_alias = "delete",
+    after_help = "Examples:
   fidelog group rm billing
-  fidelog group rm billing --topic orders --yes")]
+  fidelog group rm billing --topic orders --yes"
+)]
 pub(super) struct Rm {
     /// The group
     group: String,
@@ -24,7 +27,8 @@ pub(super) async fn run(context: &Context, command: &Rm) -> Result<Exit, Failure
     let admin = context.connect().await?.admin();
     let known = admin.describe_group(group).await?.ok_or_else(|| super::unknown(group))?;
     let on = command.topic.as_ref().map_or_else(String::new, |topic| format!(" on topic `{topic}`"));
-    let topics = known.topics.iter().filter(|known| command.topic.as_ref().is_none_or(|topic| *topic == known.topic));
+    let topics =
+        known.topics.iter().filter(|known| command.topic.as_ref().is_none_or(|topic| *topic == known.topic));
     let positions: usize = topics.map(|topic| topic.positions.len()).sum();
     command.consent.ask(&format!("Forget {positions} positions of group `{group}`{on}"))?;
     let forgotten = admin.delete_group(group, command.topic.as_deref()).await?;

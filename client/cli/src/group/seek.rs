@@ -90,10 +90,12 @@ pub(super) async fn run(context: &Context, command: &Seek) -> Result<Exit, Failu
         context.note("dry run: nothing was moved");
         return Ok(Exit::Success);
     }
-    let what = format!("Move group `{group}` on {} partitions of topic `{topic}` to {}", targets.len(), command.to);
+    let what =
+        format!("Move group `{group}` on {} partitions of topic `{topic}` to {}", targets.len(), command.to);
     command.consent.ask(&what)?;
     let moved = client.admin().reset_positions(group, topic, targets).await?;
-    let moved = moved.into_iter().filter_map(|position| Some((position.partition, position.offset?))).collect();
+    let moved =
+        moved.into_iter().filter_map(|position| Some((position.partition, position.offset?))).collect();
     context.print(&rows(false, &moved))?;
     Ok(Exit::Success)
 }

@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(rendered(Format::Table), "NAME\na\nbcdef\n");
         assert_eq!(rendered(Format::Wide), "NAME   BYTES\na      1\nbcdef  20\n");
         assert_eq!(rendered(Format::Name), "a\nbcdef\n");
-        assert_eq!(rendered(Format::Jsonl), "{\"name\":\"a\",\"bytes\":1}\n{\"name\":\"bcdef\",\"bytes\":20}\n");
+        assert_eq!(
+            rendered(Format::Jsonl),
+            "{\"name\":\"a\",\"bytes\":1}\n{\"name\":\"bcdef\",\"bytes\":20}\n"
+        );
         assert!(rendered(Format::Json).starts_with("[\n  {\n    \"name\": \"a\",\n    \"bytes\": 1\n  },"));
     }
 

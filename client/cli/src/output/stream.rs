@@ -32,7 +32,8 @@ impl<W: Write> Stream<W> {
             Format::Json => write!(self.out, "{}{}", if first { "[\n" } else { ",\n" }, json::line(item)),
             Format::Table | Format::Wide => {
                 if first {
-                    let heads = [T::COLUMNS, if self.format == Format::Wide { T::WIDE } else { &[] }].concat();
+                    let heads =
+                        [T::COLUMNS, if self.format == Format::Wide { T::WIDE } else { &[] }].concat();
                     self.line(heads.into_iter().map(str::to_owned))?;
                 }
                 let wide = if self.format == Format::Wide { item.wide_cells() } else { Vec::new() };

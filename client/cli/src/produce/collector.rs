@@ -143,7 +143,10 @@ impl<'a> Collector<'a> {
     /// Nobody takes the receipts: going on would send records whose receipts are lost.
     fn stdout_failed(&mut self, line: u64, error: &std::io::Error) {
         self.receipts = None;
-        self.fail(line, Failure::new(Exit::Failure, format!("receipts cannot be written to stdout: {error}")));
+        self.fail(
+            line,
+            Failure::new(Exit::Failure, format!("receipts cannot be written to stdout: {error}")),
+        );
     }
 
     /// What to say, and how it ended.
@@ -167,7 +170,8 @@ impl<'a> Collector<'a> {
         if let Some(last) = &self.last {
             let brokers = last.synced_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
             let offset = crate::output::or_dash(last.offset);
-            said += &format!("; the last: partition {}, offset {offset}, synced by {brokers}", last.partition);
+            said +=
+                &format!("; the last: partition {}, offset {offset}, synced by {brokers}", last.partition);
         }
         said
     }

@@ -56,11 +56,7 @@ pub(super) fn read(
     Ok(take)
 }
 
-fn read_all<R: Read>(
-    mut reader: LineReader<BufReader<R>>,
-    skip: u64,
-    mut give: impl FnMut(Piece) -> bool,
-) {
+fn read_all<R: Read>(mut reader: LineReader<BufReader<R>>, skip: u64, mut give: impl FnMut(Piece) -> bool) {
     for _ in 0..skip {
         match reader.skip_line() {
             Ok(true) => {}

@@ -87,7 +87,8 @@ impl Row for ReceiptOut<'_> {
     }
 
     fn wide_cells(&self) -> Vec<String> {
-        let StagesOut { gather_us, queue_us, append_us, sync_us, replication_us, network_us, .. } = self.stages;
+        let StagesOut { gather_us, queue_us, append_us, sync_us, replication_us, network_us, .. } =
+            self.stages;
         let stages = [gather_us, queue_us, append_us, sync_us, replication_us, network_us];
         let stages = stages.iter().map(ToString::to_string);
         stages.chain([(self.duplicate || self.already_stored).to_string()]).collect()

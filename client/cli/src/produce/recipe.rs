@@ -94,7 +94,8 @@ impl Recipe {
             return Ok(Record { key: self.key.clone(), ..Record::new(line) });
         };
         let at = line.windows(separator.len()).position(|window| window == &separator[..]);
-        let at = at.ok_or_else(|| format!("it holds no `{}`; give a key and a value", separator.escape_ascii()))?;
+        let at =
+            at.ok_or_else(|| format!("it holds no `{}`; give a key and a value", separator.escape_ascii()))?;
         Ok(Record::new(line.slice(at + separator.len()..)).key(line.slice(..at)))
     }
 }
@@ -143,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_line_of_json_is_a_whole_record() {
-        let line = br#"{"topic":"t","partition":2,"offset":9,"ts":5,"key":"k","value":null,"headers":{"h":"1"}}"#;
+        let line =
+            br#"{"topic":"t","partition":2,"offset":9,"ts":5,"key":"k","value":null,"headers":{"h":"1"}}"#;
         let made = make("-i jsonl -H more=2", line).unwrap();
         let expected = Record::tombstone("k").header("h", "1").header("more", "2").timestamp_ms(5);
         assert_eq!((made.record, made.partition), (expected, None));

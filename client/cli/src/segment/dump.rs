@@ -77,7 +77,8 @@ impl BatchRow {
 }
 
 impl Row for BatchRow {
-    const COLUMNS: &'static [&'static str] = &["BASE", "END", "RECORDS", "BYTES", "CODEC", "EPOCH", "APPENDED"];
+    const COLUMNS: &'static [&'static str] =
+        &["BASE", "END", "RECORDS", "BYTES", "CODEC", "EPOCH", "APPENDED"];
     const WIDE: &'static [&'static str] =
         &["POSITION", "COMMITTED-BELOW", "NEWEST", "PRODUCER", "PRODUCER-EPOCH", "SEQUENCE"];
 
@@ -174,7 +175,10 @@ pub(super) fn run(context: &Context, command: &Dump) -> Result<Exit, Failure> {
         let (position, header) = match found {
             None => break,
             Some(Found::Damage { offsets, misfit, .. }) => {
-                damage.get_or_insert(format!("offsets {} to {} are lost: {misfit}", offsets.start, offsets.end));
+                damage.get_or_insert(format!(
+                    "offsets {} to {} are lost: {misfit}",
+                    offsets.start, offsets.end
+                ));
                 continue;
             }
             Some(Found::Batch { position, header }) => (position, header),
@@ -187,7 +191,8 @@ pub(super) fn run(context: &Context, command: &Dump) -> Result<Exit, Failure> {
             left -= 1;
             continue;
         }
-        let bytes = walk.batch_bytes(position, &header).map_err(|error| files::failed(&segment.path, &error))?;
+        let bytes =
+            walk.batch_bytes(position, &header).map_err(|error| files::failed(&segment.path, &error))?;
         let batch = PlacedBatch::from_bytes(bytes.into()).map_err(|error| failed(error.to_string()))?;
         for record in batch.records().map_err(|error| failed(error.to_string()))? {
             let record = record.map_err(|error| failed(error.to_string()))?;

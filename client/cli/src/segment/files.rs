@@ -34,7 +34,8 @@ pub(super) fn find(path: &Path) -> Result<Vec<SegmentFile>, Failure> {
     let found = match (named, path.is_dir()) {
         (Some(base), false) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let siblings = in_directory(parent.unwrap_or(Path::new("."))).map_err(|error| failed(path, &error))?;
+            let siblings =
+                in_directory(parent.unwrap_or(Path::new("."))).map_err(|error| failed(path, &error))?;
             let end = siblings.iter().map(|segment| segment.base).filter(|other| *other > base).min();
             vec![SegmentFile { path: path.to_owned(), base, end }]
         }
@@ -70,7 +71,9 @@ fn in_directory(directory: &Path) -> io::Result<Vec<SegmentFile>> {
     let bases: Vec<_> = files.filter_map(|entry| Some((entry.name.as_str(), base(&entry.name)?))).collect();
     let ends = bases.iter().skip(1).map(|(_, base)| Some(*base)).chain([None]);
     let segments = bases.iter().zip(ends);
-    Ok(segments.map(|((name, base), end)| SegmentFile { path: directory.join(name), base: *base, end }).collect())
+    Ok(segments
+        .map(|((name, base), end)| SegmentFile { path: directory.join(name), base: *base, end })
+        .collect())
 }
 
 fn base(name: &str) -> Option<Offset> {
@@ -91,7 +94,8 @@ pub(super) fn open(segment: &SegmentFile) -> Result<OpenSegment, Failure> {
     let opened = || {
         let file = RealDisk.open(&segment.path, OpenMode::Read)?;
         let file_bytes = file.len()?;
-        let count = usize::try_from(file_bytes.min(SEGMENT_HEADER_BYTES)).expect("at most a header's 64 bytes");
+        let count =
+            usize::try_from(file_bytes.min(SEGMENT_HEADER_BYTES)).expect("at most a header's 64 bytes");
         let mut raw = vec![0; count];
         file.read_exact_at(&mut raw, 0)?;
         let header = match SegmentHeader::parse(&raw) {

@@ -13,9 +13,12 @@ use crate::quantity::bytes;
 
 /// List the segments below a directory
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "list", after_help = "Examples:
+#[command(
+    visible_alias = "list",
+    after_help = "Examples:
   fidelog segment ls /var/lib/fidelog
-  fidelog segment ls /var/lib/fidelog/topics -o jsonl")]
+  fidelog segment ls /var/lib/fidelog/topics -o jsonl"
+)]
 pub(super) struct Ls {
     /// A data directory, or any directory in it
     directory: PathBuf,

@@ -16,10 +16,13 @@ use crate::exit::{Exit, Failure};
 
 /// Segment files, offline: list, dump, verify
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog segment ls /var/lib/fidelog
   fidelog segment verify /var/lib/fidelog
-  fidelog segment dump 00000000000000000000.log --records -o jsonl")]
+  fidelog segment dump 00000000000000000000.log --records -o jsonl"
+)]
 pub(crate) struct Segment {
     #[command(subcommand)]
     command: Command,

@@ -114,7 +114,8 @@ impl Walk {
             }
             Err(misfit) => misfit,
         };
-        let beyond = match self.search(position + 1)? {
+        // From here on, not behind it: a sound batch may stand here that comes too early.
+        let beyond = match self.search(position)? {
             Some((position, base)) => Some((position, base)),
             None => self.end.map(|end| (self.file_bytes, end)),
         };

@@ -1,6 +1,8 @@
 //! `topic desc`: leaders, in-sync sets, epochs, the four positions, and settings with their source.
 
-use fidelog_client::wire::{DescribePartitionsResponse, PartitionDescription, ReplicaPositions, TopicDescription};
+use fidelog_client::wire::{
+    DescribePartitionsResponse, PartitionDescription, ReplicaPositions, TopicDescription,
+};
 use serde::Serialize;
 
 use super::config::ConfigRow;
@@ -12,12 +14,15 @@ use crate::quantity::{bytes, time_ms};
 
 /// Describe a topic: leaders, replicas in sync, epochs, positions, settings
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "describe", after_help = "Examples:
+#[command(
+    visible_alias = "describe",
+    after_help = "Examples:
   fidelog topic desc orders
   fidelog topic desc orders -o wide
   fidelog topic desc orders -o json
 
-Positions of a partition, all ends exclusive: start <= committed_end <= durable_end <= end")]
+Positions of a partition, all ends exclusive: start <= committed_end <= durable_end <= end"
+)]
 pub(super) struct Desc {
     /// The topic
     topic: String,
@@ -112,8 +117,18 @@ impl TopicReport {
 
     fn replicas_table(&self) -> Table {
         let mut table = Table::new(&[
-            "PARTITION", "BROKER", "ROLE", "EPOCH", "START", "COMMITTED", "DURABLE", "END", "STORED", "SEGMENTS",
-            "NEWEST", "PROBLEM",
+            "PARTITION",
+            "BROKER",
+            "ROLE",
+            "EPOCH",
+            "START",
+            "COMMITTED",
+            "DURABLE",
+            "END",
+            "STORED",
+            "SEGMENTS",
+            "NEWEST",
+            "PROBLEM",
         ]);
         for partition in &self.partitions {
             for replica in &partition.replica_positions {
@@ -191,7 +206,16 @@ impl Show for TopicReport {
             ("created", time_ms(self.created_at_ms)),
         ]);
         let mut partitions = Table::new(&[
-            "PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "COMMITTED", "DURABLE", "END", "OFFLINE",
+            "PARTITION",
+            "LEADER",
+            "EPOCH",
+            "REPLICAS",
+            "ISR",
+            "START",
+            "COMMITTED",
+            "DURABLE",
+            "END",
+            "OFFLINE",
         ]);
         self.partitions.iter().for_each(|partition| partitions.push(partition.cells()));
         let mut sections = vec![facts.to_string(), partitions.to_string()];
@@ -237,14 +261,18 @@ mod tests {
             eligible: vec![1],
             offline: String::new(),
         };
-        let config = ConfigValue { key: "retention_ms".into(), value: "604800000".into(), source: "default".into() };
+        let config =
+            ConfigValue { key: "retention_ms".into(), value: "604800000".into(), source: "default".into() };
         let topic = TopicDescription {
             name: "orders".into(),
             topic_id: bytes::Bytes::from_static(&[1; 16]),
             replication_factor: 2,
             created_at_ms: 1_767_225_600_000,
             ready: true,
-            partitions: vec![partition.clone(), PartitionDescription { partition: 1, leader: 0, offline: "no replica".into(), ..partition }],
+            partitions: vec![
+                partition.clone(),
+                PartitionDescription { partition: 1, leader: 0, offline: "no replica".into(), ..partition },
+            ],
             configs: vec![config],
             ..Default::default()
         };
@@ -259,7 +287,11 @@ mod tests {
             segments: 1,
             ..Default::default()
         };
-        let answer = |broker_id, replica| DescribePartitionsResponse { broker_id, partitions: vec![replica], ..Default::default() };
+        let answer = |broker_id, replica| DescribePartitionsResponse {
+            broker_id,
+            partitions: vec![replica],
+            ..Default::default()
+        };
         TopicReport::new(topic, vec![answer(2, replica("follower", 3)), answer(1, replica("leader", 9))])
     }
 

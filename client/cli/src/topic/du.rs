@@ -42,7 +42,13 @@ impl Row for UsageRow {
 
     fn cells(&self) -> Vec<String> {
         let Self { topic, broker, partitions, segments, stored_bytes } = self;
-        vec![topic.clone(), broker.to_string(), partitions.to_string(), segments.to_string(), bytes(*stored_bytes)]
+        vec![
+            topic.clone(),
+            broker.to_string(),
+            partitions.to_string(),
+            segments.to_string(),
+            bytes(*stored_bytes),
+        ]
     }
 
     fn wide_cells(&self) -> Vec<String> {

@@ -10,10 +10,13 @@ use crate::output::{Row, Rows};
 
 /// List topics
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "list", after_help = "Examples:
+#[command(
+    visible_alias = "list",
+    after_help = "Examples:
   fidelog topic ls
   fidelog topic ls --internal -o json
-  fidelog topic ls -o name")]
+  fidelog topic ls -o name"
+)]
 pub(super) struct Ls {
     /// Also Fidelog's own topics
     #[arg(long)]

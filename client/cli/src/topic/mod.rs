@@ -19,10 +19,13 @@ use crate::exit::{Exit, Failure};
 
 /// Topics: create, list, describe, change, delete
 #[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true, after_help = "Examples:
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:
   fidelog topic create orders -p 6
   fidelog topic ls
-  fidelog topic desc orders")]
+  fidelog topic desc orders"
+)]
 pub(crate) struct Topic {
     #[command(subcommand)]
     command: Command,

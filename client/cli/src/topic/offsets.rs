@@ -48,7 +48,8 @@ impl Row for OffsetRow {
     }
 
     fn cells(&self) -> Vec<String> {
-        let numbers = [u64::from(self.partition), self.start_offset, self.committed_end, self.records, self.at];
+        let numbers =
+            [u64::from(self.partition), self.start_offset, self.committed_end, self.records, self.at];
         let numbers = numbers.iter().map(ToString::to_string);
         numbers.chain([time_ms(self.at_ms.unwrap_or_default())]).collect()
     }
@@ -60,7 +61,9 @@ pub(super) async fn run(context: &Context, command: &Offsets) -> Result<Exit, Fa
     let partitions = resolve::partitions(&client, topic, &command.partitions).await?;
     let asked_at = match command.at {
         OffsetSpec::Group => {
-            return Err(Failure::usage("a group's offsets are shown by `fidelog group desc` and `group lag`"));
+            return Err(Failure::usage(
+                "a group's offsets are shown by `fidelog group desc` and `group lag`",
+            ));
         }
         OffsetSpec::Time(ms) => OffsetAt::Timestamp(ms),
         OffsetSpec::Ago(ms) => OffsetAt::Timestamp(unix_ms().saturating_sub(ms)),

@@ -9,10 +9,13 @@ use crate::exit::{Exit, Failure};
 
 /// Delete a topic and its records on every replica; this cannot be undone
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "delete", after_help = "Examples:
+#[command(
+    visible_alias = "delete",
+    after_help = "Examples:
   fidelog topic rm scratch
   fidelog topic rm scratch --yes
-  fidelog topic rm scratch --id 0b0c0d0e-0000-4000-8000-000000000001 --yes")]
+  fidelog topic rm scratch --id 0b0c0d0e-0000-4000-8000-000000000001 --yes"
+)]
 pub(super) struct Rm {
     /// The topic
     topic: String,
@@ -35,7 +38,10 @@ pub(super) async fn run(context: &Context, command: &Rm) -> Result<Exit, Failure
             .map_err(|error| Failure::new(Exit::Failure, error.to_string()))?,
     };
     let partitions = described.partitions.len();
-    let what = format!("Delete topic `{topic}` ({}), its {partitions} partitions and all records", id_text(id.as_bytes()));
+    let what = format!(
+        "Delete topic `{topic}` ({}), its {partitions} partitions and all records",
+        id_text(id.as_bytes())
+    );
     command.consent.ask(&what)?;
     let id = admin.delete_topic(topic, Some(id)).await.map_err(missing)?;
     context.note(&format!("topic `{topic}` ({id}) is deleted"));

@@ -1,0 +1,14 @@
+//! The product: real brokers as processes of their own, driven through the SDK.
+//!
+//! A broker is this program started again with a role, as a floor's server is; it runs the daemon itself, with the
+//! configuration a fresh installation would have. Everything on the client's side is the public SDK at its
+//! defaults: what is measured is what a program that follows the first page of the documentation gets.
+
+pub mod broker;
+pub mod catch_up;
+pub mod cluster;
+pub mod figure;
+pub mod memory;
+pub mod produce;
+pub mod start_up;
+pub mod tail;

@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! cargo bench -p fidelog-benches                      everything
-//! cargo bench -p fidelog-benches -- grpc              one section: disk, grpc, pipeline
+//! cargo bench -p fidelog-benches -- grpc              one section: disk, grpc, pipeline, partitions, broker
 //! cargo bench -p fidelog-benches -- "catch-up"        rows by a part of their name
 //! cargo bench -p fidelog-benches -- --test            only whether it works
 //! ```
@@ -31,6 +31,7 @@
 //! | `FIDELOG_BENCH_DIR` | where data is kept; must be on a disk, with some 10 GiB free | the system's temporary directory |
 //! | `FIDELOG_BENCH_JSON` | a file that gets one line per row, with every repetition | none |
 //! | `FIDELOG_BENCH_THREADS` | worker threads of each floor process's runtime | 1 |
+//! | `FIDELOG_BENCH_RECOVERY_GIB` | what the killed broker has stored before it is started again | 1 |
 //! | `FIDELOG_BENCH_DROP_CACHE` | when set, the pipeline's replicas drop what they synced from the page cache | kept |
 //!
 //! To repeat a figure: an idle machine, the same disk, the release build that `cargo bench` makes, and the line the
@@ -47,10 +48,13 @@
 //! copy into it, which then bounds every bulk row, floor and product alike. A row that gains much from
 //! `FIDELOG_BENCH_DROP_CACHE` shows it; the disk floor always drops, because it is about the disk.
 //!
-//! # Adding the product
+//! # The product
 //!
-//! Implement [`Contender`](contender::Contender), and give it to the row with
-//! [`Row::with_product`](row::Row::with_product).
+//! [`product`]: brokers as processes of their own at loopback addresses of their own, at the defaults of a fresh
+//! installation, driven through the SDK at its defaults. Producers hand over one record after the other and keep as
+//! many records unanswered as the shape has in flight; making batches is the SDK's work. Below the ratio stands where
+//! the time went, as the receipts say. The section `partitions` compares Fidelog with itself at one partition; the
+//! section `broker` shows single figures and what they should stay below.
 
 pub mod contender;
 pub mod floor;

@@ -71,7 +71,7 @@ fn pipeline() -> Vec<Row> {
         Row::of_floor(Section::Pipeline, "catch-up read", catch_up, CatchUpFloor).with_product(CatchUp),
         Row::of_floor(Section::Pipeline, "tail, from hand-over", pair, PipelineFloor)
             .with_product(Tail::FromHandOver),
-        Row::of_floor(Section::Pipeline, "tail, from receipt", pair, GrpcFloor::Stream)
+        Row::of_floor(Section::Pipeline, "tail, from receipt", record, GrpcFloor::Stream)
             .against("echo")
             .with_product(Tail::FromReceipt),
     ]

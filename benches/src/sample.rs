@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use fidelog_client::Stages;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::stages::{StageMeans, StageSums};

@@ -49,7 +49,9 @@ impl FromStr for Section {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|section| section.to_string() == text);
-        found.with_context(|| format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions or broker"))
+        found.with_context(|| {
+            format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions or broker")
+        })
     }
 }
 

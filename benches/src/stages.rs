@@ -13,7 +13,8 @@ pub struct StageSums {
 impl StageSums {
     /// Adds one receipt.
     pub fn add(&mut self, stages: &Stages) {
-        let Stages { gather_us, queue_us, append_us, sync_us, replication_us, network_us, client_us } = *stages;
+        let Stages { gather_us, queue_us, append_us, sync_us, replication_us, network_us, client_us } =
+            *stages;
         let parts = [gather_us, queue_us, append_us, sync_us, replication_us, network_us, client_us];
         self.count += 1;
         self.sums_us.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
@@ -59,8 +60,14 @@ impl std::fmt::Display for StageMeans {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { gather_us, queue_us, append_us, sync_us, replication_us, network_us, client_us } = self;
         let sum = gather_us + queue_us + append_us + sync_us + replication_us + network_us;
-        write!(f, "gather {gather_us:.0} + queue {queue_us:.0} + append {append_us:.0} + sync {sync_us:.0} ")?;
-        write!(f, "+ replication {replication_us:.0} + network {network_us:.0} = {sum:.0} of {client_us:.0} us")
+        write!(
+            f,
+            "gather {gather_us:.0} + queue {queue_us:.0} + append {append_us:.0} + sync {sync_us:.0} "
+        )?;
+        write!(
+            f,
+            "+ replication {replication_us:.0} + network {network_us:.0} = {sum:.0} of {client_us:.0} us"
+        )
     }
 }
 

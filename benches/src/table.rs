@@ -73,17 +73,29 @@ mod tests {
     use crate::shape::Shape;
 
     fn outcome(product: Option<Figures>) -> Outcome {
-        let floor = Figures { p50_us: 100.0, p99_us: 200.0, mb_per_s: 50.0, records_per_s: 1000.0, stages: None };
+        let floor =
+            Figures { p50_us: 100.0, p99_us: 200.0, mb_per_s: 50.0, records_per_s: 1000.0, stages: None };
         let ratio = product.map(|figures| figures.ratio_to(&floor));
         let (floor_repetitions, product_repetitions) = (vec![floor], Vec::from_iter(product));
         let (section, row, shape) = (Section::Pipeline, "one record", Shape::single(1024).replicas(2));
         let against = "floor";
-        Outcome { section, row, shape, against, floor, product, ratio, floor_repetitions, product_repetitions }
+        Outcome {
+            section,
+            row,
+            shape,
+            against,
+            floor,
+            product,
+            ratio,
+            floor_repetitions,
+            product_repetitions,
+        }
     }
 
     #[test]
     fn a_product_stands_below_its_floor_in_the_same_columns() {
-        let product = Figures { p50_us: 150.0, p99_us: 200.0, mb_per_s: 25.0, records_per_s: 500.0, stages: None };
+        let product =
+            Figures { p50_us: 150.0, p99_us: 200.0, mb_per_s: 25.0, records_per_s: 500.0, stages: None };
         let text = lines(&outcome(Some(product)));
         let ends = |line: &str| line.trim_end().chars().count();
         let of: Vec<_> = text.lines().collect();

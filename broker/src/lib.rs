@@ -17,7 +17,7 @@
 
 pub mod group;
 pub mod meta;
+pub mod node;
 pub mod partition;
 pub mod replica;
 pub mod rpc;
-pub mod node;

@@ -131,7 +131,8 @@ async fn an_emptied_leader_says_what_it_lost_and_serves_none_of_it() {
     cluster.broker(victim).start();
     cluster.ready().await;
 
-    let refused = client.fetch(fidelog_client::Fetch::new("orders", partition, 0)).await.expect_err("it is lost");
+    let refused =
+        client.fetch(fidelog_client::Fetch::new("orders", partition, 0)).await.expect_err("it is lost");
     assert!(refused.to_string().contains("DATA_LOSS"), "{refused}");
     let problem = client.admin().describe_topic("orders").await.expect("metadata is told");
     println!("{:?}", problem.partitions.iter().map(|it| &it.offline).collect::<Vec<_>>());

@@ -28,7 +28,8 @@ async fn below_the_low_water_mark_produces_are_refused_and_reads_go_on() {
         broker.start();
     }
     cluster.ready().await;
-    let hasty = client.producer("orders").delivery_budget(Duration::from_secs(20)).open().await.expect("it opens");
+    let hasty =
+        client.producer("orders").delivery_budget(Duration::from_secs(20)).open().await.expect("it opens");
     // What is allocated already may be filled; then no more is.
     let mut refused = None;
     for counter in 0..200 {
@@ -37,7 +38,9 @@ async fn below_the_low_water_mark_produces_are_refused_and_reads_go_on() {
         let filling = ".".repeat(60_000);
         let delivery = hasty.send(Record::new(format!("{value} {filling}"))).await.expect("there is memory");
         match delivery.await {
-            Ok(receipt) => recorder.sent(place, Outcome::Acked { offset: receipt.offset.map(|offset| offset.0) }),
+            Ok(receipt) => {
+                recorder.sent(place, Outcome::Acked { offset: receipt.offset.map(|offset| offset.0) })
+            }
             Err(error) => {
                 assert!(error.is_definite(), "{error}");
                 recorder.sent(place, Outcome::NotStored);
@@ -59,7 +62,8 @@ async fn below_the_low_water_mark_produces_are_refused_and_reads_go_on() {
     let producer = client.producer("orders").open().await.expect("it opens");
     let value = Value { producer: 3, counter: 0 };
     let place = recorder.sending(value, 0);
-    let receipt = producer.send(Record::new(value.to_string())).await.expect("memory").await.expect("there is room");
+    let receipt =
+        producer.send(Record::new(value.to_string())).await.expect("memory").await.expect("there is room");
     recorder.sent(place, Outcome::Acked { offset: receipt.offset.map(|offset| offset.0) });
     read_to_end(&client, "orders", &recorder).await;
     recorder.judge();

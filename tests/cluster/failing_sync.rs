@@ -14,7 +14,12 @@ const EXIT_DISK: i32 = 9;
 fn shim(directory: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/failing_sync.c");
     let library = directory.join("failing_sync.so");
-    let compiler = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+    let compiler = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .arg(source)
+        .arg("-ldl")
+        .status();
     match compiler {
         Ok(status) => {
             assert!(status.success(), "the shim does not compile");

@@ -16,7 +16,8 @@ const ROUNDS: u64 = 50;
 
 fn rounds() -> u64 {
     std::env::var("FIDELOG_CLUSTER_ROUNDS").map_or(ROUNDS, |text| {
-        text.parse().unwrap_or_else(|error| panic!("FIDELOG_CLUSTER_ROUNDS is `{text}`, which is no number: {error}"))
+        text.parse()
+            .unwrap_or_else(|error| panic!("FIDELOG_CLUSTER_ROUNDS is `{text}`, which is no number: {error}"))
     })
 }
 
@@ -31,7 +32,8 @@ fn seed() -> u64 {
 async fn nothing_acknowledged_is_lost_over_rounds_of_kills() {
     let mut random = StdRng::seed_from_u64(seed());
     // Small segments and late recovery points: every round rolls, and every start has a tail to write again.
-    let builder = Builder::new("kills").set("log.segment_bytes", 65_536).set("log.recovery_point_ms", 1_000);
+    let builder = Builder::new("kills").set("log.segment_bytes", 131_072).set("log.recovery_point_ms", 1_000);
+    let builder = builder.set("topic_defaults.record_bytes_max", 16_384);
     let mut cluster = builder.start().await;
     let client = cluster.client().await;
     cluster.topic(&client, "orders").await;
@@ -39,7 +41,10 @@ async fn nothing_acknowledged_is_lost_over_rounds_of_kills() {
 
     let mut workload = Workload::new("orders");
     for number in 1..=2 {
-        workload.write(&client, Writer { codec: [Codec::None, Codec::Lz4][number as usize - 1], ..Writer::new(number) });
+        workload.write(
+            &client,
+            Writer { codec: [Codec::None, Codec::Lz4][number as usize - 1], ..Writer::new(number) },
+        );
     }
     workload.write(&client, Writer::hasty(3));
     workload.read(&client);

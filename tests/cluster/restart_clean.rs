@@ -16,7 +16,12 @@ async fn every_broker_in_turn_is_restarted_under_load() {
     for id in 1..=3 {
         workload.acknowledged(200).await;
         let status = cluster.broker(id).terminate();
-        assert_eq!(status.code(), Some(0), "broker {id} did not stop cleanly:\n{}", cluster.broker(id).log_tail());
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "broker {id} did not stop cleanly:\n{}",
+            cluster.broker(id).log_tail()
+        );
         cluster.broker(id).start();
         cluster.ready().await;
         cluster.in_sync(&client, "orders").await;

@@ -34,18 +34,31 @@ async fn a_record_comes_back_as_it_was_with_a_receipt() {
         let delivery = producer.send_to(1, record.clone()).await.expect("it is allowed");
         let receipt = delivery.await.expect("everybody is there");
         assert_eq!(receipt.synced_by.len(), 3, "all three are in sync");
-        assert_eq!(receipt.synced_by[0].0, cluster.leader(&client, "orders", 1).await, "the leader comes first");
-        assert_eq!(receipt.offset.map(|offset| offset.0), Some(sent.len() as u64), "offsets are dense from 0");
+        assert_eq!(
+            receipt.synced_by[0].0,
+            cluster.leader(&client, "orders", 1).await,
+            "the leader comes first"
+        );
+        assert_eq!(
+            receipt.offset.map(|offset| offset.0),
+            Some(sent.len() as u64),
+            "offsets are dense from 0"
+        );
         sent.push(record);
     }
 
     for id in 1..=3 {
-        let only = fidelog_client::Client::connect([cluster.addresses()[id - 1].clone()]).await.expect("it answers");
+        let only =
+            fidelog_client::Client::connect([cluster.addresses()[id - 1].clone()]).await.expect("it answers");
         let begin = StartAt::Start;
-        let mut consumer = only.consumer("orders").partitions([1]).from(begin).stop_at_end().open().await.expect("open");
+        let mut consumer =
+            only.consumer("orders").partitions([1]).from(begin).stop_at_end().open().await.expect("open");
         for expected in &sent {
             let got = consumer.next().await.expect("there is one more").expect("it can be read");
-            assert_eq!((&got.key, &got.value, &got.headers), (&expected.key, &expected.value, &expected.headers));
+            assert_eq!(
+                (&got.key, &got.value, &got.headers),
+                (&expected.key, &expected.value, &expected.headers)
+            );
         }
         assert!(consumer.next().await.is_none(), "broker {id} has more than was sent");
     }

@@ -1,6 +1,6 @@
 //! Batches for the workload: no two alike, of all sizes, some holding what looks like a batch of this very log.
 
-use fidelog_record::{BatchBuilder, Codec, EncodedBatch, Placement, PlacedBatch, Record};
+use fidelog_record::{BatchBuilder, Codec, EncodedBatch, PlacedBatch, Placement, Record};
 use rand::Rng;
 use rand::rngs::StdRng;
 

@@ -16,7 +16,9 @@ use fidelog_log::{
     RecoveryReport,
 };
 use fidelog_record::PlacedBatch;
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::types::{
+    BrokerId, ClusterId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition,
+};
 use fidelog_tests::seeds;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -135,7 +137,8 @@ fn latched(disk: &SimDisk) -> Latched {
 
 fn home(disk: &SimDisk, config: &LogConfig) -> Arc<DataDir> {
     let clock = Arc::new(SimClock::default());
-    let home = DataDir::open(latched(disk), clock, Path::new(ROOT), Expected::default(), config.clone()).unwrap();
+    let home =
+        DataDir::open(latched(disk), clock, Path::new(ROOT), Expected::default(), config.clone()).unwrap();
     home.raise_generation().unwrap();
     home
 }

@@ -81,6 +81,7 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
             panic!("{reason}");
         }
     };
-    let failure = seeds::first_failure(&seeds, lost).expect("200 runs on a lying disk lost no acknowledged batch");
+    let failure =
+        seeds::first_failure(&seeds, lost).expect("200 runs on a lying disk lost no acknowledged batch");
     println!("found out in run {}: seed {}: {}", failure.run_count, failure.seed, failure.reason);
 }

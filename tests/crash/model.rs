@@ -146,7 +146,8 @@ impl Model {
         let whole = self.epochs();
         let mut needed = whole.clone();
         needed.advance_start(start);
-        let (whole, needed, found): (&[EpochStart], _, _) = (whole.entries(), needed.entries(), found.entries());
+        let (whole, needed, found): (&[EpochStart], _, _) =
+            (whole.entries(), needed.entries(), found.entries());
         let fits = whole.ends_with(found) && found.len() >= needed.len();
         assert!(fits, "{}: the log's epochs are {found:?}, the batches say {whole:?}", self.at);
     }
@@ -173,7 +174,11 @@ impl Model {
         let (mut found, mut expected) = (found.clone(), self.producers());
         found.expire(self.producer_limits.idle_ms);
         expected.expire(self.producer_limits.idle_ms);
-        assert!(found == expected, "{}: the log remembers {found:?} of producers, the batches say {expected:?}", self.at);
+        assert!(
+            found == expected,
+            "{}: the log remembers {found:?} of producers, the batches say {expected:?}",
+            self.at
+        );
     }
 
     /// A stamp for the next batch of `record_count` records by producer `id`: the sequence that may come next, or the
@@ -190,25 +195,30 @@ impl Model {
                 break;
             }
         }
-        let (epoch, next) = last.map_or((0, 0), |(stamp, count)| {
-            (stamp.epoch.0, stamp.base_sequence.0 + u64::from(count))
-        });
+        let (epoch, next) =
+            last.map_or((0, 0), |(stamp, count)| (stamp.epoch.0, stamp.base_sequence.0 + u64::from(count)));
         let (epoch, next) = if new_epoch { (epoch + 1, 0) } else { (epoch, next) };
         let table = self.producers();
-        let stamp = |sequence| ProducerStamp { id: ProducerId(id), epoch: ProducerEpoch(epoch), base_sequence: Sequence(sequence) };
+        let stamp = |sequence| ProducerStamp {
+            id: ProducerId(id),
+            epoch: ProducerEpoch(epoch),
+            base_sequence: Sequence(sequence),
+        };
         let judged = |stamp| table.check(stamp, record_count, self.producer_limits) == Verdict::New;
         [stamp(next), stamp(0)].into_iter().find(|stamp| judged(*stamp)).unwrap_or(ProducerStamp::NONE)
     }
 
     /// The greatest `committed_below` of the batches below `end`.
     pub(crate) fn committed_below(&self, start: Offset, end: Offset) -> Offset {
-        let kept = self.batches.iter().filter(|batch| batch.base_offset() < end && batch.end_offset() > start);
+        let kept =
+            self.batches.iter().filter(|batch| batch.base_offset() < end && batch.end_offset() > start);
         kept.map(PlacedBatch::committed_below).max().unwrap_or_default()
     }
 
     /// Base of the first batch of `start..end` with a timestamp of at least `time_ms`.
     pub(crate) fn offset_for_time(&self, time_ms: u64, start: Offset, end: Offset) -> Option<Offset> {
-        let mut kept = self.batches.iter().filter(|batch| batch.end_offset() > start && batch.base_offset() < end);
+        let mut kept =
+            self.batches.iter().filter(|batch| batch.end_offset() > start && batch.base_offset() < end);
         kept.find(|batch| batch.max_timestamp_ms() >= time_ms).map(|batch| batch.base_offset().max(start))
     }
 

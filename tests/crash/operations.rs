@@ -113,14 +113,16 @@ impl Run {
     }
 
     fn roll(&mut self, index: usize) {
-        if self.partitions[index].takes_batches() && !self.partitions[index].desk.as_ref().is_some_and(|desk| desk.securing) {
+        if self.partitions[index].takes_batches()
+            && !self.partitions[index].desk.as_ref().is_some_and(|desk| desk.securing)
+        {
             self.submit(index, LogWork::Roll);
         }
     }
 
     fn cut(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
-        if partition.desk.is_none() || !matches!(partition.model.step, Step::None) {
+        if !partition.takes_batches() {
             return;
         }
         let (committed, end) = (partition.model.committed_end.0, partition.model.end().0);
@@ -132,7 +134,7 @@ impl Run {
 
     fn start_over(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
-        if partition.desk.is_none() || !matches!(partition.model.step, Step::None) {
+        if !partition.takes_batches() {
             return;
         }
         let at = Offset(self.random.random_range(0..partition.model.end().0 + 20));

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use fidelog_log::{DataDir, Flusher, Log, LogHandle, LogView, LogWork, ProducerLimits, ProducerTable, ReadError, RecoveryReport};
+use fidelog_log::{
+    DataDir, Flusher, Log, LogHandle, LogView, LogWork, ProducerLimits, ProducerTable, ReadError,
+    RecoveryReport,
+};
 use fidelog_record::types::{Offset, TopicPartition};
 use fidelog_record::{Batches, PlacedBatch};
 use rand::Rng;
@@ -69,7 +72,10 @@ impl Partition {
         self.note("append", &numbers, || {
             let header = batch.header();
             let [base, end, bytes] = numbers;
-            format!("append {base}..{end}, {bytes} bytes, epoch {}, committed below {}, {:?}", header.leader_epoch, header.committed_below, header.producer)
+            format!(
+                "append {base}..{end}, {bytes} bytes, epoch {}, committed below {}, {:?}",
+                header.leader_epoch, header.committed_below, header.producer
+            )
         });
         let desk = self.desk.as_mut().expect("batches are placed while the log is attached");
         desk.room_bytes -= batch.length() as u64;
@@ -87,7 +93,8 @@ impl Partition {
 
     fn judge(&mut self, heard: Heard, latched: bool, excused: bool) {
         let at = self.model.at;
-        let promise = matches!(heard, Heard::Durable(_) | Heard::Cut(_) | Heard::Started(_));
+        // A new start was durable before the first file below it went, which is what may have failed since.
+        let promise = matches!(heard, Heard::Durable(_) | Heard::Cut(_));
         assert!(!(promise && latched), "{at}: {heard:?} was reported after the data directory was latched");
         match heard {
             Heard::Secured(Ok(room)) => {
@@ -109,13 +116,20 @@ impl Partition {
             Heard::Started(start) => {
                 self.note("started", &[start.0], || format!("starts at {start}"));
                 let (confirmed, asked) = (self.model.start_confirmed, self.model.start_asked);
-                assert!(confirmed < start && start <= asked, "{at}: start {start}, from {confirmed}, asked for {asked}");
+                assert!(
+                    confirmed <= start && start <= asked,
+                    "{at}: start {start}, from {confirmed}, asked for {asked}"
+                );
                 self.model.start_confirmed = start;
             }
             Heard::Failed { refused: true, reason } => {
                 self.note("cut refused", &[], || reason);
-                let Step::Cut { to } = self.model.step else { panic!("{at}: a cut was refused, none was asked for") };
-                assert!(to < self.model.committed_end || self.model.batch_start(to) < self.model.committed_end);
+                let Step::Cut { to } = self.model.step else {
+                    panic!("{at}: a cut was refused, none was asked for")
+                };
+                assert!(
+                    to < self.model.committed_end || self.model.batch_start(to) < self.model.committed_end
+                );
                 self.model.step = Step::None;
             }
             Heard::Failed { refused: false, reason } => {
@@ -130,14 +144,20 @@ impl Partition {
     fn hear_durable(&mut self, end: Offset) {
         let at = self.model.at;
         self.note("durable", &[end.0], || format!("durable below {end}"));
-        assert!(end <= self.model.end() && self.model.is_boundary(end), "{at}: durable {end}, end {}", self.model.end());
+        assert!(
+            end <= self.model.end() && self.model.is_boundary(end),
+            "{at}: durable {end}, end {}",
+            self.model.end()
+        );
         assert!(end > self.model.durable_end, "{at}: durable went from {} to {end}", self.model.durable_end);
         self.model.durable_end = end;
     }
 
     fn hear_cut(&mut self, done: &fidelog_log::CutDone) {
         let at = self.model.at;
-        self.note("cut done", &[done.end.0], || format!("cut or started over, durably; ends at {}", done.end));
+        self.note("cut done", &[done.end.0], || {
+            format!("cut or started over, durably; ends at {}", done.end)
+        });
         let failed = self.desk.as_ref().is_some_and(|desk| desk.failed);
         match std::mem::replace(&mut self.model.step, Step::None) {
             Step::Cut { to } => {
@@ -161,7 +181,10 @@ impl Partition {
     fn hear_closed(&mut self) {
         let closing = std::mem::replace(&mut self.model.step, Step::None);
         self.note("closed", &[], || format!("closed, as {closing:?} asked"));
+        let failed = self.desk.as_ref().is_some_and(|desk| desk.failed);
         match closing {
+            // A log that has failed is let go of and no more; the delete is asked for again after a start.
+            Step::Delete if failed => self.model.step = Step::Delete,
             Step::Delete => self.model.existence = Existence::Gone,
             Step::Close => {}
             step => panic!("{}: the log was let go of, {step:?} was asked for", self.model.at),
@@ -170,17 +193,34 @@ impl Partition {
     }
 
     /// Judges a log that was opened, and takes over what it found.
-    pub(crate) fn check_opened(&mut self, log: &Log, report: &RecoveryReport, random: &mut StdRng, excused: bool) {
+    pub(crate) fn check_opened(
+        &mut self,
+        log: &Log,
+        report: &RecoveryReport,
+        random: &mut StdRng,
+        excused: bool,
+    ) {
         let at = self.model.at;
-        self.note("opened", &[report.start.0, report.end.0, report.committed_end.0, report.scanned_bytes], || format!("opened: {report:?}"));
+        self.note(
+            "opened",
+            &[report.start.0, report.end.0, report.committed_end.0, report.scanned_bytes],
+            || format!("opened: {report:?}"),
+        );
         let alarming = report.findings.iter().any(|finding| finding.case.is_alarming());
         assert!(!alarming && report.damage.is_empty(), "{at}: damage where none was planted: {report:?}");
         self.adopt_start_over(log, report);
         let (end, least, most) = (report.end, self.model.end_at_least(), self.model.end());
-        assert!(end >= least, "{at}: acknowledged batches are lost: the log ends at {end}, acknowledged below {least}");
+        assert!(
+            end >= least,
+            "{at}: acknowledged batches are lost: the log ends at {end}, acknowledged below {least}"
+        );
         assert!(end <= most, "{at}: the log ends at {end}, submitted below {most}");
         let (confirmed, asked) = (self.model.start_confirmed, self.model.start_asked);
-        assert!(confirmed <= report.start && report.start <= asked.max(confirmed), "{at}: start {}, {confirmed} was confirmed and {asked} asked for", report.start);
+        assert!(
+            confirmed <= report.start && report.start <= asked.max(confirmed),
+            "{at}: start {}, {confirmed} was confirmed and {asked} asked for",
+            report.start
+        );
         self.model.end_at(end);
         self.model.start_confirmed = report.start;
         self.model.start_asked = report.start;
@@ -211,14 +251,24 @@ impl Partition {
         // The table that came with it may not have been stored; the leader sends it again with the refill.
         let none = ProducerTable::default();
         let kept = [producers, &none].into_iter().find(|table| *table == log.producers());
-        let kept = kept.unwrap_or_else(|| panic!("{}: started over with producers {:?}, given {producers:?}", self.model.at, log.producers()));
+        let kept = kept.unwrap_or_else(|| {
+            panic!(
+                "{}: started over with producers {:?}, given {producers:?}",
+                self.model.at,
+                log.producers()
+            )
+        });
         let (at, kept) = (*at, kept.clone());
         self.model.start_over(at, kept);
     }
 
     fn check_committed(&mut self, report: &RecoveryReport) {
         let (at, found, told) = (self.model.at, report.committed_end, self.model.committed_end);
-        assert!(found <= told && found <= report.end, "{at}: committed {found} of {}, told {told}", report.end);
+        assert!(
+            found <= told && found <= report.end,
+            "{at}: committed {found} of {}, told {told}",
+            report.end
+        );
         let known = self.model.committed_below(report.start, report.end);
         assert!(found >= known, "{at}: committed {found}, though a batch of the log says {known}");
         self.model.committed_end = found;
@@ -238,7 +288,10 @@ impl Partition {
             next = outcome.next_offset;
         }
         assert_eq!(next, end, "{at}: reads end");
-        assert!(bytes == self.model.bytes(start, end), "{at}: {start}..{end} reads differently from what was acknowledged");
+        assert!(
+            bytes == self.model.bytes(start, end),
+            "{at}: {start}..{end} reads differently from what was acknowledged"
+        );
         self.check_place(view, random)?;
         self.check_place(view, random)
     }
@@ -255,7 +308,11 @@ impl Partition {
         let batches = self.model.batches();
         let time_ms = batches[random.random_range(0..batches.len())].max_timestamp_ms();
         let found = served(view.offset_for_time(time_ms, Offset(u64::MAX)))?;
-        assert_eq!(found, self.model.offset_for_time(time_ms, start, end), "{at}: first timestamp of {time_ms}");
+        assert_eq!(
+            found,
+            self.model.offset_for_time(time_ms, start, end),
+            "{at}: first timestamp of {time_ms}"
+        );
         Ok(())
     }
 
@@ -268,9 +325,15 @@ impl Partition {
             Ok(outcome) => {
                 let expected = self.model.bytes(from.max(outcome.first_offset), outcome.next_offset);
                 let expected = if outcome.next_offset == from { Vec::new() } else { expected };
-                assert!(outcome.batches == expected, "{}: {from} reads differently from what was submitted", self.model.at);
+                assert!(
+                    outcome.batches == expected,
+                    "{}: {from} reads differently from what was submitted",
+                    self.model.at
+                );
             }
-            Err(ReadError::OutOfRange { start, end, .. }) => assert!(from < start || from > end, "{from}: {start}..{end}"),
+            Err(ReadError::OutOfRange { start, end, .. }) => {
+                assert!(from < start || from > end, "{from}: {start}..{end}")
+            }
             Err(error) => assert!(excused, "{}: reading {from}: {error}", self.model.at),
         }
     }

@@ -71,16 +71,22 @@ impl Life {
         let left = self.changes_left.load(Ordering::Relaxed);
         if left == 0 {
             self.ended.store(true, Ordering::Relaxed);
-            self.story.note("ended", &[], || format!("    the process is killed before: {operation} {}", short(path)));
+            self.story.note("ended", &[], || {
+                format!("    the process is killed before: {operation} {}", short(path))
+            });
             return Err(ended());
         }
         self.changes_left.store(left - 1, Ordering::Relaxed);
         let outcome = change();
         let failed = u64::from(outcome.is_err());
-        self.story.note(path.to_str().unwrap_or_default(), &[operation as u64, numbers[0], numbers[1], failed], || {
-            let error = outcome.as_ref().err().map_or(String::new(), |error| format!(" FAILED: {error}"));
-            format!("    disk: {operation} {} {numbers:?}{error}", short(path))
-        });
+        self.story.note(
+            path.to_str().unwrap_or_default(),
+            &[operation as u64, numbers[0], numbers[1], failed],
+            || {
+                let error = outcome.as_ref().err().map_or(String::new(), |error| format!(" FAILED: {error}"));
+                format!("    disk: {operation} {} {numbers:?}{error}", short(path))
+            },
+        );
         outcome
     }
 }
@@ -154,7 +160,8 @@ impl DiskFile for ProcessFile {
 
     fn write_all_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
-        self.life.change(Operation::Write, &self.path, [at, bytes as u64], || self.file.write_all_at(parts, at))
+        self.life
+            .change(Operation::Write, &self.path, [at, bytes as u64], || self.file.write_all_at(parts, at))
     }
 
     fn allocate(&self, range: Range<u64>) -> io::Result<()> {

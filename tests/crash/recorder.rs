@@ -13,7 +13,10 @@ pub(crate) enum Heard {
     Cut(CutDone),
     Started(Offset),
     /// Whether a cut was refused for good reason, and the words.
-    Failed { refused: bool, reason: String },
+    Failed {
+        refused: bool,
+        reason: String,
+    },
     Closed,
 }
 

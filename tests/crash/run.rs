@@ -118,7 +118,8 @@ impl Run {
         for attempt in 0.. {
             assert!(attempt < 60, "60 starts in a row have failed");
             self.end_life();
-            let creating = self.partitions.iter().any(|partition| partition.model.existence == Existence::Begun);
+            let creating =
+                self.partitions.iter().any(|partition| partition.model.existence == Existence::Begun);
             if creating || attempt > 3 || self.random.random_ratio(2, 3) {
                 self.heal();
             }
@@ -131,7 +132,10 @@ impl Run {
                 Err(reason) => {
                     self.story.note("start failed", &[], || format!("start failed: {reason}"));
                     // A power cut planned in an earlier life may hit this one.
-                    assert!(self.excused || trouble || self.disk.is_crashed(), "a start failed without a fault: {reason}");
+                    assert!(
+                        self.excused || trouble || self.disk.is_crashed(),
+                        "a start failed without a fault: {reason}"
+                    );
                     self.heal();
                 }
             }
@@ -190,10 +194,8 @@ impl Run {
                 assert!(!there, "{at} was deleted, and is back");
                 return Ok(());
             }
-            (Existence::Sure, Step::Delete) if !there => {
-                partition.model.existence = Existence::Gone;
-                return Ok(());
-            }
+            // Not answered, so not sure: a power cut may bring it back.
+            (Existence::Sure, Step::Delete) if !there => return Ok(()),
             (Existence::Sure, Step::Delete) => {
                 // A part of it may be gone; what is left must not stop a start, and is deleted in the end.
                 let (log, _) = Log::open(&life.home, at).map_err(|error| error.to_string())?;

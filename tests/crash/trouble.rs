@@ -36,7 +36,9 @@ impl Run {
         let operation = if creating && operation == Operation::SyncDir { Operation::Sync } else { operation };
         let error = ERRORS[self.random.random_range(0..ERRORS.len())];
         let nth = self.random.random_range(1..=nth_max);
-        self.story.note("fault", &[nth], || format!("planned: {operation} number {nth} from now fails with {error:?}"));
+        self.story.note("fault", &[nth], || {
+            format!("planned: {operation} number {nth} from now fails with {error:?}")
+        });
         self.disk.inject(Fault::once(operation, nth, error));
         self.excused = true;
     }
@@ -45,7 +47,9 @@ impl Run {
         let root = Path::new(ROOT);
         let (Ok(free), Ok(total)) = (self.disk.free_bytes(root), self.disk.total_bytes(root)) else { return };
         let capacity = total - free + self.random.random_range(0..40_000);
-        self.story.note("room", &[capacity], || format!("the disk holds {capacity} bytes from now on, {} are used", total - free));
+        self.story.note("room", &[capacity], || {
+            format!("the disk holds {capacity} bytes from now on, {} are used", total - free)
+        });
         self.disk.set_capacity_bytes(capacity);
         self.excused = true;
     }
@@ -68,7 +72,9 @@ impl Run {
     fn expect_all_durable(&mut self) {
         let failed = |partition: &Partition| partition.desk.as_ref().is_some_and(|desk| desk.failed);
         self.stopped_cleanly = !self.partitions.iter().any(failed);
-        for partition in self.partitions.iter().filter(|partition| partition.desk.is_some() && !failed(partition)) {
+        for partition in
+            self.partitions.iter().filter(|partition| partition.desk.is_some() && !failed(partition))
+        {
             let (end, durable) = (partition.model.end(), partition.model.durable_end);
             assert_eq!(durable, end, "{}: durable after a clean stop", partition.model.at);
         }
@@ -88,10 +94,12 @@ impl Run {
     pub(crate) fn random_end(&mut self, process: &Process, changes_max: u64) {
         let changes = self.random.random_range(0..changes_max);
         if self.random.random() {
-            self.story.note("cut planned", &[changes], || format!("planned: power cut after {changes} changes"));
+            self.story
+                .note("cut planned", &[changes], || format!("planned: power cut after {changes} changes"));
             self.disk.crash_after(changes);
         } else {
-            self.story.note("kill planned", &[changes], || format!("planned: killed after {changes} changes"));
+            self.story
+                .note("kill planned", &[changes], || format!("planned: killed after {changes} changes"));
             process.end_after(changes);
         }
     }

@@ -72,11 +72,19 @@ fn no_floor_uses_one_above_it() {
         for (line, name) in names_at_root(&source, folder) {
             let used = named.iter().find(|floor| **floor == name);
             // In a crate of two floors whatever lies beside the lower one is the upper one.
-            let used = used.map_or(if named.len() == 1 { floor.max(FLOORS.iter().position(|f| *f == named[0]).unwrap_or(0) + 1) } else { floor }, |used| {
-                FLOORS.iter().position(|floor| floor == used).expect("every named floor is a floor")
-            });
+            let used = used.map_or(
+                if named.len() == 1 {
+                    floor.max(FLOORS.iter().position(|f| *f == named[0]).unwrap_or(0) + 1)
+                } else {
+                    floor
+                },
+                |used| FLOORS.iter().position(|floor| floor == used).expect("every named floor is a floor"),
+            );
             if used > floor {
-                breaches.push(format!("{}:{line}: floor `{}` uses `{name}` of floor `{}`", source.path, FLOORS[floor], FLOORS[used]));
+                breaches.push(format!(
+                    "{}:{line}: floor `{}` uses `{name}` of floor `{}`",
+                    source.path, FLOORS[floor], FLOORS[used]
+                ));
             }
         }
     }

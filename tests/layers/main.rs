@@ -49,7 +49,8 @@ fn is_pure(path: &str) -> bool {
 
 #[test]
 fn pure_code_names_no_clock_no_task_no_file_and_no_randomness() {
-    let words = ["tokio", "Instant", "SystemTime", "rand", "std::fs", "std::thread", "std::net", "async", "await"];
+    let words =
+        ["tokio", "Instant", "SystemTime", "rand", "std::fs", "std::thread", "std::net", "async", "await"];
     let found = breaches(&words, |source| &source.shipped, is_pure);
     report("pure code takes `now` and a seed from its caller, and answers with effects (DESIGN §2)", &found);
 }
@@ -63,7 +64,8 @@ fn only_rpc_names_tonic_and_the_wire() {
 
 #[test]
 fn unsafe_code_lies_in_one_room() {
-    let elsewhere = |path: &str| !path.starts_with("broker/log/src/env/mapping.rs") && !path.starts_with("tests/shim/");
+    let elsewhere =
+        |path: &str| !path.starts_with("broker/log/src/env/mapping.rs") && !path.starts_with("tests/shim/");
     let found = breaches(&["unsafe"], |source| &source.code, elsewhere);
     report("unsafe code lies in broker/log/src/env/mapping.rs and the tests' shim", &found);
 }
@@ -75,7 +77,10 @@ fn files_are_reached_through_env_only() {
         is_source_of(path, &floors) && !path.starts_with("broker/log/src/env/")
     };
     let found = breaches(&["std::fs", "tokio::fs", "memmap2"], |source| &source.shipped, floors);
-    report("files are reached through broker/log/src/env; the daemon and the CLI may read what a user names", &found);
+    report(
+        "files are reached through broker/log/src/env; the daemon and the CLI may read what a user names",
+        &found,
+    );
 }
 
 #[test]
@@ -93,6 +98,7 @@ fn files_are_short() {
         println!("{} has {} lines; around 150 are usual", source.path, source.line_count);
     }
     let too_long = sources.iter().filter(|source| source.line_count > TOO_LONG);
-    let too_long: Vec<_> = too_long.map(|source| format!("{}: {} lines", source.path, source.line_count)).collect();
+    let too_long: Vec<_> =
+        too_long.map(|source| format!("{}: {} lines", source.path, source.line_count)).collect();
     report("a file of more than 500 lines holds more than one noun: split it", &too_long);
 }

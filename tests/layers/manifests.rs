@@ -36,7 +36,8 @@ fn dependencies(manifest: &str) -> Vec<String> {
 fn no_crate_imports_what_it_may_not() {
     let mut breaches = Vec::new();
     for (folder, ours, never) in CRATES {
-        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("every crate has a manifest");
+        let manifest =
+            fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("every crate has a manifest");
         for name in dependencies(&manifest) {
             let foreign = name.starts_with("fidelog") && !ours.contains(&name.as_str());
             if foreign || never.iter().any(|never| name == *never || name.starts_with(&format!("{never}-"))) {

@@ -32,15 +32,23 @@ pub(crate) fn all() -> Vec<Source> {
         collect(&root().join(folder), &mut files);
     }
     files.sort();
-    let texts: Vec<(PathBuf, String)> =
-        files.into_iter().map(|path| (path.clone(), fs::read_to_string(&path).expect("sources are text"))).collect();
+    let texts: Vec<(PathBuf, String)> = files
+        .into_iter()
+        .map(|path| (path.clone(), fs::read_to_string(&path).expect("sources are text")))
+        .collect();
     let mut test_files = BTreeSet::new();
     let mut sources = Vec::new();
     for (path, text) in &texts {
         let (shipped, modules) = without_tests(text, &blanked(text));
         test_files.extend(modules.into_iter().flat_map(|module| module.places(path)));
-        let relative = path.strip_prefix(root()).expect("found below the root").to_string_lossy().into_owned();
-        sources.push(Source { path: relative, line_count: text.lines().count(), code: blanked(text), shipped });
+        let relative =
+            path.strip_prefix(root()).expect("found below the root").to_string_lossy().into_owned();
+        sources.push(Source {
+            path: relative,
+            line_count: text.lines().count(),
+            code: blanked(text),
+            shipped,
+        });
     }
     for source in &mut sources {
         let path = root().join(&source.path);
@@ -176,7 +184,12 @@ fn without_tests(text: &str, code: &str) -> (String, Vec<TestModule>) {
                 break;
             }
             let Some(length) = code[at..].find(']') else { break };
-            path = text[at..at + length].split('"').nth(1).filter(|_| code[at..].starts_with("#[path")).or(path.as_deref()).map(str::to_owned);
+            path = text[at..at + length]
+                .split('"')
+                .nth(1)
+                .filter(|_| code[at..].starts_with("#[path"))
+                .or(path.as_deref())
+                .map(str::to_owned);
             at += length + 1;
         }
         let end = item_end(code, at);

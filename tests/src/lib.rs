@@ -3,6 +3,7 @@
 //! | folder | test | what it holds |
 //! |---|---|---|
 //! | `crash/` | `crash` | the durable log over a simulated disk that loses power, fails and lies |
+//! | `cluster/` | `cluster` | clusters of real processes, killed and lied to, and a checker of what clients saw |
 //! | `layers/` | `layers` | who may use whom, read from the sources |
 
 pub mod seeds;

@@ -27,7 +27,10 @@ pub fn chosen(runs_variable: &str, runs_default: u64) -> Vec<u64> {
     let runs = runs.unwrap_or(runs_default);
     let fresh = u64::from(StdRng::from_os_rng().random::<u32>()) << 20;
     let fixed_count = runs / 2;
-    println!("{runs} seeds: 0..{fixed_count} and, fresh this time, {fresh}..{}", fresh + (runs - fixed_count));
+    println!(
+        "{runs} seeds: 0..{fixed_count} and, fresh this time, {fresh}..{}",
+        fresh + (runs - fixed_count)
+    );
     (0..fixed_count).chain(fresh..fresh + (runs - fixed_count)).collect()
 }
 

@@ -33,7 +33,12 @@ impl Contender for CatchUp {
 }
 
 /// Makes a topic of one unreplicated partition and writes `bytes` of records of `record_bytes` to it.
-pub(super) async fn write(cluster: &Cluster, topic: &str, record_bytes: usize, bytes: usize) -> Result<Client> {
+pub(super) async fn write(
+    cluster: &Cluster,
+    topic: &str,
+    record_bytes: usize,
+    bytes: usize,
+) -> Result<Client> {
     cluster.create_topic(topic, 1, 1).await?;
     let client = cluster.client().await?;
     let producer = client.producer(topic).open().await?;

@@ -88,7 +88,10 @@ impl Cluster {
         topic.allow_unreplicated = replicas == 1;
         let admin = self.client().await?.admin();
         let until = Instant::now() + START_MAX;
-        admin.create_topic(topic).await.with_context(|| format!("topic {name} with {partitions} partitions"))?;
+        admin
+            .create_topic(topic)
+            .await
+            .with_context(|| format!("topic {name} with {partitions} partitions"))?;
         loop {
             let found = admin.describe_topic(name).await?;
             let ready = |it: &fidelog_client::wire::PartitionDescription| it.isr.len() == replicas;
@@ -113,7 +116,11 @@ impl Cluster {
                 if found.brokers.len() == count {
                     return Ok(());
                 }
-                ensure!(Instant::now() < until, "only {} of {count} brokers have registered", found.brokers.len());
+                ensure!(
+                    Instant::now() < until,
+                    "only {} of {count} brokers have registered",
+                    found.brokers.len()
+                );
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         })

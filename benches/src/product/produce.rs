@@ -69,7 +69,12 @@ impl Running for Producing {
     }
 }
 
-async fn produce(producer: Producer, mut payloads: Payloads, seed: u64, mut window: Window) -> Result<Sample> {
+async fn produce(
+    producer: Producer,
+    mut payloads: Payloads,
+    seed: u64,
+    mut window: Window,
+) -> Result<Sample> {
     let mut number = seed << 40;
     loop {
         let handed = Instant::now();

@@ -16,7 +16,9 @@ const PARTITIONS: usize = 10_000;
 /// As many GiB as `FIDELOG_BENCH_RECOVERY_GIB` says, else one.
 pub(super) fn after_kill(dir: &Path) -> Result<Vec<Figure>> {
     let gib: usize = match std::env::var("FIDELOG_BENCH_RECOVERY_GIB") {
-        Ok(text) => text.parse().with_context(|| format!("FIDELOG_BENCH_RECOVERY_GIB={text:?} is not a count"))?,
+        Ok(text) => {
+            text.parse().with_context(|| format!("FIDELOG_BENCH_RECOVERY_GIB={text:?} is not a count"))?
+        }
         Err(_) => 1,
     };
     let mut cluster = Cluster::start(dir, 1)?;

@@ -78,7 +78,11 @@ async fn tail(
             anyhow::Ok((record, Instant::now()))
         };
         let ((receipt, acknowledged_at), (record, consumed_at)) = tokio::try_join!(acknowledged, consumed)?;
-        ensure!(receipt.offset.is_some_and(|it| it.0 == record.offset), "another record came: {}", record.offset);
+        ensure!(
+            receipt.offset.is_some_and(|it| it.0 == record.offset),
+            "another record came: {}",
+            record.offset
+        );
         let begin = match from {
             Tail::FromHandOver => handed,
             Tail::FromReceipt => acknowledged_at,

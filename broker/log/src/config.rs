@@ -31,7 +31,8 @@ pub struct LogConfig {
     /// Threads that sync when many files are dirty; default 8. 1 keeps everything on the caller's thread, in a
     /// fixed order.
     pub sync_threads: usize,
-    /// Up to this many dirty files are synced one after the other; default 8.
+    /// Up to this many dirty files are synced one after the other; default 32, below which threads cost more than
+    /// they give.
     pub sync_serial_max: usize,
     /// Bytes kept in `aside/`, oldest removed first; default 1 GiB.
     pub aside_bytes_max: u64,
@@ -56,7 +57,7 @@ impl Default for LogConfig {
             recovery_point_bytes: 16 * MIB,
             sealed_open_max: 512,
             sync_threads: 8,
-            sync_serial_max: 8,
+            sync_serial_max: 32,
             aside_bytes_max: 1024 * MIB,
             aside_count_max: 64,
             producer_count_max: 100_000,

@@ -130,6 +130,7 @@ pub struct DataDir {
     points: Mutex<RecoveryPoints>,
     /// Whether `points` says something that its file does not. Changed under the lock of `points` only.
     points_unstored: AtomicBool,
+    points_refused: AtomicBool,
     aside: Aside,
     open_files: OpenFiles,
     /// Bytes of the next growth steps of all logs together.
@@ -251,6 +252,7 @@ impl DataDir {
             identity: Mutex::new(identity),
             points: Mutex::new(points),
             points_unstored: AtomicBool::new(false),
+            points_refused: AtomicBool::new(false),
             files,
             clock,
             config,
@@ -413,9 +415,16 @@ impl DataDir {
 
     pub(crate) fn write_points(&self) -> Result<(), DiskError> {
         let points = self.points.lock();
-        small_file::write(&self.files, &self.root.join("recovery-points"), &*points)?;
-        self.points_unstored.store(false, Ordering::Relaxed);
-        Ok(())
+        let stored = small_file::write(&self.files, &self.root.join("recovery-points"), &*points);
+        self.points_refused.store(stored.is_err(), Ordering::Relaxed);
+        self.points_unstored.fetch_and(stored.is_err(), Ordering::Relaxed);
+        stored
+    }
+
+    /// Stores the points if that was refused last time: the file may still say that a step is under way which is
+    /// done, and the next start would then take what was appended since for leftovers.
+    pub(crate) fn write_refused_points(&self) -> Result<(), DiskError> {
+        if self.points_refused.load(Ordering::Relaxed) { self.write_points() } else { Ok(()) }
     }
 
     /// Whether points were changed, or their file could not be written, since they were last stored. A step that

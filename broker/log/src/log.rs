@@ -44,6 +44,8 @@ pub(crate) struct Active {
     pub(crate) allocated: u64,
     /// Append time of its first batch, once it is known in this process.
     pub(crate) first_append_ms: Option<u64>,
+    /// Append time of its last batch that is written; 0 before one is.
+    pub(crate) last_append_ms: u64,
 }
 
 /// When a segment is full; a topic may set its own.
@@ -180,6 +182,7 @@ impl Log {
             indexes.note(header, active.position, self.home.config().index_every_bytes);
             active.position += u64::from(header.length);
             active.first_append_ms.get_or_insert(header.append_time_ms);
+            active.last_append_ms = header.append_time_ms;
             let began = self.epochs.append(header.leader_epoch, header.base_offset);
             self.epochs_unstored |= began.unwrap_or_else(|error| panic!("{}: {error}", self.at));
             self.producers.apply(header);
@@ -254,7 +257,7 @@ impl Log {
             return Some(needed); // one batch larger than a segment: this is the segment of its own
         }
         let too_old = active.first_append_ms.is_some_and(|first| {
-            let last = self.staged.last().map_or(first, PlacedBatch::append_time_ms);
+            let last = self.staged.last().map_or(active.last_append_ms, PlacedBatch::append_time_ms);
             last.saturating_sub(first) >= self.limits.segment_ms
         });
         if needed > self.limits.segment_bytes || too_old {
@@ -353,8 +356,14 @@ impl Log {
         state.segments.push(Arc::clone(&segment));
         drop(state);
         let allocated = SEGMENT_HEADER_BYTES + room;
-        self.active =
-            Some(Active { segment, open, position: SEGMENT_HEADER_BYTES, allocated, first_append_ms: None });
+        self.active = Some(Active {
+            segment,
+            open,
+            position: SEGMENT_HEADER_BYTES,
+            allocated,
+            first_append_ms: None,
+            last_append_ms: 0,
+        });
         self.note_growth();
         Ok(())
     }

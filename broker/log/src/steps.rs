@@ -46,9 +46,10 @@ impl Log {
     /// Notes a cut to come in the recovery point, in memory; tells whether that changed it. Whoever asks must go on
     /// to the cut, or take the note back ([`Self::forget_cut`]), in the same flush.
     pub(crate) fn lower_before_cut(&self, to: Offset, committed_end: Offset) -> bool {
-        let refused = to < committed_end.max(self.committed_end);
+        let committed_end = committed_end.max(self.committed_end);
         let needed = to < self.written_end && !self.failed;
-        !refused && needed && self.batch_start(to).is_ok_and(|to| self.lower_point(to))
+        // Judged after rounding, as the cut is: a crash right now makes the next start finish what is noted here.
+        needed && self.batch_start(to).is_ok_and(|to| to >= committed_end && self.lower_point(to))
     }
 
     /// Takes back the note of a cut that is not made; tells whether there was one.

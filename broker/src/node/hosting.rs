@@ -20,7 +20,9 @@ use tracing::{info, warn};
 use super::running::{StopReason, Stopper};
 use crate::group::{POSITIONS_TOPIC, Positions};
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::{Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState};
+use crate::meta::state::{
+    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState,
+};
 use crate::meta::view::MetaView;
 use crate::partition::{Assignment, LogState, Machine, MachineLimits, Partition, Partitions, Setup};
 use crate::rpc::peer::PeerLinks;
@@ -69,7 +71,11 @@ impl Hosting {
         }
     }
 
-    async fn follow(self: &Arc<Self>, state: &Arc<ClusterState>, changes: &Changes) -> Result<(), StopReason> {
+    async fn follow(
+        self: &Arc<Self>,
+        state: &Arc<ClusterState>,
+        changes: &Changes,
+    ) -> Result<(), StopReason> {
         if state.broker(self.me).is_none_or(|entry| entry.epoch != self.epoch) {
             return Err(StopReason::Superseded);
         }
@@ -100,7 +106,8 @@ impl Hosting {
         state: &Arc<ClusterState>,
         wanted: &BTreeSet<TopicPartition>,
     ) -> Result<(), StopReason> {
-        let missing: Vec<_> = wanted.iter().copied().filter(|id| self.partitions.get(*id).is_none()).collect();
+        let missing: Vec<_> =
+            wanted.iter().copied().filter(|id| self.partitions.get(*id).is_none()).collect();
         let opening = missing.into_iter().map(|id| {
             let made = state.partition(id).and_then(|entry| entry.replica(self.me)).is_some_and(|it| it.made);
             let home = Arc::clone(&self.home);
@@ -196,7 +203,8 @@ impl Hosting {
     /// Says that all replicas of a topic on this broker are made, once, while the metadata does not show it.
     fn report_ready(&self, state: &ClusterState, topic: TopicId) {
         let all = partitions_of(state, topic);
-        let mut mine = all.iter().filter_map(|id| Some((id, state.partition(*id)?.replica(self.me)?))).peekable();
+        let mut mine =
+            all.iter().filter_map(|id| Some((id, state.partition(*id)?.replica(self.me)?))).peekable();
         if mine.peek().is_none() {
             return;
         }
@@ -268,10 +276,7 @@ fn partitions_of(state: &ClusterState, topic: TopicId) -> Vec<TopicPartition> {
 
 /// The entry as a machine needs it.
 fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
-    let lost_leader = match &entry.offline {
-        Some(OfflineReason::LeaderLostItsData { broker, .. }) => Some(*broker),
-        None => None,
-    };
+    let lost_leader = entry.offline.as_ref().map(|OfflineReason::LeaderLostItsData { broker, .. }| *broker);
     Assignment {
         replicas: entry.replicas.iter().map(|replica| replica.broker).collect(),
         isr: entry.isr.iter().copied().collect(),

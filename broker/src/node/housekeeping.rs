@@ -90,7 +90,9 @@ fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<()
 
 /// Internal topics are trimmed by their owners alone.
 fn is_internal(view: &MetaView, partition: &Partition) -> bool {
-    view.state().and_then(|state| state.topic(partition.id().topic).map(|topic| topic.internal)).unwrap_or(true)
+    view.state()
+        .and_then(|state| state.topic(partition.id().topic).map(|topic| topic.internal))
+        .unwrap_or(true)
 }
 
 /// Raises the generation while anything is appended: synced first, then registered (N13).

@@ -30,7 +30,8 @@ use crate::meta::view::MetaView;
 use crate::partition::{MachineLimits, Partitions};
 use crate::replica::Incarnate;
 use crate::rpc::peer::{
-    Internal, LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, peer_server, run_links,
+    Internal, LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, peer_server,
+    run_links,
 };
 use crate::rpc::{self, Context, Health, ListenLimits, Parts, Reachability};
 
@@ -44,7 +45,9 @@ pub enum StartError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The metadata store.
-    #[error("the metadata store cannot be used, so that this cluster's metadata may be lost (METADATA_LOST): {0}")]
+    #[error(
+        "the metadata store cannot be used, so that this cluster's metadata may be lost (METADATA_LOST): {0}"
+    )]
     Store(#[from] StoreError),
     /// The quorum refused the registration.
     #[error("the metadata quorum refused this broker: {0}")]
@@ -135,7 +138,8 @@ fn open_quorum(
     home: &DataDir,
     stopper: &Stopper,
 ) -> Result<Quorum, StartError> {
-    let controller = config.controller().ok_or_else(|| StartError::Config("[cluster] brokers is empty".into()))?;
+    let controller =
+        config.controller().ok_or_else(|| StartError::Config("[cluster] brokers is empty".into()))?;
     if !config.is_controller() {
         let remote = RemoteQuorum::new(config.cluster, config.broker, controller.id, &controller.peer)
             .map_err(StartError::Config)?;
@@ -194,13 +198,18 @@ impl Starting {
         peers.block_on(pass(&view, registered.index, &stopper))?;
 
         let identity = home.identity();
-        let me = Incarnate { broker: config.broker, epoch: registered.epoch, directory: identity.directory_id };
+        let me =
+            Incarnate { broker: config.broker, epoch: registered.epoch, directory: identity.directory_id };
         let partitions = Arc::new(Partitions::default());
         let links = {
             let _inside = peers.enter();
             PeerLinks::new((config.cluster, me), Arc::clone(&view), Arc::clone(&quorum.handle))
         };
-        let positions = Arc::new(Positions::new(Arc::clone(&world.clock), PositionLimits::default(), SnapshotSizes::default()));
+        let positions = Arc::new(Positions::new(
+            Arc::clone(&world.clock),
+            PositionLimits::default(),
+            SnapshotSizes::default(),
+        ));
         let hosting = Arc::new(Hosting {
             me: config.broker,
             epoch: registered.epoch,
@@ -266,7 +275,8 @@ impl Starting {
         })?;
         {
             let _inside = peers.enter();
-            let settings = LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
+            let settings =
+                LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
             let others: Vec<BrokerId> =
                 config.brokers.iter().map(|it| it.id).filter(|&id| id != config.broker).collect();
             run_links(&links, &partitions, &world.clock, &others, settings, &peer_tasks, &stop_peers);

@@ -24,13 +24,13 @@ mod machine_tests;
 
 pub use assignment::Assignment;
 pub use effect::Effect;
-pub use machine::{LogState, Machine, MachineLimits, Positions, Published, Role, Setup};
-pub use leading::Leading;
 pub use following::Following;
+pub use leading::Leading;
 pub use links::Links;
-pub use shell::{Partition, ReadAnswer, ReadRefusal};
-pub use produce::Produce;
-pub use waiter::{AnswerSink, Waiter};
+pub use machine::{LogState, Machine, MachineLimits, Positions, Published, Role, Setup};
 pub use outcome::{ProduceAnswer, ProduceRefusal, Stages, Stored, Unknown};
+pub use produce::Produce;
 pub use push::NextPush;
 pub use registry::Partitions;
+pub use shell::{Partition, ReadAnswer, ReadRefusal};
+pub use waiter::{AnswerSink, Waiter};

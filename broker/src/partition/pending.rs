@@ -26,7 +26,8 @@ pub(super) struct Pending<W> {
 impl<W> Pending<W> {
     /// The four stages, which add up to `committed - arrived`.
     pub(super) fn stages(&self, committed: Moment) -> Stages {
-        let timing = self.timing.unwrap_or(FlushTiming { taken: committed, written: committed, synced: committed });
+        let timing =
+            self.timing.unwrap_or(FlushTiming { taken: committed, written: committed, synced: committed });
         Stages {
             queue_us: self.placed.micros_since(self.arrived),
             append_us: timing.written.micros_since(self.placed),
@@ -119,7 +120,8 @@ impl<W> Waiting<W> {
             .filter(|pending| pending.waiter.is_some() && pending.deadline <= now)
             .filter_map(|pending| pending.waiter.take())
             .collect();
-        expired.extend(self.joined.extract_if(.., |joined| joined.deadline <= now).map(|joined| joined.waiter));
+        expired
+            .extend(self.joined.extract_if(.., |joined| joined.deadline <= now).map(|joined| joined.waiter));
         expired
     }
 

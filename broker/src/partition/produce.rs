@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fidelog_log::Verdict;
 use fidelog_log::env::Moment;
-use fidelog_record::{EncodedBatch, Placement};
 use fidelog_record::types::{LeaderEpoch, Offset};
+use fidelog_record::{EncodedBatch, Placement};
 
 use super::effect::Effect;
 use super::leading::duplicate_answer;
@@ -55,8 +55,10 @@ impl<W> Machine<W> {
         let bytes = parked.batch.bytes().len() as u64;
         let pending_bytes = leading.waiting.bytes() + leading.parked_bytes;
         if pending_bytes > 0 && pending_bytes + bytes > self.limits.pending_bytes_max {
-            let refusal =
-                ProduceRefusal::Overloaded { pending_bytes, pending_bytes_max: self.limits.pending_bytes_max };
+            let refusal = ProduceRefusal::Overloaded {
+                pending_bytes,
+                pending_bytes_max: self.limits.pending_bytes_max,
+            };
             self.effects.push(Effect::Answer(parked.waiter, ProduceAnswer::Refused(refusal)));
             return;
         }

@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use fidelog_log::env::{Clock, Moment};
 use fidelog_log::{
-    CutDone, FlushTiming, Flusher, Log, LogEvents, LogFailure, LogHandle, LogView, LogWork, ProducerTable, Room, SecureError,
+    CutDone, FlushTiming, Flusher, Log, LogEvents, LogFailure, LogHandle, LogView, LogWork, ProducerTable,
+    Room, SecureError,
 };
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
@@ -192,7 +193,9 @@ impl Partition {
             Effect::Append(batch) => self.submit(LogWork::Append(vec![batch])),
             Effect::Secure(bytes) => self.submit(LogWork::Secure { bytes }),
             Effect::Cut { to, committed_end } => self.submit(LogWork::Cut { to, committed_end }),
-            Effect::StartOver(at) => self.submit(LogWork::StartOver { at, producers: ProducerTable::default() }),
+            Effect::StartOver(at) => {
+                self.submit(LogWork::StartOver { at, producers: ProducerTable::default() })
+            }
             Effect::AdvanceStart(to) => self.submit(LogWork::AdvanceStart { to }),
             Effect::NoteCommitted(end) => self.submit(LogWork::Committed { end }),
             Effect::Answer(waiter, answer) => waiter.answer(answer),

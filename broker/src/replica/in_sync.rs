@@ -88,7 +88,11 @@ mod tests {
         in_sync.propose(set(&[1, 2, 3]));
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2, 3]));
         in_sync.seen(PartitionEpoch(3), set(&[1, 2]));
-        assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2, 3]), "the same epoch settles nothing");
+        assert_eq!(
+            in_sync.waited_for().collect::<BTreeSet<_>>(),
+            set(&[1, 2, 3]),
+            "the same epoch settles nothing"
+        );
         in_sync.seen(PartitionEpoch(4), set(&[1, 2]));
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2]));
     }

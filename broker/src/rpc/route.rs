@@ -71,9 +71,16 @@ fn hint_of(
 ) -> Failure {
     let Some(leader) = leader else {
         let why = state.and_then(|state| state.partition(at)).and_then(|entry| entry.offline.as_ref());
-        let why = why.map_or_else(|| "try again".to_owned(), offline_text);
-        let message = format!("partition {at}: nobody leads it just now; {why}");
-        return Failure::new(Reason::LeaderNotAvailable, message).with("leader_epoch", epoch);
+        // Lost data does not come back by waiting; a missing leader does.
+        let (reason, message) = match why {
+            Some(why) => {
+                (Reason::DataLoss, format!("partition {at}: nobody can lead it; {}", offline_text(why)))
+            }
+            None => {
+                (Reason::LeaderNotAvailable, format!("partition {at}: nobody leads it just now; try again"))
+            }
+        };
+        return Failure::new(reason, message).with("leader_epoch", epoch);
     };
     let hint = leader_hint(state, leader, epoch);
     let message = format!("partition {at}: broker {leader} leads it, at {}; ask there", hint.address);

@@ -59,10 +59,10 @@ impl Broker {
     }
 
     /// Writes its configuration.
-    pub(crate) fn configure(&self, cluster_id: &str, brokers: &str, allow_unreplicated: bool) {
+    pub(crate) fn configure(&self, cluster_id: &str, brokers: &str) {
         let text = format!(
             "[broker]\nid = {}\ndata_dir = \"{}\"\nlisten = \"{}\"\npeer_listen = \"{}\"\n\n[cluster]\nid = \
-             \"{cluster_id}\"\nallow_unreplicated = {allow_unreplicated}\nbrokers = [\n{brokers}]\n",
+             \"{cluster_id}\"\nbrokers = [\n{brokers}]\n",
             self.id,
             self.data_dir().display(),
             self.client_address(),
@@ -81,12 +81,6 @@ impl Broker {
     pub(crate) fn environment(&mut self, name: &str, value: impl ToString) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_string()));
-    }
-
-    /// From the next start on, setting `key` has its default again.
-    pub(crate) fn unset(&mut self, key: &str) {
-        let name = format!("FIDELOGD_{}", key.replace('.', "__").to_uppercase());
-        self.environment.retain(|(known, _)| *known != name);
     }
 
     fn command(&self, verb: &str) -> Command {
@@ -121,7 +115,9 @@ impl Broker {
 
     /// Whether its process was started and has not been seen to end.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| child.try_wait().expect("a child can be waited for").is_none())
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.try_wait().expect("a child can be waited for").is_none())
     }
 
     /// Kills it with SIGKILL, and waits until it is gone. Nothing happens when it does not run.
@@ -187,14 +183,21 @@ impl Broker {
     pub(crate) fn wait_for_log(&self, from: usize, what: &str) {
         let begun = Instant::now();
         while !self.log()[from..].contains(what) {
-            assert!(begun.elapsed() < STOP_MAX, "broker {} does not log `{what}`:\n{}", self.id, self.log_tail());
+            assert!(
+                begun.elapsed() < STOP_MAX,
+                "broker {} does not log `{what}`:\n{}",
+                self.id,
+                self.log_tail()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// Everything it has logged, over all starts.
     pub(crate) fn log(&self) -> String {
-        std::fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// The end of its log, for people.

@@ -14,26 +14,23 @@ use super::address;
 use super::broker::Broker;
 use super::wait::{LONG, wait_until};
 
+/// What the smallest cluster without a weak spot has.
+const BROKERS: u32 = 3;
+
 /// A cluster to be started.
 #[derive(Debug)]
 pub(crate) struct Builder {
     name: &'static str,
-    brokers: u32,
     settings: Vec<(String, String)>,
 }
 
 impl Builder {
     /// Three brokers with small segments; `name` shows in paths.
     pub(crate) fn new(name: &'static str) -> Self {
-        let settings = [("log.segment_bytes", "1048576"), ("log.free_bytes_min", "0"), ("log.recovery_point_ms", "200")];
+        let settings =
+            [("log.segment_bytes", "2097152"), ("log.free_bytes_min", "0"), ("log.recovery_point_ms", "200")];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Self { name, brokers: 3, settings: settings.into() }
-    }
-
-    /// How many brokers, 1 to 4.
-    pub(crate) fn brokers(mut self, brokers: u32) -> Self {
-        self.brokers = brokers;
-        self
+        Self { name, settings: settings.into() }
     }
 
     /// A setting of every broker.
@@ -44,18 +41,19 @@ impl Builder {
 
     /// Makes the directories and configurations; formats and starts nothing.
     pub(crate) fn prepare(self) -> Cluster {
-        let home = TempDir::with_prefix(format!("fidelog-{}-", self.name)).expect("a temporary directory");
+        let home =
+            TempDir::with_prefix(format!("fidelog-cluster-{}-", self.name)).expect("a temporary directory");
         let number = address::next_cluster();
-        let mut brokers: Vec<_> = (1..=self.brokers).map(|id| Broker::new(number, id, home.path())).collect();
+        let mut brokers: Vec<_> = (1..=BROKERS).map(|id| Broker::new(number, id, home.path())).collect();
         let listed: String = brokers.iter().map(listed).collect();
         let cluster_id = Uuid::new_v4().to_string();
         for broker in &mut brokers {
-            broker.configure(&cluster_id, &listed, self.brokers == 1);
+            broker.configure(&cluster_id, &listed);
             for (key, value) in &self.settings {
                 broker.set(key, value);
             }
         }
-        Cluster { home: Some(home), listed, brokers }
+        Cluster { home: Some(home), brokers }
     }
 
     /// Formats, starts, and waits until everybody serves.
@@ -80,7 +78,6 @@ fn listed(broker: &Broker) -> String {
 pub(crate) struct Cluster {
     /// Taken, and kept on disk, when the test fails.
     home: Option<TempDir>,
-    listed: String,
     brokers: Vec<Broker>,
 }
 
@@ -88,11 +85,6 @@ impl Cluster {
     /// Three brokers with small segments.
     pub(crate) async fn start(name: &'static str) -> Self {
         Builder::new(name).start().await
-    }
-
-    /// How many brokers there are.
-    pub(crate) fn size(&self) -> u32 {
-        u32::try_from(self.brokers.len()).expect("a few")
     }
 
     /// Broker `id`, from 1.
@@ -103,11 +95,6 @@ impl Cluster {
     /// All of them.
     pub(crate) fn brokers(&mut self) -> &mut [Broker] {
         &mut self.brokers
-    }
-
-    /// The list of brokers as configurations have it.
-    pub(crate) fn listed(&self) -> &str {
-        &self.listed
     }
 
     /// Where all brokers listen for clients.
@@ -133,18 +120,24 @@ impl Cluster {
     }
 
     /// A topic on every broker.
-    pub(crate) async fn topic_of(&self, client: &Client, name: &str, partitions: u32, configs: &[(&str, &str)]) {
+    pub(crate) async fn topic_of(
+        &self,
+        client: &Client,
+        name: &str,
+        partitions: u32,
+        configs: &[(&str, &str)],
+    ) {
         let mut topic = NewTopic::new(name);
         topic.partitions = partitions;
-        topic.replication_factor = self.size();
-        topic.allow_unreplicated = self.size() == 1;
+        topic.replication_factor = BROKERS;
         topic.configs = configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         client.admin().create_topic(topic).await.unwrap_or_else(|error| panic!("topic {name}: {error}"));
     }
 
     /// Waits until every broker that was started serves, and sees every other that was.
     pub(crate) async fn ready(&mut self) {
-        let running: Vec<u32> = self.brokers.iter_mut().filter_map(|it| it.is_running().then_some(it.id)).collect();
+        let running: Vec<u32> =
+            self.brokers.iter_mut().filter_map(|it| it.is_running().then_some(it.id)).collect();
         let channels: Vec<_> = running.iter().map(|id| self.channel(*id)).collect();
         for (id, channel) in running.iter().zip(channels) {
             wait_until(&format!("broker {id} serves and sees {running:?}"), LONG, async || {
@@ -177,7 +170,8 @@ impl Cluster {
 }
 
 async fn sees(channel: Channel, others: &[u32]) -> bool {
-    let Ok(answer) = ClusterServiceClient::new(channel).describe_cluster(DescribeClusterRequest {}).await else {
+    let Ok(answer) = ClusterServiceClient::new(channel).describe_cluster(DescribeClusterRequest {}).await
+    else {
         return false;
     };
     let answer = answer.into_inner();
@@ -201,4 +195,3 @@ impl Drop for Cluster {
         }
     }
 }
-

@@ -14,7 +14,6 @@ mod cluster;
 mod skip;
 mod wait;
 
-pub(crate) use broker::Broker;
 pub(crate) use cluster::{Builder, Cluster};
 pub(crate) use skip::lacks;
 pub(crate) use wait::{LONG, retry, wait_until};

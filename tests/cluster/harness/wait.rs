@@ -12,7 +12,11 @@ const PAUSE: Duration = Duration::from_millis(15);
 ///
 /// # Panics
 /// When `bound` has passed; the message tells `what` was waited for.
-pub(crate) async fn wait_until<T>(what: &str, bound: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn wait_until<T>(
+    what: &str,
+    bound: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Ok(Some(found)) = tokio::time::timeout(bound, look()).await {

@@ -51,13 +51,21 @@ impl Places {
         places
     }
 
-    fn note(&mut self, partition: u32, offset: u64, value: Option<Value>, was_read: bool, found: &mut Vec<Anomaly>) {
+    fn note(
+        &mut self,
+        partition: u32,
+        offset: u64,
+        value: Option<Value>,
+        was_read: bool,
+        found: &mut Vec<Anomaly>,
+    ) {
         let at = self.stored.entry((partition, offset)).or_insert(Stored { value, was_read });
         if at.value == value {
             at.was_read |= was_read;
             return;
         }
-        let told = |value: Option<Value>| value.map_or_else(|| "foreign bytes".to_owned(), |it| it.to_string());
+        let told =
+            |value: Option<Value>| value.map_or_else(|| "foreign bytes".to_owned(), |it| it.to_string());
         let (first, second) = (told(at.value), told(value));
         found.push(Anomaly::InconsistentOffset { partition, offset, first, second });
         // What was read counts further on.
@@ -139,7 +147,9 @@ fn missing(history: &History, places: &Places, found: &mut Vec<Anomaly>) {
         }
         let read_to = places.read_to.get(&partition).copied();
         found.push(match (offset, read_to) {
-            (Some(offset), Some(read_to)) if read_to > offset => Anomaly::LostWrite { value, partition, offset },
+            (Some(offset), Some(read_to)) if read_to > offset => {
+                Anomaly::LostWrite { value, partition, offset }
+            }
             _ => Anomaly::Unseen { value, partition },
         });
     }

@@ -61,8 +61,14 @@ fn an_offset_holds_one_value() {
     let (first, second) = (value(0).to_string(), value(1).to_string());
     let at = Anomaly::InconsistentOffset { partition: 0, offset: 0, first, second };
     let other = Read { session: 2, ..read(0, 1) };
-    assert!(anomalies(&[acked(0, 0), send(1, Outcome::Unknown)], &[read(0, 0), other]).contains(&at), "two reads");
-    assert!(anomalies(&[acked(0, 0), send(1, Outcome::Unknown)], &[read(0, 1)]).contains(&at), "receipt and read");
+    assert!(
+        anomalies(&[acked(0, 0), send(1, Outcome::Unknown)], &[read(0, 0), other]).contains(&at),
+        "two reads"
+    );
+    assert!(
+        anomalies(&[acked(0, 0), send(1, Outcome::Unknown)], &[read(0, 1)]).contains(&at),
+        "receipt and read"
+    );
     assert!(anomalies(&[acked(0, 0), acked(1, 0)], &[]).contains(&at), "two receipts");
 }
 
@@ -95,7 +101,8 @@ fn a_session_never_skips() {
 
 #[test]
 fn only_what_was_sent_is_read_and_only_where_it_was_sent() {
-    let unexpected = |what: &str, partition| Anomaly::Unexpected { what: what.to_owned(), partition, offset: 0 };
+    let unexpected =
+        |what: &str, partition| Anomaly::Unexpected { what: what.to_owned(), partition, offset: 0 };
     assert_eq!(anomalies(&[], &[read(0, 0)]), [unexpected("7-0", 0)]);
     let foreign = Read { value: None, ..read(0, 0) };
     assert_eq!(anomalies(&[], &[foreign]), [unexpected("something foreign", 0)]);

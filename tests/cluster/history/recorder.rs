@@ -56,7 +56,9 @@ impl Recorder {
     /// How much there is.
     pub(crate) fn counts(&self) -> Counts {
         let under = self.lock();
-        let count = |wanted: fn(&Outcome) -> bool| under.history.sends.iter().filter(|it| wanted(&it.outcome)).count();
+        let count = |wanted: fn(&Outcome) -> bool| {
+            under.history.sends.iter().filter(|it| wanted(&it.outcome)).count()
+        };
         Counts {
             acked: count(|outcome| matches!(outcome, Outcome::Acked { .. })),
             not_stored: count(|outcome| *outcome == Outcome::NotStored),

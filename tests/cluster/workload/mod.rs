@@ -38,22 +38,26 @@ impl Workload {
 
     /// Starts a writer.
     pub(crate) fn write(&mut self, client: &Client, writer: Writer) {
-        let task = writer.run(client.clone(), self.topic.clone(), self.recorder.clone(), Arc::clone(&self.stop));
+        let task =
+            writer.run(client.clone(), self.topic.clone(), self.recorder.clone(), Arc::clone(&self.stop));
         self.writers.push(tokio::spawn(task));
     }
 
     /// Starts a reader of all partitions, from the start on, in one session to the end of the workload.
     pub(crate) fn read(&mut self, client: &Client) {
-        let task = reader::follow(client.clone(), self.topic.clone(), self.recorder.clone(), Arc::clone(&self.stop));
+        let task =
+            reader::follow(client.clone(), self.topic.clone(), self.recorder.clone(), Arc::clone(&self.stop));
         self.readers.push(tokio::spawn(task));
     }
 
     /// Waits until `count` more records were acknowledged.
     pub(crate) async fn acknowledged(&self, count: usize) {
         let from = self.recorder.counts().acked;
-        crate::harness::wait_until(&format!("{count} more records are acknowledged"), crate::harness::LONG, async || {
-            (self.recorder.counts().acked >= from + count).then_some(())
-        })
+        crate::harness::wait_until(
+            &format!("{count} more records are acknowledged"),
+            crate::harness::LONG,
+            async || (self.recorder.counts().acked >= from + count).then_some(()),
+        )
         .await;
     }
 

@@ -86,7 +86,11 @@ async fn settle(recorder: &Recorder, oldest: Option<(usize, Delivery)>) {
 fn outcome(told: &Result<Receipt, DeliveryError>) -> Outcome {
     match told {
         Ok(receipt) => {
-            assert!(receipt.replicas >= 2 || receipt.already_stored, "acknowledged by {} replicas", receipt.replicas);
+            assert!(
+                receipt.replicas >= 2 || receipt.already_stored,
+                "acknowledged by {} replicas",
+                receipt.replicas
+            );
             Outcome::Acked { offset: receipt.offset.map(|offset| offset.0) }
         }
         Err(error) if error.is_definite() => Outcome::NotStored,

@@ -140,6 +140,7 @@ impl Log {
     }
 
     fn open_found(home: &Arc<DataDir>, at: TopicPartition) -> Result<(Self, RecoveryReport), OpenError> {
+        home.write_refused_points()?;
         let mut report = RecoveryReport::default();
         let directory = home.partition_path(at);
         let point = home.point(at);
@@ -246,7 +247,7 @@ impl Log {
             }
         };
         self.epochs = epochs;
-        self.committed_end = point.committed_end;
+        self.committed_end = point.committed_end.max(self.committed_below_sealed(point.synced_end)?);
         match tail {
             None => {
                 if point.synced_end > start {
@@ -292,6 +293,19 @@ impl Log {
         self.note_growth();
         self.set_end(tail.end, damage);
         Ok(())
+    }
+
+    /// What the last sealed segment says was committed, if the recovery point was not written after it was sealed. It
+    /// says the most of all: `committed_below` never falls from batch to batch.
+    fn committed_below_sealed(&self, synced_end: Offset) -> Result<Offset, DiskError> {
+        let mut committed_below = Offset::ZERO;
+        let last = self.shared.state.read().segments.last().cloned();
+        if let Some(last) = last.filter(|last| last.end() > synced_end) {
+            self.view().each_batch(synced_end.max(last.base), last.end(), |header| {
+                committed_below = committed_below.max(header.committed_below);
+            })?;
+        }
+        Ok(committed_below)
     }
 
     fn set_end(&mut self, end: Offset, damage: Vec<(Offset, Offset)>) {
@@ -350,7 +364,7 @@ fn active_at(
     let allocated = file.len()?.max(SEGMENT_HEADER_BYTES);
     let open = OpenSegment::new(file, position, indexes);
     let segment = Segment::active(&log.directory, base, end, Arc::clone(&open));
-    Ok(Active { segment, open, position, allocated, first_append_ms: None })
+    Ok(Active { segment, open, position, allocated, first_append_ms: None, last_append_ms: 0 })
 }
 
 fn build(home: &Arc<DataDir>, at: TopicPartition, state: State, end: Offset) -> Log {

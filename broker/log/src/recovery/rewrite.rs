@@ -58,7 +58,10 @@ pub(super) fn settle_tail(
         rewrite_in_place(tail, report)?;
         return Ok(Placed { segments: vec![sealed(log, tail, tail.end)], active: None });
     }
-    if tail_bytes > 0 {
+    // No recovery point speaks of this file: if the last process could not sync its name, only a new one is sure to
+    // get it to the disk. That goes for a file without a batch, too.
+    let name_unproven = tail.scanned_from == tail.base;
+    if tail_bytes > 0 || name_unproven {
         match copy_tail(log, tail, report) {
             Err(error) if error.is_full() && log.home.latched().is_none() => {}
             result => return result,
@@ -146,7 +149,9 @@ fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Plac
     };
     files.rename(&unfinished, &names.log)?;
     files.sync_dir(&log.directory)?;
-    report.note(RecoveryCase::TailCopied, format!("{bytes} bytes into segment {base}"));
+    if bytes > 0 {
+        report.note(RecoveryCase::TailCopied, format!("{bytes} bytes into segment {base}"));
+    }
     report.rewritten_bytes += bytes;
     let indexes = index_of(log, &file, base, tail.end)?;
     let active = active_at(log, base, tail.end, file, SEGMENT_HEADER_BYTES + bytes, indexes)?;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use fidelog_log::env::Operation;
 use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
-use fidelog_log::{FlushOutcome, LogWork, SecureError};
+use fidelog_log::{FlushOutcome, LogWork, OpenError, SecureError};
 use fidelog_record::types::Offset;
 
-use crate::harness::{Broker, Heard, Machine, bytes_of, read_all};
+use crate::harness::{Broker, Heard, Machine, bytes_of, partition, read_all};
 
 fn machine(seed: u64) -> (SimDisk, Machine) {
     let disk = SimDisk::new(seed);
@@ -154,4 +154,22 @@ fn hear(broker: &mut Broker, durable_end: &mut Offset) -> bool {
         }
     }
     true
+}
+
+/// It used to say only that a read had failed.
+#[test]
+fn a_log_that_cannot_be_read_is_not_opened_and_says_where_and_what_to_do() {
+    let (disk, machine) = machine(9);
+    let mut broker = machine.create();
+    (0..3).for_each(|_| drop(broker.append(2, 100)));
+    drop(broker);
+    let file = machine.log_file(0);
+    disk.make_unreadable(&file, 0..512).unwrap();
+    let home = machine.home();
+    let refused = fidelog_log::Log::open(&home, partition()).unwrap_err();
+    assert!(matches!(refused, OpenError::Unreadable { .. }), "{refused:?}");
+    let said = refused.to_string();
+    for expected in [file.to_str().unwrap(), "bytes 0..", "nothing of it was cut", "move /data/topics/"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
 }

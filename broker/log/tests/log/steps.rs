@@ -88,3 +88,41 @@ fn retention_removes_files_and_disturbs_no_reader() {
     assert_eq!((report.start, report.end), (Offset(90), Offset(120)), "{report:?}");
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches[45..]));
 }
+
+#[test]
+fn a_topic_has_its_own_limits_of_a_segment() {
+    let mut machine = Machine::real();
+    machine.config.segment_bytes = 1 << 20;
+    let mut broker = machine.create();
+    (0..30).for_each(|_| drop(broker.append(2, 100)));
+    assert_eq!(broker.view().segments().unwrap().len(), 1);
+    broker.submit(LogWork::Configure { segment_bytes: 4096, segment_ms: u64::MAX });
+    (0..60).for_each(|_| drop(broker.append(2, 100)));
+    let by_size = broker.view().segments().unwrap().len();
+    assert!(by_size > 3, "{by_size} segments");
+    // Append times rise by one a record here, and age counts when the file would grow.
+    broker.submit(LogWork::Configure { segment_bytes: 1 << 20, segment_ms: 1 });
+    (0..60).for_each(|_| drop(broker.append(2, 100)));
+    let by_age = broker.view().segments().unwrap().len();
+    assert!(by_age > by_size, "{by_age} segments");
+}
+
+#[test]
+fn an_idle_log_rolls_when_it_is_told_and_only_if_it_holds_records() {
+    let machine = Machine::real();
+    let mut broker = machine.create();
+    let batch = broker.append(2, 100);
+    for _ in 0..2 {
+        broker.submit(LogWork::Roll);
+        broker.flush();
+        let segments = broker.view().segments().unwrap();
+        assert_eq!(segments.len(), 2, "{segments:?}");
+        assert_eq!((segments[0].active, segments[0].oldest_ms), (false, batch.append_time_ms()));
+        assert!(segments[1].active && segments[1].base == segments[1].end);
+    }
+    broker.commit(Offset(2));
+    broker.submit(LogWork::AdvanceStart { to: Offset(2) });
+    broker.flush();
+    assert_eq!(broker.view().segments().unwrap().len(), 1);
+    assert_eq!(broker.view().start(), Offset(2));
+}

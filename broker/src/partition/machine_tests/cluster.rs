@@ -107,6 +107,10 @@ pub(super) fn index_of(id: BrokerId) -> usize {
     id.0 as usize - 1
 }
 
+pub(super) fn id_of(index: usize) -> BrokerId {
+    BrokerId(u32::try_from(index).expect("few brokers") + 1)
+}
+
 impl Cluster {
     pub(super) fn new(seed: u64, with_story: bool) -> Self {
         let mut random = Random::new(seed);
@@ -274,7 +278,7 @@ impl Cluster {
         let followers = leading.followers.iter();
         let lives = followers.filter_map(|(id, follower)| Some((id, follower.incarnate?.epoch))).collect();
         self.tell(|| format!("broker {} proposes {:?}", index + 1, proposed.isr));
-        self.quorum.proposals.push(Proposal { from: BrokerId(index as u32 + 1), epoch, proposed, lives });
+        self.quorum.proposals.push(Proposal { from: id_of(index), epoch, proposed, lives });
     }
 
     /// The flusher does some work, and perhaps syncs.

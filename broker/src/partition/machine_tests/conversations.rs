@@ -159,19 +159,23 @@ impl Talk {
 }
 
 fn answers(effects: &[Effect<u64>]) -> Vec<(u64, &ProduceAnswer)> {
-    let answer = |effect| match effect {
-        &Effect::Answer(waiter, ref answer) => Some((waiter, answer)),
-        _ => None,
-    };
-    effects.iter().filter_map(answer).collect()
+    let mut found = Vec::new();
+    for effect in effects {
+        if let Effect::Answer(waiter, answer) = effect {
+            found.push((*waiter, answer));
+        }
+    }
+    found
 }
 
 fn replies(effects: &[Effect<u64>]) -> Vec<&FollowerMessage> {
-    let reply = |effect| match effect {
-        &Effect::Reply { ref message, .. } => Some(message),
-        _ => None,
-    };
-    effects.iter().filter_map(reply).collect()
+    let mut found = Vec::new();
+    for effect in effects {
+        if let Effect::Reply { message, .. } = effect {
+            found.push(message);
+        }
+    }
+    found
 }
 
 fn proposed(effects: &[Effect<u64>]) -> Vec<Vec<u32>> {
@@ -227,6 +231,23 @@ fn n2_a_follower_reports_only_what_it_has_synced() {
     };
     assert!(replies(&talk.led(LeaderMessage::Push(push))).is_empty());
     assert_eq!(replies(&talk.synced(1)), [&FollowerMessage::Report { durable_end: Offset(1) }]);
+}
+
+/// A new leader held batches it had not synced yet; its follower wanted them, and nobody told the stream's sender
+/// when they could be read.
+#[test]
+fn n2_what_a_new_leader_has_synced_is_pushed_to_whoever_lacks_it() {
+    let mut held = log(0, 4, &[(3, 0)]);
+    held.durable_end = Offset(2);
+    let mut talk = Talk::with(ONE, held, false, &[ONE, TWO]);
+    talk.matched(TWO, 2, 3);
+    assert!(matches!(talk.machine.next_push(TWO, StreamId(2), 1_000), NextPush::Nothing));
+    let effects = talk.synced(4);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::PushReady { to: TWO, .. })), "{effects:?}");
+    assert!(matches!(
+        talk.machine.next_push(TWO, StreamId(2), 1_000),
+        NextPush::Read { from: Offset(2), .. }
+    ));
 }
 
 #[test]

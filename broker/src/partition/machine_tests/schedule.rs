@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fidelog_record::types::{BrokerId, LeaderEpoch};
+use fidelog_record::types::LeaderEpoch;
 
-use super::cluster::{BROKERS, Cluster, Read, Request, index_of};
+use super::cluster::{BROKERS, Cluster, Read, Request, id_of, index_of};
 use super::producers::IN_FLIGHT_MAX;
 use crate::partition::{Machine, NextPush, Produce, Role};
 
@@ -67,13 +67,13 @@ impl Cluster {
     fn deliver(&mut self) {
         let Some((from, to)) = self.stream_at() else { return };
         if self.random.chance(50) {
-            self.to_follower(from, to)
+            self.reach_follower(from, to)
         } else {
-            self.to_leader(from, to)
+            self.reach_leader(from, to)
         };
     }
 
-    fn to_follower(&mut self, from: usize, to: usize) -> bool {
+    fn reach_follower(&mut self, from: usize, to: usize) -> bool {
         let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
         let (id, Some((epoch, message))) = (stream.id, stream.to_follower.pop_front()) else { return false };
         self.tell(|| {
@@ -83,11 +83,11 @@ impl Cluster {
         true
     }
 
-    fn to_leader(&mut self, from: usize, to: usize) -> bool {
+    fn reach_leader(&mut self, from: usize, to: usize) -> bool {
         let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
         let (id, Some((epoch, message))) = (stream.id, stream.to_leader.pop_front()) else { return false };
         self.tell(|| format!("broker {} hears back from {} in epoch {epoch}: {message:?}", from + 1, to + 1));
-        let speaker = BrokerId(to as u32 + 1);
+        let speaker = id_of(to);
         self.step(from, |machine, now| machine.heard(speaker, id, epoch, message, now));
         true
     }
@@ -103,7 +103,7 @@ impl Cluster {
         let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
         let id = stream.id;
         let (push_ready, committed_ready) = (stream.push_ready, std::mem::take(&mut stream.committed_ready));
-        let follower = BrokerId(to as u32 + 1);
+        let follower = id_of(to);
         if committed_ready {
             let mut said = None;
             self.step(from, |machine, _| said = machine.next_committed(follower, id));
@@ -148,7 +148,7 @@ impl Cluster {
         }
         let read = self.reads.remove(self.random.below(self.reads.len()));
         let Read { leader, to, stream, epoch, batches } = read;
-        let follower = BrokerId(to as u32 + 1);
+        let follower = id_of(to);
         let mut next = NextPush::Nothing;
         self.step(leader, |machine, _| next = machine.read_for_push(follower, stream, epoch, batches));
         if let (NextPush::Send(epoch, message), Some(current)) =
@@ -171,7 +171,7 @@ impl Cluster {
         let count = 1 + self.random.below(4);
         let alive = self.brokers[tail.from].machine.is_some();
         let batches = self.brokers[tail.from].log.read(tail.start, tail.end, count);
-        let from = BrokerId(tail.from as u32 + 1);
+        let from = id_of(tail.from);
         let fails = !alive || self.random.chance(20);
         self.tell(|| {
             format!("broker {} copies {} batches of {from}; fails: {fails}", tail.leader + 1, batches.len())
@@ -284,7 +284,7 @@ impl Cluster {
     fn notice_end(&mut self) -> bool {
         let Some(&(from, to, id)) = self.network.ended.first() else { return false };
         self.network.ended.remove(0);
-        self.step(from, |machine, now| machine.stream_down(id, BrokerId(to as u32 + 1), now));
+        self.step(from, |machine, now| machine.stream_down(id, id_of(to), now));
         true
     }
 
@@ -352,7 +352,7 @@ impl Cluster {
                 self.flush(index, usize::MAX, true);
             }
             for to in (0..BROKERS).filter(|&to| to != index) {
-                while self.to_follower(index, to) || self.to_leader(index, to) {}
+                while self.reach_follower(index, to) || self.reach_leader(index, to) {}
                 for _ in 0..SERVES_A_ROUND {
                     if !self.serve_stream(index, to) && !self.finish_read() {
                         break;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::cluster::Cluster;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 8_000;
 const STORY_LINES: usize = 120;
 
 fn number(name: &str) -> Option<u64> {

@@ -141,7 +141,9 @@ pub(super) fn decode_follower(
     use wire::follower_message::Event;
     let at = place_of(&message.topic_id, message.partition)?;
     let decoded = match message.event.ok_or(CodecError::Event(at))? {
-        Event::Ask(ask) => FollowerMessage::Ask { epoch: LeaderEpoch(ask.epoch), end: Offset(ask.end_offset) },
+        Event::Ask(ask) => {
+            FollowerMessage::Ask { epoch: LeaderEpoch(ask.epoch), end: Offset(ask.end_offset) }
+        }
         Event::Matched(matched) => FollowerMessage::Matched {
             end: Offset(matched.end_offset),
             durable_end: Offset(matched.durable_end),

@@ -67,7 +67,8 @@ impl Frames {
             match partition.next_push(self.outbox.to, self.outbox.stream, FRAME_BYTES - bytes) {
                 NextPush::Nothing => {}
                 NextPush::Send(epoch, message) => {
-                    let message = codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message);
+                    let message =
+                        codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message);
                     bytes += pushed_bytes(&message);
                     messages.push(message);
                     // It may have more; asking costs a lock, waiting for the next report a round trip.
@@ -100,7 +101,10 @@ impl Frames {
     fn read(&self, partition: &Arc<Partition>, from: Offset, below: Offset, epoch: LeaderEpoch) {
         let catching_up = self.outbox.lane == wire::Lane::CatchUp;
         let distance = partition.view().bytes_between(from, below);
-        if !catching_up && distance > LIVE_DISTANCE_BYTES && self.links.move_to_catch_up(partition, self.outbox.to) {
+        if !catching_up
+            && distance > LIVE_DISTANCE_BYTES
+            && self.links.move_to_catch_up(partition, self.outbox.to)
+        {
             return;
         }
         if !self.outbox.begin_reading(partition.id()) {
@@ -188,5 +192,3 @@ impl Stream for Frames {
         }
     }
 }
-
-

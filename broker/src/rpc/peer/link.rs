@@ -104,7 +104,8 @@ impl Link {
             .state()
             .and_then(|state| state.broker(self.to).map(|entry| entry.peer_address.clone()))
             .ok_or("it has not registered yet")?;
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+        let endpoint =
+            Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
         endpoint
             .connect_timeout(Duration::from_secs(2))
             .tcp_nodelay(true)
@@ -155,8 +156,13 @@ impl Link {
     async fn greeted(&self, replies: &mut Streaming<wire::FollowerFrame>) -> Result<Incarnate, String> {
         let frame = replies.message().await.map_err(|status| status.to_string())?.ok_or("it hung up")?;
         let hello = frame.hello.ok_or("it did not say who it is")?;
-        if hello.cluster_id != self.links.identity.cluster.as_bytes().as_slice() || hello.broker_id != self.to.0 {
-            return Err(format!("broker {} of another cluster, or another broker, answers there", hello.broker_id));
+        if hello.cluster_id != self.links.identity.cluster.as_bytes().as_slice()
+            || hello.broker_id != self.to.0
+        {
+            return Err(format!(
+                "broker {} of another cluster, or another broker, answers there",
+                hello.broker_id
+            ));
         }
         let directory = DirectoryId::try_from(&hello.directory_id[..]).map_err(|error| error.to_string())?;
         Ok(Incarnate { broker: self.to, epoch: BrokerEpoch(hello.broker_epoch), directory })

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fidelog_proto::internal::v1 as wire;
-use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, DirectoryId, LeaderEpoch, Offset, TopicPartition};
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, LeaderEpoch, Offset, TopicPartition,
+};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
@@ -75,7 +77,12 @@ pub struct PeerLinks {
 
 impl std::fmt::Debug for PeerLinks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PeerLinks({} outgoing, {} incoming)", self.outgoing.load().len(), self.incoming.load().len())
+        write!(
+            f,
+            "PeerLinks({} outgoing, {} incoming)",
+            self.outgoing.load().len(),
+            self.incoming.load().len()
+        )
     }
 }
 
@@ -249,7 +256,8 @@ impl Links for PeerLinks {
         start: Offset,
         end: Offset,
     ) {
-        let address = self.view.state().and_then(|state| state.broker(from).map(|it| it.peer_address.clone()));
+        let address =
+            self.view.state().and_then(|state| state.broker(from).map(|it| it.peer_address.clone()));
         let partition = Arc::clone(partition);
         self.runtime.spawn(async move {
             let Some(address) = address else { return partition.tail_not_copied(from) };

@@ -105,14 +105,17 @@ impl MetaService for MetaServer {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::WatchResponse, Status>> + Send>>;
 
-    async fn watch(&self, request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let quorum = self.quorum(&request.cluster_id)?;
         let session = (request.broker_epoch != 0)
             .then(|| self.sessions.open(BrokerId(request.broker_id), BrokerEpoch(request.broker_epoch)));
         let events = quorum.watch(MetaIndex(request.from_index));
-        let stream = tokio_stream::StreamExt::timeout_repeating(events, tokio::time::interval(SIGN_OF_LIFE)).map(
-            move |item| {
+        let stream = tokio_stream::StreamExt::timeout_repeating(events, tokio::time::interval(SIGN_OF_LIFE))
+            .map(move |item| {
                 let _alive = &session;
                 match item {
                     Err(_) => Ok(wire::WatchResponse { event: Bytes::new() }),
@@ -120,8 +123,7 @@ impl MetaService for MetaServer {
                     Ok(Err(WatchError::Lost { reason })) => Err(Status::unavailable(reason)),
                     Ok(Err(error)) => Err(Status::data_loss(error.to_string())),
                 }
-            },
-        );
+            });
         Ok(Response::new(Box::pin(stream)))
     }
 }

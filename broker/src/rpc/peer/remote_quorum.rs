@@ -50,7 +50,12 @@ impl RemoteQuorum {
     ///
     /// # Errors
     /// When `address` is not `host:port`.
-    pub fn new(cluster: ClusterId, me: BrokerId, leader: BrokerId, address: &str) -> Result<Arc<Self>, String> {
+    pub fn new(
+        cluster: ClusterId,
+        me: BrokerId,
+        leader: BrokerId,
+        address: &str,
+    ) -> Result<Arc<Self>, String> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| format!("peer address {address:?} of broker {leader}: {error}"))?;
         let channel = endpoint
@@ -82,7 +87,8 @@ impl RemoteQuorum {
 impl MetadataQuorum for RemoteQuorum {
     fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>> {
         let mut client = self.client();
-        let request = wire::ProposeRequest { cluster_id: self.cluster_bytes(), proposal: proposal.to_bytes().into() };
+        let request =
+            wire::ProposeRequest { cluster_id: self.cluster_bytes(), proposal: proposal.to_bytes().into() };
         async move {
             use wire::propose_response::Result as Outcome;
             let unreachable = |reason: String| ProposeError::Unreachable { reason };
@@ -98,8 +104,10 @@ impl MetadataQuorum for RemoteQuorum {
                 Some(Outcome::Accepted(bytes)) => {
                     Accepted::from_bytes(&bytes).map_err(|error| unreachable(error.to_string()))
                 }
-                Some(Outcome::Refused(bytes)) => Err(ProposeError::from_bytes(&bytes)
-                    .unwrap_or_else(|error| unreachable(error.to_string()))),
+                Some(Outcome::Refused(bytes)) => {
+                    Err(ProposeError::from_bytes(&bytes)
+                        .unwrap_or_else(|error| unreachable(error.to_string())))
+                }
                 None => Err(unreachable("the answer holds nothing".to_owned())),
             }
         }
@@ -124,7 +132,9 @@ impl MetadataQuorum for RemoteQuorum {
                         Err(_) => Err(lost(format!("silent for {SILENCE_MAX:?}"))),
                         Ok(Err(status)) => Err(lost(status.to_string())),
                         Ok(Ok(response)) if response.event.is_empty() => Ok(None),
-                        Ok(Ok(response)) => WatchEvent::from_bytes(&response.event).map(Some).map_err(Into::into),
+                        Ok(Ok(response)) => {
+                            WatchEvent::from_bytes(&response.event).map(Some).map_err(Into::into)
+                        }
                     })
                     .filter_map(|item| async move { item.transpose() })
                     .boxed(),

@@ -34,7 +34,12 @@ impl ReplicationServer {
         Self { links, partitions }
     }
 
-    async fn follow(self, stream: StreamId, mut frames: Streaming<wire::LeaderFrame>, replies: Arc<ReplyOutbox>) {
+    async fn follow(
+        self,
+        stream: StreamId,
+        mut frames: Streaming<wire::LeaderFrame>,
+        replies: Arc<ReplyOutbox>,
+    ) {
         let why = loop {
             // Stopping here is safe: what was taken into a partition is in its log's queue already.
             match frames.message().await {
@@ -68,7 +73,8 @@ impl ReplicationServer {
                 Ok(()) => partition.led(stream, epoch, message),
                 Err(why) => {
                     warn!(partition = %at, "a pushed batch arrived damaged: {why}");
-                    let refused = FollowerMessage::Refused { cause: RefusalCause::Corrupt, message: why, epoch };
+                    let refused =
+                        FollowerMessage::Refused { cause: RefusalCause::Corrupt, message: why, epoch };
                     replies.push(at, epoch, refused);
                 }
             }
@@ -80,7 +86,9 @@ impl ReplicationServer {
 /// Both checksums of everything pushed, before it goes anywhere (D13).
 fn verify(partition: &Partition, message: &LeaderMessage) -> Result<(), String> {
     let LeaderMessage::Push(push) = message else { return Ok(()) };
-    push.batches.iter().try_for_each(|batch| batch.verify(partition.id()).map_err(|misfit| misfit.to_string()))
+    push.batches
+        .iter()
+        .try_for_each(|batch| batch.verify(partition.id()).map_err(|misfit| misfit.to_string()))
 }
 
 #[tonic::async_trait]
@@ -92,8 +100,10 @@ impl ReplicationService for ReplicationServer {
         request: Request<Streaming<wire::LeaderFrame>>,
     ) -> Result<Response<Replies>, Status> {
         let mut frames = request.into_inner();
-        let first = frames.message().await?.ok_or_else(|| Status::invalid_argument("the stream said nothing"))?;
-        let hello = first.hello.as_ref().ok_or_else(|| Status::invalid_argument("the first frame has no hello"))?;
+        let first =
+            frames.message().await?.ok_or_else(|| Status::invalid_argument("the stream said nothing"))?;
+        let hello =
+            first.hello.as_ref().ok_or_else(|| Status::invalid_argument("the first frame has no hello"))?;
         let identity = &self.links.identity;
         if hello.cluster_id != identity.cluster.as_bytes().as_slice() {
             return Err(Status::failed_precondition(format!(
@@ -133,10 +143,11 @@ impl ReplicationService for ReplicationServer {
                 if from >= end {
                     return Ok(None);
                 }
-                let read = tokio::task::spawn_blocking(move || partition.view().read(from, TAIL_READ_BYTES, end))
-                    .await
-                    .map_err(|error| Status::internal(error.to_string()))?
-                    .map_err(|error| Status::failed_precondition(error.to_string()))?;
+                let read =
+                    tokio::task::spawn_blocking(move || partition.view().read(from, TAIL_READ_BYTES, end))
+                        .await
+                        .map_err(|error| Status::internal(error.to_string()))?
+                        .map_err(|error| Status::failed_precondition(error.to_string()))?;
                 if read.next_offset <= from {
                     return Err(Status::failed_precondition(format!("nothing is stored at {from}")));
                 }

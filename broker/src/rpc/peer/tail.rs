@@ -44,5 +44,7 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&part.batches);
     }
-    Batches::new(bytes.freeze(), partition.id()).collect::<Result<_, _>>().map_err(|misfit| misfit.to_string())
+    Batches::new(bytes.freeze(), partition.id())
+        .collect::<Result<_, _>>()
+        .map_err(|misfit| misfit.to_string())
 }

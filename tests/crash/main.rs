@@ -15,6 +15,8 @@
 //! `FIDELOG_CRASH_RUNS` is the number of runs (default 10,000), `FIDELOG_SEED` the first seed. A failure prints the
 //! line that repeats it, and the end of its story.
 
+#![expect(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 mod batches;
 mod damage;
 mod model;

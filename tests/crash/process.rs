@@ -27,17 +27,29 @@ struct Life {
     story: Story,
     changes_left: AtomicU64,
     ended: AtomicBool,
+    needs_mount: AtomicBool,
 }
 
 impl Process {
     pub(crate) fn new(disk: SimDisk, story: Story) -> Self {
-        let life = Life { story, changes_left: AtomicU64::new(u64::MAX), ended: AtomicBool::new(false) };
+        let life = Life {
+            story,
+            changes_left: AtomicU64::new(u64::MAX),
+            ended: AtomicBool::new(false),
+            needs_mount: AtomicBool::new(false),
+        };
         Self { disk, life: Arc::new(life) }
     }
 
     /// Lets so many more changes through; with the one after them the process ends.
     pub(crate) fn end_after(&self, changes: u64) {
         self.life.changes_left.store(changes, Ordering::Relaxed);
+    }
+
+    /// Whether a directory could not be synced: an ordinary file system has given up its journal then, and takes no
+    /// change, of this process or a later one, until the machine mounts it again.
+    pub(crate) fn needs_mount(&self) -> bool {
+        self.life.needs_mount.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -79,6 +91,9 @@ impl Life {
         self.changes_left.store(left - 1, Ordering::Relaxed);
         let outcome = change();
         let failed = u64::from(outcome.is_err());
+        if failed == 1 && [Operation::SyncDir, Operation::CreateDir].contains(&operation) {
+            self.needs_mount.store(true, Ordering::Relaxed);
+        }
         self.story.note(
             path.to_str().unwrap_or_default(),
             &[operation as u64, numbers[0], numbers[1], failed],

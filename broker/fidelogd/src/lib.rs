@@ -8,6 +8,7 @@ mod abort;
 mod args;
 pub mod config;
 mod demo;
+mod descriptors;
 mod dev;
 mod local;
 mod logging;

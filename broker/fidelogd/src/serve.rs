@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use crate::args::LogArgs;
 use crate::local::parent::die_with;
-use crate::{config, exit, logging};
+use crate::{config, descriptors, exit, logging};
 
 /// Runs one broker until a signal, a failure, or the end of `parent`.
 pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode {
@@ -24,6 +24,7 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
                 return ExitCode::from(exit::USAGE);
             }
         };
+    descriptors::raise_limit();
     let node = match Node::start(config) {
         Ok(node) => node,
         Err(error) => {

@@ -221,7 +221,15 @@ impl Flusher {
 
     /// Queues work; never waits for the disk. Work for a log that was closed is dropped.
     pub fn submit(&self, handle: &LogHandle, work: LogWork) {
-        self.enqueue(Queued::Work(handle.partition, work));
+        // A committed end is only a note for the next recovery point: it waits for whatever comes next, or for the
+        // thread's own timeout, instead of waking it once more for every commit.
+        let notes_only = matches!(work, LogWork::Committed { .. });
+        let item = Queued::Work(handle.partition, work);
+        if notes_only {
+            self.queue.lock().push_back(item);
+        } else {
+            self.enqueue(item);
+        }
     }
 
     fn enqueue(&self, item: Queued) {

@@ -107,10 +107,19 @@ pub(super) fn build(values: &Values) -> Result<NodeConfig, ConfigError> {
         catch_up_bytes_per_s: read.within("limits.catch_up_bytes_per_s", 1 << 20, 1 << 40)?,
         retention_every: Duration::from_millis(read.within("log.retention_check_ms", 100, 3_600_000)?),
         rpc: rpc(&read)?,
-        client_threads: threads(&read, "broker.client_threads")?,
+        client_threads: client_threads(&read)?,
         peer_threads: threads(&read, "broker.peer_threads")?,
         brokers,
     })
+}
+
+/// Half the cores: the flusher, the peers' runtime and the kernel want the rest. More threads than that cost a wake-up
+/// a request, measured on two cores.
+fn client_threads(read: &Reader<'_>) -> Result<usize, ConfigError> {
+    if read.0.get("broker.client_threads").is_some() {
+        return threads(read, "broker.client_threads");
+    }
+    Ok(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 8)))
 }
 
 fn threads(read: &Reader<'_>, key: &'static str) -> Result<usize, ConfigError> {

@@ -35,7 +35,7 @@ pub const SETTINGS: &[Setting] = &[
         Some("false"),
         "must be true to listen beyond loopback: there is no TLS yet",
     ),
-    setting("broker.client_threads", Some("2"), "threads that serve clients, 1 to 64"),
+    setting("broker.client_threads", None, "threads that serve clients, 1 to 64; default: half the cores"),
     setting("broker.peer_threads", Some("1"), "threads that serve other brokers, 1 to 64"),
     setting("cluster.id", None, "the cluster's id, a UUID; the same on every broker"),
     setting("cluster.allow_unreplicated", Some("false"), "must be true for a cluster of one broker"),

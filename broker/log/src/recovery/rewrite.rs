@@ -61,11 +61,10 @@ pub(super) fn settle_tail(
     // No recovery point speaks of this file: if the last process could not sync its name, only a new one is sure to
     // get it to the disk. That goes for a file without a batch, too.
     let name_unproven = tail.scanned_from == tail.base;
-    if tail_bytes > 0 || name_unproven {
-        match copy_tail(log, tail, report) {
-            Err(error) if error.is_full() && log.home.latched().is_none() => {}
-            result => return result,
-        }
+    if (tail_bytes > 0 || name_unproven)
+        && let Some(placed) = copy_tail(log, tail, report)?
+    {
+        return Ok(placed);
     }
     rewrite_in_place(tail, report)?;
     log.home.files().sync_dir(&log.directory)?;
@@ -121,8 +120,9 @@ fn rewrite_in_place(tail: &Tail, report: &mut RecoveryReport) -> Result<(), Disk
     Ok(())
 }
 
-/// Copies the tail into a segment of its own.
-fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Placed, DiskError> {
+/// Copies the tail into a segment of its own; `None` when there is no room. Once the copy has taken its name there is no
+/// way back to the file that was found: it may have lost its own.
+fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Option<Placed>, DiskError> {
     let files = log.home.files();
     let base = tail.scanned_from;
     let bytes = tail.end_position - tail.scanned_from_position;
@@ -143,6 +143,9 @@ fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Plac
         Err(error) => {
             if log.home.latched().is_none() {
                 files.remove_if_present(&unfinished)?;
+                if error.is_full() {
+                    return Ok(None);
+                }
             }
             return Err(error);
         }
@@ -156,7 +159,7 @@ fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Plac
     let indexes = index_of(log, &file, base, tail.end)?;
     let active = active_at(log, base, tail.end, file, SEGMENT_HEADER_BYTES + bytes, indexes)?;
     let before = if base > tail.base { vec![sealed(log, tail, base)] } else { Vec::new() };
-    Ok(placed_active(before, active))
+    Ok(Some(placed_active(before, active)))
 }
 
 fn index_of(log: &Log, file: &StoredFile, base: Offset, end: Offset) -> Result<Indexes, DiskError> {

@@ -21,3 +21,7 @@ pub mod node;
 pub mod partition;
 pub mod replica;
 pub mod rpc;
+
+/// What the daemon needs of the floors below.
+pub use fidelog_log::{DataDirError, Identity, LogConfig, env};
+pub use fidelog_record::types;

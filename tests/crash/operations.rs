@@ -195,7 +195,7 @@ impl Run {
         }
         self.partitions[index].model.step = Step::Delete;
         self.submit(index, LogWork::Delete);
-        if self.partitions.len() < 5 && !self.excused {
+        if self.partitions.len() < 5 {
             self.add_partition();
             let (life, partition) = (self.life.as_ref(), self.partitions.last_mut());
             let (Some(life), Some(partition)) = (life, partition) else { return };

@@ -62,6 +62,8 @@ pub(crate) struct Run {
     pub(crate) excused: bool,
     /// The last process stopped cleanly, and nothing was started since.
     pub(crate) stopped_cleanly: bool,
+    /// A start that failed left the file system in need of being mounted again.
+    mount_pending: bool,
 }
 
 /// A running process.
@@ -91,6 +93,7 @@ impl Run {
             life: None,
             excused: false,
             stopped_cleanly: false,
+            mount_pending: false,
         };
         for _ in 0..run.random.random_range(1..4) {
             run.add_partition();
@@ -118,9 +121,7 @@ impl Run {
         for attempt in 0.. {
             assert!(attempt < 60, "60 starts in a row have failed");
             self.end_life();
-            let creating =
-                self.partitions.iter().any(|partition| partition.model.existence == Existence::Begun);
-            if creating || attempt > 3 || self.random.random_ratio(2, 3) {
+            if attempt > 3 || self.random.random_ratio(2, 3) {
                 self.heal();
             }
             let trouble = attempt < 4 && self.random.random_ratio(1, 5);
@@ -144,7 +145,9 @@ impl Run {
 
     /// Ends the process or cuts the power, whichever is left to do; a machine that is off comes back.
     fn end_life(&mut self) {
-        let power_cut = self.disk.is_crashed() || self.random.random();
+        let needs_mount = self.life.as_ref().is_some_and(|life| life.process.needs_mount());
+        let needs_mount = std::mem::take(&mut self.mount_pending) || needs_mount;
+        let power_cut = needs_mount || self.disk.is_crashed() || self.random.random();
         self.note(if power_cut { "POWER CUT, and back" } else { "PROCESS KILLED" });
         if power_cut {
             self.disk.crash();
@@ -171,6 +174,7 @@ impl Run {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let home = DataDir::open(latched, clock, Path::new(ROOT), Expected::default(), self.config.clone());
         let stopped_cleanly = std::mem::replace(&mut self.stopped_cleanly, false);
+        self.mount_pending = process.needs_mount();
         let home = home.map_err(|error| error.to_string())?;
         assert!(home.found().clean || !stopped_cleanly || self.excused, "a clean stop was forgotten");
         assert!(home.found().points_lost.is_none() || self.excused, "recovery points: {:?}", home.found());

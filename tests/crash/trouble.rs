@@ -6,7 +6,6 @@ use fidelog_log::env::sim::{Fault, FaultError};
 use fidelog_log::env::{Disk, Operation};
 use rand::Rng;
 
-use crate::model::Existence;
 use crate::partition::Partition;
 use crate::process::Process;
 use crate::run::{ROOT, Run};
@@ -30,10 +29,6 @@ impl Run {
         const ERRORS: [FaultError; 4] =
             [FaultError::Io, FaultError::StorageFull, FaultError::TooManyFiles, FaultError::ReadOnly];
         let operation = OPERATIONS[self.random.random_range(0..OPERATIONS.len())];
-        // A directory whose own name failed to be synced cannot be told from a sound one by a later process, and
-        // nothing but another name for it would make it dirty again: an ordinary disk is read-only by then.
-        let creating = self.partitions.iter().any(|partition| partition.model.existence == Existence::Begun);
-        let operation = if creating && operation == Operation::SyncDir { Operation::Sync } else { operation };
         let error = ERRORS[self.random.random_range(0..ERRORS.len())];
         let nth = self.random.random_range(1..=nth_max);
         self.story.note("fault", &[nth], || {

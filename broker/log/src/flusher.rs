@@ -284,9 +284,10 @@ impl Flusher {
         let mut all_sound = true;
         for attached in owned.logs.values_mut() {
             all_sound &= !attached.log.failed;
-            if !attached.log.failed {
-                attached.log.store_for_clean_stop()?;
+            if attached.log.failed {
+                continue; // its point may say that a cut or a start-over is under way, and must go on saying so
             }
+            attached.log.store_for_clean_stop()?;
             self.home.set_point(attached.log.at, attached.log.recovery_point());
         }
         self.home.write_points()?;

@@ -103,6 +103,16 @@ pub(crate) fn rewrite_all(home: &DataDir, directory: &Path) -> Result<(), DiskEr
     Ok(())
 }
 
+/// Removes every snapshot but the one at `kept`. The caller syncs the directory.
+pub(crate) fn remove_others(files: &Files, directory: &Path, kept: Offset) -> Result<(), DiskError> {
+    for (at, path) in list(files, directory)? {
+        if at != kept || kept == Offset::ZERO {
+            files.remove_if_present(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes snapshots of what lies beyond `end`. The caller syncs the directory.
 pub(crate) fn remove_beyond(files: &Files, directory: &Path, end: Offset) -> Result<(), DiskError> {
     for (at, path) in list(files, directory)? {

@@ -166,7 +166,9 @@ impl Log {
             remove_hints(&files, &last.files)?;
             self.shared.state.write().segments.pop();
         }
-        producer_files::remove_beyond(&files, &self.directory, to.unwrap_or_default())?;
+        if let Some(to) = to {
+            producer_files::remove_beyond(&files, &self.directory, to)?;
+        }
         files.sync_dir(&self.directory)?;
         let (Some(to), Some(last)) = (to, self.shared.state.read().segments.last().cloned()) else {
             return Ok(());
@@ -212,16 +214,19 @@ impl Log {
         if at > Offset::ZERO {
             self.store_snapshot()?;
         }
+        // Only now: when a finished start-over is found unfinished, its snapshot must outlive a second crash.
+        producer_files::remove_others(self.home.files(), &self.directory, at)?;
         self.start_empty_segment()?;
         (self.failed, self.unsynced) = (false, false);
         Ok(self.cut_done())
     }
 
-    /// First half of giving up records below `to`: bounded by what is committed; stores the producer state that the
+    /// First half of giving up records below `to`: bounded by what is committed, rounded down to where a batch begins; stores the producer state that the
     /// remaining log begins with. `None` when nothing changes. The caller then writes the points.
     pub(crate) fn plan_start(&mut self, to: Offset) -> Result<Option<Offset>, DiskError> {
         let state = self.shared.state.read().clone();
-        let to = to.min(self.committed_end).min(state.durable_end);
+        // A log that begins within a batch could never be matched by a refilled replica: batches are never split.
+        let to = self.batch_start(to.min(self.committed_end).min(state.durable_end))?;
         if to <= state.start {
             return Ok(None);
         }

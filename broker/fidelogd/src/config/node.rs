@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fidelog_broker::LogConfig;
 use fidelog_broker::meta::state::TopicDefaults;
 use fidelog_broker::node::{BrokerAddress, NodeConfig};
 use fidelog_broker::rpc::RpcLimits;
-use fidelog_log::LogConfig;
-use fidelog_record::types::BrokerId;
+use fidelog_broker::types::BrokerId;
 
 use super::error::ConfigError;
 use super::settings::{ListedBroker, SETTINGS, Source, Values};

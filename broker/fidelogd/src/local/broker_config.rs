@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use fidelog_record::types::ClusterId;
+use fidelog_broker::types::ClusterId;
 
 use super::ports::{Ports, local};
 

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use fidelog_broker::DataDirError;
 use fidelog_broker::node::{self, FormatError};
 use fidelog_client::Client;
-use fidelog_log::DataDirError;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 

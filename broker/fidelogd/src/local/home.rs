@@ -16,8 +16,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use fidelog_log::env::{Entropy, RealEntropy};
-use fidelog_record::types::ClusterId;
+use fidelog_broker::env::{Entropy, RealEntropy};
+use fidelog_broker::types::ClusterId;
 use serde::{Deserialize, Serialize};
 
 use super::{LocalError, at};

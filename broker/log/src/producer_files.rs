@@ -59,6 +59,11 @@ pub(crate) fn of_start_over(
     Ok(own.map(|snapshot| snapshot.table).unwrap_or_default())
 }
 
+/// Whether there is a sound snapshot at `at`, of whatever history.
+pub(crate) fn is_stored(home: &DataDir, directory: &Path, at: Offset) -> Result<bool, DiskError> {
+    is_usable(home, &SegmentFiles::new(directory, at).producers, &EpochHistory::default(), at)
+}
+
 /// Whether the snapshot at `path` is of this log's history.
 pub(crate) fn is_usable(
     home: &DataDir,

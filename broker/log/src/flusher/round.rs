@@ -308,6 +308,9 @@ impl<'a> Round<'a> {
         let mut planned = Vec::new();
         for (at, to) in std::mem::take(&mut self.starts) {
             let Some(attached) = self.owned.logs.get_mut(&at) else { continue };
+            if attached.log.failed {
+                continue; // its point may say that a cut or a start-over is under way
+            }
             match attached.log.plan_start(to) {
                 Ok(Some(to)) => planned.push((at, to)),
                 Ok(None) => {}

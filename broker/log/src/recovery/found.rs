@@ -10,6 +10,7 @@ use crate::data_dir::DataDir;
 use crate::env::EntryKind;
 use crate::epochs::EpochHistory;
 use crate::files::DiskError;
+use crate::producer_files;
 use crate::scan::Scan;
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentFiles};
 use crate::small_file::{self, SmallFileError, UNFINISHED};
@@ -55,7 +56,9 @@ impl FoundFiles {
         report: &mut RecoveryReport,
     ) -> Result<(), DiskError> {
         let kept = self.bases.partition_point(|base| *base <= start).saturating_sub(1);
-        if kept == 0 {
+        // A cut or a copied tail may have ended a segment right at `start` after retention had looked: without the
+        // snapshot that the rest begins with, those batches still are the only memory of their producers.
+        if kept == 0 || !producer_files::is_stored(home, &self.directory, self.bases[kept])? {
             return Ok(());
         }
         for base in self.bases.drain(..kept) {

@@ -10,9 +10,8 @@
 //! crash may take it; what lies between it and `end` may survive in part, as a prefix. A step that was asked for and
 //! not answered (a cut, a start-over) may be found done or not done.
 
-use std::collections::BTreeSet;
 
-use fidelog_log::{EpochHistory, EpochStart, ProducerLimits, ProducerTable, Verdict};
+use fidelog_log::{EpochHistory, ProducerLimits, ProducerTable, Verdict};
 use fidelog_record::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use fidelog_record::{PlacedBatch, ProducerStamp};
 
@@ -143,14 +142,20 @@ impl Model {
         epochs
     }
 
-    /// Checks an epoch history of the log: a tail of the true one, with every epoch that can be read from `start` on.
+    /// Checks an epoch history of the log: every epoch that can be read from `start` on begins and ends where the batches
+    /// say. What lies below `start` may be forgotten, or found again from the batches that are left: nobody reconciles
+    /// there.
     pub(crate) fn check_epochs(&self, found: &EpochHistory, start: Offset) {
+        let end = self.end();
+        let readable = |history: &EpochHistory| -> Vec<(LeaderEpoch, Offset)> {
+            let entries = history.entries();
+            let ends = entries.iter().skip(1).map(|next| next.start).chain([end]);
+            let reaching = entries.iter().zip(ends).filter(|(_, end)| *end > start);
+            reaching.map(|(entry, _)| (entry.epoch, entry.start.max(start))).collect()
+        };
         let whole = self.epochs();
-        let (whole, found): (&[EpochStart], _) = (whole.entries(), found.entries());
-        let readable = self.batches.iter().filter(|batch| batch.end_offset() > start);
-        let readable: BTreeSet<_> = readable.map(PlacedBatch::leader_epoch).collect();
-        let fits = whole.ends_with(found) && found.len() >= readable.len();
-        assert!(fits, "{}: the log's epochs are {found:?}, the batches say {whole:?}", self.at);
+        let fits = readable(&whole) == readable(found);
+        assert!(fits, "{}: from {start} on, the log's epochs are {found:?}, the batches say {whole:?}", self.at);
     }
 
     /// What the batches say of producers.

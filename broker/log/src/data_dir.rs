@@ -12,6 +12,7 @@
 //! Always true: a directory is used by one process; `clean-stop` is gone, durably, before anything else is written;
 //! nothing here creates an identity but [`DataDir::format`]. Files of other names are reported and left alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -57,6 +58,8 @@ pub struct DataDir {
     /// Whether `points` says something that its file does not. Changed under the lock of `points` only.
     points_unstored: AtomicBool,
     points_refused: AtomicBool,
+    /// The logs that this process has written to, or may have.
+    opened: Mutex<BTreeSet<TopicPartition>>,
     aside: Aside,
     open_files: OpenFiles,
     /// Bytes of the next growth steps of all logs together.
@@ -179,6 +182,7 @@ impl DataDir {
             points: Mutex::new(points),
             points_unstored: AtomicBool::new(false),
             points_refused: AtomicBool::new(false),
+            opened: Mutex::default(),
             files,
             clock,
             config,
@@ -332,6 +336,12 @@ impl DataDir {
         changed
     }
 
+    /// Notes that a log is opened; tells whether it is for the first time. What a clean stop promised of it holds that
+    /// once only.
+    pub(crate) fn note_opened(&self, at: TopicPartition) -> bool {
+        self.opened.lock().insert(at)
+    }
+
     pub(crate) fn remove_point(&self, at: TopicPartition) -> bool {
         let mut points = self.points.lock();
         let removed = points.remove(at);
@@ -416,7 +426,13 @@ fn settle_names(files: &Files, root: &Path) -> Result<(), DiskError> {
     for topic in files.list_if_present(&topics)?.iter().filter(|entry| topic_directory(entry).is_some()) {
         files.sync_dir(&topics.join(&topic.name))?;
     }
-    files.sync_dir(&topics)
+    files.sync_dir(&topics)?;
+    // A rename is over when both directories know; else a segment that was set aside comes back.
+    let aside = root.join("aside");
+    match files.list(&aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        listed => listed.and_then(|_| files.sync_dir(&aside)),
+    }
 }
 
 fn refuse_filesystem(files: &Files, root: &Path) -> Result<(), DataDirError> {

@@ -128,6 +128,7 @@ impl Log {
         }
         home.files().create_dir_all(&directory)?;
         home.set_point(at, RecoveryPoint::default());
+        home.note_opened(at);
         Ok(build(home, at, State::default(), Offset::ZERO))
     }
 
@@ -204,7 +205,8 @@ impl Log {
         stored_epochs: Option<EpochHistory>,
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
-        let clean = self.home.found().clean && point.cutting.is_none();
+        let first = self.home.note_opened(self.at);
+        let clean = first && self.home.found().clean && point.cutting.is_none();
         let mut damage = point.damage.clone();
         let start = match found.bases.first() {
             // Retention notes a new start before it removes files, so nobody here removed these.

@@ -10,7 +10,6 @@
 //! crash may take it; what lies between it and `end` may survive in part, as a prefix. A step that was asked for and
 //! not answered (a cut, a start-over) may be found done or not done.
 
-
 use fidelog_log::{EpochHistory, ProducerLimits, ProducerTable, Verdict};
 use fidelog_record::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 use fidelog_record::{PlacedBatch, ProducerStamp};
@@ -155,7 +154,11 @@ impl Model {
         };
         let whole = self.epochs();
         let fits = readable(&whole) == readable(found);
-        assert!(fits, "{}: from {start} on, the log's epochs are {found:?}, the batches say {whole:?}", self.at);
+        assert!(
+            fits,
+            "{}: from {start} on, the log's epochs are {found:?}, the batches say {whole:?}",
+            self.at
+        );
     }
 
     /// What the batches say of producers.

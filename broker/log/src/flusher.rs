@@ -215,26 +215,28 @@ impl Flusher {
     /// Takes over a log; `events` hears of it. Work may be submitted at once.
     pub fn attach(&self, log: Log, events: Arc<dyn LogEvents>) -> LogHandle {
         let handle = LogHandle { partition: log.partition(), view: log.view() };
-        self.enqueue(Queued::Attach(Box::new(log), events));
+        self.queue.lock().push_back(Queued::Attach(Box::new(log), events));
+        self.wake();
         handle
     }
 
     /// Queues work; never waits for the disk. Work for a log that was closed is dropped.
     pub fn submit(&self, handle: &LogHandle, work: LogWork) {
-        // A committed end is only a note for the next recovery point: it waits for whatever comes next, or for the
-        // thread's own timeout, instead of waking it once more for every commit.
-        let notes_only = matches!(work, LogWork::Committed { .. });
-        let item = Queued::Work(handle.partition, work);
-        if notes_only {
-            self.queue.lock().push_back(item);
-        } else {
-            self.enqueue(item);
+        if self.submit_unwoken(handle, work) {
+            self.wake();
         }
     }
 
-    fn enqueue(&self, item: Queued) {
-        self.queue.lock().push_back(item);
-        self.waiting.notify_one();
+    /// The same, for a caller who holds a lock that the woken thread may want: [`Self::wake`] is left to it when this
+    /// says so.
+    ///
+    /// A committed end is only a note for the next recovery point: it waits for whatever comes next, or for the
+    /// thread's own timeout, instead of waking it once more for every commit.
+    #[must_use = "the flusher may wait"]
+    pub fn submit_unwoken(&self, handle: &LogHandle, work: LogWork) -> bool {
+        let due = !matches!(work, LogWork::Committed { .. });
+        self.queue.lock().push_back(Queued::Work(handle.partition, work));
+        due
     }
 
     /// Wakes a [`Self::flush_once`] that waits, so that its thread can look at what it was told to do.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,10 +27,18 @@ const ME: BrokerId = BrokerId(1);
 struct Alone;
 
 impl Links for Alone {
-    fn tell(&self, _: StreamId, _: &Partition, _: LeaderEpoch, _: LeaderMessage) {}
-    fn reply(&self, _: StreamId, _: TopicPartition, _: LeaderEpoch, _: FollowerMessage) {}
-    fn push_ready(&self, _: StreamId, _: &Arc<Partition>) {}
-    fn committed_ready(&self, _: StreamId, _: &Arc<Partition>) {}
+    fn tell(&self, _: StreamId, _: &Partition, _: LeaderEpoch, _: LeaderMessage) -> Option<Waker> {
+        None
+    }
+    fn reply(&self, _: StreamId, _: TopicPartition, _: LeaderEpoch, _: FollowerMessage) -> Option<Waker> {
+        None
+    }
+    fn push_ready(&self, _: StreamId, _: &Arc<Partition>) -> Option<Waker> {
+        None
+    }
+    fn committed_ready(&self, _: StreamId, _: &Arc<Partition>) -> Option<Waker> {
+        None
+    }
     fn propose(&self, _: TopicPartition, _: LeaderEpoch, _: Proposed) {}
     fn read_tail(&self, _: &Arc<Partition>, _: BrokerId, _: LeaderEpoch, _: Offset, _: Offset) {}
 }

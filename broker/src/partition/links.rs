@@ -1,6 +1,7 @@
 //! The network as partitions see it: streams to followers and to leaders, addressed by number. Floor rpc carries it.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -9,19 +10,32 @@ use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Proposed, StreamId};
 
 /// What a partition asks of the world beyond its own disk. Every call returns at once and may do nothing when the
-/// stream is gone: then its partitions hear of that.
+/// stream is gone: then its partitions hear of that. Calls come under the partition's lock; whom one would wake it
+/// returns instead, to be woken when the lock is free.
 pub trait Links: Send + Sync {
     /// Says something to a follower.
-    fn tell(&self, stream: StreamId, partition: &Partition, epoch: LeaderEpoch, message: LeaderMessage);
+    fn tell(
+        &self,
+        stream: StreamId,
+        partition: &Partition,
+        epoch: LeaderEpoch,
+        message: LeaderMessage,
+    ) -> Option<Waker>;
 
     /// Says something to a leader.
-    fn reply(&self, stream: StreamId, at: TopicPartition, epoch: LeaderEpoch, message: FollowerMessage);
+    fn reply(
+        &self,
+        stream: StreamId,
+        at: TopicPartition,
+        epoch: LeaderEpoch,
+        message: FollowerMessage,
+    ) -> Option<Waker>;
 
     /// The stream's sender should ask the partition for its next push.
-    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>);
+    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>) -> Option<Waker>;
 
     /// The stream's sender should spread the partition's committed end within 5 ms.
-    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>);
+    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>) -> Option<Waker>;
 
     /// Sends a change of the in-sync set to the quorum.
     fn propose(&self, at: TopicPartition, epoch: LeaderEpoch, proposed: Proposed);

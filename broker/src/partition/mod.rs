@@ -18,6 +18,7 @@ mod push;
 mod registry;
 mod shell;
 mod waiter;
+mod wakes;
 
 #[cfg(test)]
 mod machine_tests;

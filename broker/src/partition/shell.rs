@@ -1,8 +1,9 @@
 //! The shell of a partition: a lock around its machine, and hands that carry out what a step wants done.
 //!
 //! Effects are carried out while the lock is held: batches must reach the flusher in offset order, and messages a
-//! stream in the order they were decided. Each takes microseconds at most; none waits. The flusher calls back
-//! with no lock of its own held. Lock order: partition, then flusher queue or stream outbox.
+//! stream in the order they were decided. Each takes microseconds at most; none waits; whom they wake is woken when
+//! the lock is free. The flusher calls back with no lock of its own held. Lock order: partition, then flusher queue
+//! or stream outbox.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -25,6 +26,7 @@ use super::machine::{Machine, Published};
 use super::produce::Produce;
 use super::push::NextPush;
 use super::waiter::Waiter;
+use super::wakes::Wakes;
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Incarnate, StreamId};
 
@@ -182,34 +184,36 @@ impl Partition {
         let State { machine, effects, .. } = &mut *state;
         let answer = event(machine, now);
         machine.take_effects(effects);
+        let mut wakes = Wakes::default();
         for effect in effects.drain(..) {
-            self.carry_out(effect, machine);
+            self.carry_out(effect, machine, &mut wakes);
         }
+        drop(state);
+        wakes.wake(&self.flusher);
         answer
     }
 
-    fn carry_out(&self, effect: Effect<Waiter>, machine: &Machine<Waiter>) {
+    fn carry_out(&self, effect: Effect<Waiter>, machine: &Machine<Waiter>, wakes: &mut Wakes) {
+        let mut submit = |work| wakes.flusher |= self.flusher.submit_unwoken(self.log(), work);
         match effect {
-            Effect::Append(batch) => self.submit(LogWork::Append(vec![batch])),
-            Effect::Secure(bytes) => self.submit(LogWork::Secure { bytes }),
-            Effect::Cut { to, committed_end } => self.submit(LogWork::Cut { to, committed_end }),
-            Effect::StartOver(at) => {
-                self.submit(LogWork::StartOver { at, producers: ProducerTable::default() })
+            Effect::Append(batch) => submit(LogWork::Append(vec![batch])),
+            Effect::Secure(bytes) => submit(LogWork::Secure { bytes }),
+            Effect::Cut { to, committed_end } => submit(LogWork::Cut { to, committed_end }),
+            Effect::StartOver(at) => submit(LogWork::StartOver { at, producers: ProducerTable::default() }),
+            Effect::AdvanceStart(to) => submit(LogWork::AdvanceStart { to }),
+            Effect::NoteCommitted(end) => submit(LogWork::Committed { end }),
+            Effect::Answer(waiter, answer) => wakes.add(waiter.answer(answer)),
+            Effect::Tell { stream, epoch, message, .. } => {
+                wakes.add(self.links.tell(stream, self, epoch, message));
             }
-            Effect::AdvanceStart(to) => self.submit(LogWork::AdvanceStart { to }),
-            Effect::NoteCommitted(end) => self.submit(LogWork::Committed { end }),
-            Effect::Answer(waiter, answer) => waiter.answer(answer),
-            Effect::Tell { stream, epoch, message, .. } => self.links.tell(stream, self, epoch, message),
-            Effect::Reply { stream, epoch, message } => self.links.reply(stream, self.id, epoch, message),
+            Effect::Reply { stream, epoch, message } => {
+                wakes.add(self.links.reply(stream, self.id, epoch, message));
+            }
             Effect::PushReady { stream, .. } => {
-                if let Some(this) = self.this.upgrade() {
-                    self.links.push_ready(stream, &this);
-                }
+                wakes.add(self.this.upgrade().and_then(|this| self.links.push_ready(stream, &this)));
             }
             Effect::CommittedReady { stream, .. } => {
-                if let Some(this) = self.this.upgrade() {
-                    self.links.committed_ready(stream, &this);
-                }
+                wakes.add(self.this.upgrade().and_then(|this| self.links.committed_ready(stream, &this)));
             }
             Effect::Propose { epoch, proposed } => self.links.propose(self.id, epoch, proposed),
             Effect::ReadTail { from, start, end, epoch } => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
 use tokio::sync::oneshot;
 
@@ -9,8 +10,9 @@ use super::outcome::ProduceAnswer;
 
 /// Takes the answers of many produces: a stream's.
 pub trait AnswerSink: Send + Sync {
-    /// The answer to the produce that was numbered `request_id`. Returns at once.
-    fn answer(&self, request_id: u64, answer: ProduceAnswer);
+    /// The answer to the produce that was numbered `request_id`. Returns at once. Called under the partition's lock:
+    /// whom it would wake it returns, to be woken when the lock is free.
+    fn answer(&self, request_id: u64, answer: ProduceAnswer) -> Option<Waker>;
 }
 
 /// Whoever waits for one produce. Dropped unanswered only when the process ends.
@@ -22,10 +24,15 @@ pub enum Waiter {
 }
 
 impl Waiter {
-    pub(super) fn answer(self, answer: ProduceAnswer) {
+    /// Whoever is returned must be woken.
+    #[must_use]
+    pub(super) fn answer(self, answer: ProduceAnswer) -> Option<Waker> {
         match self {
-            // A caller that went away is told nothing; what was placed stays placed.
-            Self::One(sender) => drop(sender.send(answer)),
+            Self::One(sender) => {
+                // A caller that went away is told nothing; what was placed stays placed.
+                drop(sender.send(answer));
+                None
+            }
             Self::Of(sink, request_id) => sink.answer(request_id, answer),
         }
     }

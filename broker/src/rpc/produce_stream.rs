@@ -237,20 +237,15 @@ impl AnswerQueue {
 }
 
 impl AnswerSink for AnswerQueue {
-    /// Called under the partition's lock: it only queues and wakes.
-    fn answer(&self, number: u64, answer: ProduceAnswer) {
+    fn answer(&self, number: u64, answer: ProduceAnswer) -> Option<Waker> {
         let mut state = self.state.lock();
-        let Some(Expected { taken, partition }) = state.answered(number) else { return };
+        let Expected { taken, partition } = state.answered(number)?;
         let result = Some(match told(&self.context, &partition, answer) {
             Ok(receipt) => Answered::Receipt(receipt),
             Err(failure) => Answered::Error(failure.into()),
         });
         let was_empty = state.answers.is_empty();
         state.answers.push_back(v1::ProduceStreamResponse { request_id: taken.request_id, result });
-        let waker = if was_empty { state.waker.clone() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        if was_empty { state.waker.clone() } else { None }
     }
 }

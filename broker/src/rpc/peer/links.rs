@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -204,29 +205,34 @@ impl Reachability for PeerLinks {
 }
 
 impl Links for PeerLinks {
-    fn tell(&self, stream: StreamId, partition: &Partition, epoch: LeaderEpoch, message: LeaderMessage) {
-        if let Some(outgoing) = self.outgoing.load().get(&stream) {
-            let message = codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message);
-            outgoing.outbox.say(message);
-        }
+    fn tell(
+        &self,
+        stream: StreamId,
+        partition: &Partition,
+        epoch: LeaderEpoch,
+        message: LeaderMessage,
+    ) -> Option<Waker> {
+        let outgoing = self.outgoing.load();
+        let outbox = &outgoing.get(&stream)?.outbox;
+        outbox.say(codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message))
     }
 
-    fn reply(&self, stream: StreamId, at: TopicPartition, epoch: LeaderEpoch, message: FollowerMessage) {
-        if let Some(outbox) = self.incoming.load().get(&stream) {
-            outbox.push(at, epoch, message);
-        }
+    fn reply(
+        &self,
+        stream: StreamId,
+        at: TopicPartition,
+        epoch: LeaderEpoch,
+        message: FollowerMessage,
+    ) -> Option<Waker> {
+        self.incoming.load().get(&stream)?.push(at, epoch, message)
     }
 
-    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>) {
-        if let Some(outgoing) = self.outgoing.load().get(&stream) {
-            outgoing.outbox.ready(partition);
-        }
+    fn push_ready(&self, stream: StreamId, partition: &Arc<Partition>) -> Option<Waker> {
+        self.outgoing.load().get(&stream)?.outbox.ready(partition)
     }
 
-    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>) {
-        if let Some(outgoing) = self.outgoing.load().get(&stream) {
-            outgoing.outbox.committed(partition);
-        }
+    fn committed_ready(&self, stream: StreamId, partition: &Arc<Partition>) -> Option<Waker> {
+        self.outgoing.load().get(&stream)?.outbox.committed(partition)
     }
 
     fn propose(&self, partition: TopicPartition, epoch: LeaderEpoch, proposed: Proposed) {

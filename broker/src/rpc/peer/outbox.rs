@@ -67,27 +67,24 @@ impl Outbox {
         Arc::new(Self { stream, to, lane, state })
     }
 
-    fn change(&self, change: impl FnOnce(&mut State) -> bool) {
+    /// Whom to wake for the change, when the stream waits and the change says so.
+    fn change(&self, change: impl FnOnce(&mut State) -> bool) -> Option<Waker> {
         let mut state = self.state.lock();
-        if change(&mut state) {
-            let waker = state.waker.take();
-            drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        if change(&mut state) { state.waker.take() } else { None }
     }
 
-    /// Says `message`, in order with other messages of this kind.
-    pub(super) fn say(&self, message: wire::LeaderMessage) {
+    /// Says `message`, in order with other messages of this kind. Whoever is returned must be woken.
+    #[must_use]
+    pub(super) fn say(&self, message: wire::LeaderMessage) -> Option<Waker> {
         self.change(|state| {
             state.control.push_back(message);
             true
-        });
+        })
     }
 
-    /// The partition has something to push.
-    pub(super) fn ready(&self, partition: &Arc<Partition>) {
+    /// The partition has something to push. Whoever is returned must be woken.
+    #[must_use]
+    pub(super) fn ready(&self, partition: &Arc<Partition>) -> Option<Waker> {
         self.change(|state| {
             let id = partition.id();
             if state.reading.contains(&id) || !state.queued.insert(id) {
@@ -95,18 +92,19 @@ impl Outbox {
             }
             state.ready.push_back(Arc::clone(partition));
             true
-        });
+        })
     }
 
-    /// The partition's committed end moved.
-    pub(super) fn committed(&self, partition: &Arc<Partition>) {
+    /// The partition's committed end moved. Whoever is returned must be woken.
+    #[must_use]
+    pub(super) fn committed(&self, partition: &Arc<Partition>) -> Option<Waker> {
         self.change(|state| {
             state.committed.entry(partition.id()).or_insert_with(|| Arc::clone(partition));
             // Only the first one has to set the stream's alarm.
             let first = state.committed_due.is_none();
             state.committed_due.get_or_insert_with(|| Instant::now() + COMMITTED_DELAY);
             first
-        });
+        })
     }
 
     /// The partition's log is about to be read for this stream; `false` when it is already.
@@ -116,7 +114,7 @@ impl Outbox {
 
     /// The reading is over: what came of it is said, and the partition asked again.
     pub(super) fn end_reading(&self, partition: &Arc<Partition>, message: Option<wire::LeaderMessage>) {
-        self.change(|state| {
+        let waker = self.change(|state| {
             let id = partition.id();
             state.reading.remove(&id);
             state.control.extend(message);
@@ -125,14 +123,16 @@ impl Outbox {
             }
             true
         });
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Ends the stream.
     pub(super) fn close(&self) {
-        self.change(|state| {
+        let waker = self.change(|state| {
             state.closed = true;
             true
         });
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Everything that may be said now; when that is nothing, `waker` is kept and the moment told when the committed

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 
 use fidelog_proto::internal::v1 as wire;
 use fidelog_proto::internal::v1::replication_service_server::ReplicationService;
@@ -66,7 +67,7 @@ impl ReplicationServer {
                     message: format!("{at} is not hosted here (yet)"),
                     epoch: LeaderEpoch(0),
                 };
-                replies.push(at, epoch, refused);
+                replies.push(at, epoch, refused).into_iter().for_each(Waker::wake);
                 continue;
             };
             match verify(&partition, &message) {
@@ -75,7 +76,7 @@ impl ReplicationServer {
                     warn!(partition = %at, "a pushed batch arrived damaged: {why}");
                     let refused =
                         FollowerMessage::Refused { cause: RefusalCause::Corrupt, message: why, epoch };
-                    replies.push(at, epoch, refused);
+                    replies.push(at, epoch, refused).into_iter().for_each(Waker::wake);
                 }
             }
         }

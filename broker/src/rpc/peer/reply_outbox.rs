@@ -38,7 +38,14 @@ impl ReplyOutbox {
         Arc::new(Self { state: Mutex::new(State { hello: Some(hello), ..State::default() }) })
     }
 
-    pub(super) fn push(&self, at: TopicPartition, epoch: LeaderEpoch, message: FollowerMessage) {
+    /// Says `message`. Whoever is returned must be woken.
+    #[must_use]
+    pub(super) fn push(
+        &self,
+        at: TopicPartition,
+        epoch: LeaderEpoch,
+        message: FollowerMessage,
+    ) -> Option<Waker> {
         let mut state = self.state.lock();
         if matches!(message, FollowerMessage::Report { .. }) {
             state.reports.insert(at, (epoch, message));
@@ -49,11 +56,7 @@ impl ReplyOutbox {
             }
             state.ordered.push_back((at, epoch, message));
         }
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     pub(super) fn close(&self) {

@@ -19,6 +19,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// What a broker may send before it must wait for us, per stream and per connection.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// What a broker may send in one HTTP/2 frame: each costs it a system call.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
 
 /// Why no connection could be made. Nothing was sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -127,7 +129,8 @@ impl Connections {
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(FRAME_BYTES_MAX);
         let connected = tokio::time::timeout(self.settings.connect_timeout, endpoint.connect()).await;
         match connected {
             Ok(Ok(channel)) => Ok(channel),

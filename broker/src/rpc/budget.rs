@@ -64,6 +64,12 @@ impl Budget {
         }
     }
 
+    /// Holds `bytes` when they are free and nobody waits for them.
+    pub(super) fn try_hold(&self, bytes: usize) -> Option<Held> {
+        let count = u32::try_from(bytes.min(self.bytes_max)).unwrap_or(u32::MAX);
+        Arc::clone(&self.semaphore).try_acquire_many_owned(count).ok().map(|permit| Held { _permit: permit })
+    }
+
     /// What one request may hold, from nothing on.
     pub(super) fn reserve(&self) -> Arc<Reserved> {
         Arc::new(Reserved { state: Mutex::default() })

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Always true: one task for the whole stream: the connection polls the driver, the driver reads and hands over; a
-//! record that becomes committed wakes exactly that task. Nothing is read without credit, and one answer at a time is
-//! in memory. A subscription that ends says why; the stream goes on.
+//! record that becomes committed wakes exactly that task. Nothing is read without credit, and at most two answers are
+//! in memory: the one on its way, and the next in turn, read ahead. A subscription that ends says why; the stream
+//! goes on.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -30,7 +31,7 @@ use super::budget::{Held, Reserved};
 use super::co_stream::{CoStream, Out};
 use super::context::Context;
 use super::fetch::{bytes_max, changed};
-use super::reading::{self, Found, Reading};
+use super::reading::{self, Begun, Found, Reading};
 use super::route::{self, Named};
 use super::status::Failure;
 use super::wire;
@@ -66,6 +67,7 @@ impl Consuming {
                 credit: Credit::default(),
                 subscriptions: HashMap::new(),
                 ready: VecDeque::new(),
+                ahead: None,
                 waiting: FuturesUnordered::new(),
                 next_serial: 0,
             };
@@ -140,6 +142,8 @@ struct Driver {
     subscriptions: HashMap<u32, Subscription>,
     /// Those that may have something to read, in turn.
     ready: VecDeque<(u32, u64)>,
+    /// The read of the first of them, begun while the answer before it was on its way.
+    ahead: Option<(u64, Begun)>,
     /// Those that have nothing to read: each tells its id when that changes.
     waiting: FuturesUnordered<BoxFuture<'static, Option<(u32, u64)>>>,
     next_serial: u64,
@@ -231,8 +235,8 @@ impl Driver {
             return;
         };
         let credit = usize::try_from(self.credit.left()).unwrap_or(usize::MAX);
-        let read = subscription.read(&self.context, credit).await;
-        match read {
+        let ahead = self.ahead.take().filter(|(of, _)| *of == serial).map(|(_, begun)| begun);
+        match subscription.read(&self.context, credit, ahead).await {
             Err(failure) => self.end(id, failure).await,
             Ok(Next::Wait(epoch)) => {
                 let (mut published, offset) = (subscription.published.clone(), subscription.reading.offset);
@@ -247,9 +251,22 @@ impl Driver {
             Ok(Next::Send(Found { response, held, bytes })) => {
                 self.ready.push_back((id, serial));
                 self.credit.spend(bytes);
+                self.read_ahead();
                 let event = Some(Event::Records(response));
                 self.out.send((Ok(v1::ConsumeResponse { subscription_id: id, event }), Some(held))).await;
             }
+        }
+    }
+
+    /// Begins the read of the subscription whose turn is next.
+    fn read_ahead(&mut self) {
+        let Some((id, serial)) = self.ready.front() else { return };
+        let Some(next) = self.subscriptions.get(id).filter(|known| known.serial == *serial) else { return };
+        let credit = usize::try_from(self.credit.left()).unwrap_or(usize::MAX);
+        if credit > 0 {
+            let reading = next.within(credit);
+            let begun = self.context.read_ahead(&next.partition, &next.published, reading);
+            self.ahead = begun.map(|begun| (*serial, begun));
         }
     }
 
@@ -277,15 +294,28 @@ enum Next {
 }
 
 impl Subscription {
-    async fn read(&mut self, context: &Context, credit: usize) -> Result<Next, Failure> {
+    fn within(&self, credit: usize) -> Reading {
+        Reading { bytes_max: self.reading.bytes_max.min(credit), ..self.reading }
+    }
+
+    async fn read(
+        &mut self,
+        context: &Context,
+        credit: usize,
+        ahead: Option<Begun>,
+    ) -> Result<Next, Failure> {
         let at = self.partition.id();
         if self.published.has_changed().is_err() || context.partitions.get(at).is_none() {
             return Err(context.not_leader(at));
         }
         let epoch =
             reading::readable(context, &self.partition, &self.published.borrow_and_update(), self.believed)?;
-        let reading = Reading { bytes_max: self.reading.bytes_max.min(credit), ..self.reading };
-        match context.read(&self.partition, &self.published, reading).await? {
+        let begun = match ahead {
+            Some(begun) => Some(begun),
+            None => context.begin_read(&self.partition, &self.published, self.within(credit)).await?,
+        };
+        let Some(begun) = begun else { return Ok(Next::Wait(epoch)) };
+        match context.finish_read(&self.partition, &self.published, begun).await? {
             Some(found) => {
                 self.reading.offset = Offset(found.response.next_offset);
                 Ok(Next::Send(found))

@@ -9,6 +9,7 @@ use fidelog_proto::v1::{self, Reason, RecordFormat};
 use fidelog_record::types::{LeaderEpoch, Offset};
 use prost::Message;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::budget::Held;
 use super::context::Context;
@@ -89,6 +90,21 @@ pub(super) fn readable(
     Ok(epoch)
 }
 
+/// A read under way, or done: paid for, not yet an answer.
+#[derive(Debug)]
+pub(super) struct Begun {
+    offset: Offset,
+    held: Held,
+    read: Read,
+}
+
+#[derive(Debug)]
+enum Read {
+    Done(Result<Option<(Payload, Offset)>, Unread>),
+    /// On a thread that may wait for a disk. Dropping it is safe: a read changes nothing.
+    Elsewhere(JoinHandle<Result<Option<(Payload, Offset)>, Unread>>),
+}
+
 impl Context {
     /// Reads committed records; `None` when there are none at the offset yet.
     ///
@@ -100,27 +116,69 @@ impl Context {
         published: &watch::Receiver<Published>,
         reading: Reading,
     ) -> Result<Option<Found>, Failure> {
-        let Reading { offset, mut bytes_max, format } = reading;
+        match self.begin_read(partition, published, reading).await? {
+            Some(begun) => self.finish_read(partition, published, begun).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Begins a read once the budget has room for it; `None` when nothing is committed at the offset yet.
+    ///
+    /// # Errors
+    /// The budget's, when it has no room in time.
+    pub(super) async fn begin_read(
+        &self,
+        partition: &Arc<Partition>,
+        published: &watch::Receiver<Published>,
+        mut reading: Reading,
+    ) -> Result<Option<Begun>, Failure> {
         let committed_end = published.borrow().positions.committed_end;
-        if offset == committed_end {
+        if reading.offset == committed_end {
             return Ok(None);
         }
-        let here =
-            format == RecordFormat::Batches && (1..=RECENT_RECORDS).contains(&committed_end.since(offset));
+        let here = reading.format == RecordFormat::Batches && is_recent(reading.offset, committed_end);
         if here {
-            bytes_max = bytes_max.min(INLINE_BYTES_MAX);
+            reading.bytes_max = reading.bytes_max.min(INLINE_BYTES_MAX);
         }
-        let held = self.reads.hold(bytes_max).await?;
-        let reading = Reading { bytes_max, ..reading };
-        let read = if here {
-            read_here(partition, reading)
-        } else {
-            let partition = Arc::clone(partition);
-            let read = tokio::task::spawn_blocking(move || read_here(&partition, reading));
+        let held = self.reads.hold(reading.bytes_max).await?;
+        let read =
+            if here { Read::Done(read_here(partition, reading)) } else { elsewhere(partition, reading) };
+        Ok(Some(Begun { offset: reading.offset, held, read }))
+    }
+
+    /// Begins a read whose turn has not come, so that the disk works while an answer is on its way; only with budget
+    /// that is free at once, and not for what was just written, which is quicker read where it is asked for.
+    pub(super) fn read_ahead(
+        &self,
+        partition: &Arc<Partition>,
+        published: &watch::Receiver<Published>,
+        reading: Reading,
+    ) -> Option<Begun> {
+        let committed_end = published.borrow().positions.committed_end;
+        if reading.offset >= committed_end || is_recent(reading.offset, committed_end) {
+            return None;
+        }
+        let held = self.reads.try_hold(reading.bytes_max)?;
+        Some(Begun { offset: reading.offset, held, read: elsewhere(partition, reading) })
+    }
+
+    /// The answer of a read.
+    ///
+    /// # Errors
+    /// Why the leader cannot serve it.
+    pub(super) async fn finish_read(
+        &self,
+        partition: &Partition,
+        published: &watch::Receiver<Published>,
+        begun: Begun,
+    ) -> Result<Option<Found>, Failure> {
+        let Begun { offset, held, read } = begun;
+        let read = match read {
+            Read::Done(read) => read,
             // Stopping here is safe: a read changes nothing.
-            read.await.map_err(|error| {
+            Read::Elsewhere(task) => task.await.map_err(|error| {
                 Failure::new(Reason::Unavailable, format!("the read was not finished: {error}"))
-            })?
+            })?,
         };
         let at = partition.id();
         let (payload, next) = match read {
@@ -148,6 +206,16 @@ impl Context {
     }
 }
 
+/// Whether what is read was placed a moment ago.
+fn is_recent(offset: Offset, committed_end: Offset) -> bool {
+    (1..=RECENT_RECORDS).contains(&committed_end.since(offset))
+}
+
+fn elsewhere(partition: &Arc<Partition>, reading: Reading) -> Read {
+    let partition = Arc::clone(partition);
+    Read::Elsewhere(tokio::task::spawn_blocking(move || read_here(&partition, reading)))
+}
+
 /// An answer without records, which goes on at the committed end.
 pub(super) fn answer(partition: &Partition, published: &Published) -> v1::FetchResponse {
     v1::FetchResponse {
@@ -161,11 +229,13 @@ pub(super) fn answer(partition: &Partition, published: &Published) -> v1::FetchR
     }
 }
 
+#[derive(Debug)]
 enum Payload {
     Batches(bytes::Bytes),
     Records(Vec<v1::StoredRecord>),
 }
 
+#[derive(Debug)]
 enum Unread {
     Refused(crate::partition::ReadRefusal),
     Failed(Failure),

@@ -1,38 +1,16 @@
 //! A sync that fails is final: the broker acknowledges nothing more, says why, ends with exit code 9, and after a restart
 //! everything acknowledged is there.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::harness::{Cluster, lacks};
+use crate::harness::{Cluster, lacks, shim};
 use crate::workload::{Workload, Writer};
 
 /// The exit code of a data directory that failed.
 const EXIT_DISK: i32 = 9;
 
-/// Compiles the shim; `None` where there is no C compiler.
-fn shim(directory: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/failing_sync.c");
-    let library = directory.join("failing_sync.so");
-    let compiler = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(source)
-        .arg("-ldl")
-        .status();
-    match compiler {
-        Ok(status) => {
-            assert!(status.success(), "the shim does not compile");
-            Some(library)
-        }
-        Err(_) => None,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_is_lost() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    let Some(library) = shim(scratch.path()) else {
+    let Some(library) = shim::compile("failing_sync", scratch.path()) else {
         lacks("failing_sync", "a C compiler, `cc`");
         return;
     };

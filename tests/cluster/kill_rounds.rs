@@ -8,29 +8,15 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::harness::{Builder, Cluster};
+use crate::harness::{Builder, Cluster, seed};
 use crate::workload::{Workload, Writer};
 
 /// Rounds of all tests here together, unless `FIDELOG_CLUSTER_ROUNDS` says otherwise.
 const ROUNDS: u64 = 50;
 
-fn rounds() -> u64 {
-    std::env::var("FIDELOG_CLUSTER_ROUNDS").map_or(ROUNDS, |text| {
-        text.parse()
-            .unwrap_or_else(|error| panic!("FIDELOG_CLUSTER_ROUNDS is `{text}`, which is no number: {error}"))
-    })
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("FIDELOG_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(StdRng::from_os_rng().random::<u32>()));
-    println!("seed {seed}: repeat with FIDELOG_SEED={seed}");
-    seed
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_over_rounds_of_kills() {
-    let mut random = StdRng::seed_from_u64(seed());
+    let mut random = StdRng::seed_from_u64(seed::of_this_run());
     // Small segments and late recovery points: every round rolls, and every start has a tail to write again.
     let builder = Builder::new("kills").set("log.segment_bytes", 131_072).set("log.recovery_point_ms", 1_000);
     let builder = builder.set("topic_defaults.record_bytes_max", 16_384);
@@ -49,7 +35,7 @@ async fn nothing_acknowledged_is_lost_over_rounds_of_kills() {
     workload.write(&client, Writer::hasty(3));
     workload.read(&client);
 
-    for round in 0..rounds() {
+    for round in 0..seed::count("FIDELOG_CLUSTER_ROUNDS", ROUNDS) {
         let victims = victims(&mut random);
         let count = random.random_range(1..150);
         let delay = Duration::from_micros(random.random_range(0..5_000));

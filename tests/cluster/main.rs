@@ -2,7 +2,7 @@
 //! what they see and a checker judges it. One file is one story.
 //!
 //! `FIDELOG_SEED` fixes the seed of everything random; each test prints the one it uses. `FIDELOG_CLUSTER_ROUNDS` sizes
-//! the rounds of kills. A test that lacks what it needs skips with one line; `FIDELOG_TESTS_REQUIRED=1` forbids that.
+//! the rounds of kills, `FIDELOG_POWER_CUTS` those of power cuts. A test that lacks what it needs skips with one line; `FIDELOG_TESTS_REQUIRED=1` forbids that.
 
 mod harness;
 mod history;
@@ -18,6 +18,7 @@ mod idempotence;
 mod kill_rounds;
 mod panic_aborts;
 mod positions;
+mod power_cut;
 mod python;
 mod raw;
 mod restart_clean;

@@ -6,11 +6,15 @@
 //! | `broker` | one daemon: its files, its process, its log |
 //! | `cluster` | some of them, and clients to them |
 //! | `wait` | waiting for a condition, bounded |
+//! | `seed` | what a run can be repeated with |
+//! | `shim` | what stands between a broker and its disk |
 //! | `skip` | what a test does on a machine that lacks something |
 
 mod address;
 mod broker;
 mod cluster;
+pub(crate) mod seed;
+pub(crate) mod shim;
 mod skip;
 mod wait;
 

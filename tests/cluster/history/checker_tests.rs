@@ -21,7 +21,7 @@ fn read(offset: u64, counter: u64) -> Read {
 }
 
 fn anomalies(sends: &[Send], reads: &[Read]) -> Vec<Anomaly> {
-    check(&History { sends: sends.into(), reads: reads.into() })
+    check(&History { sends: sends.into(), reads: reads.into(), ..History::default() })
 }
 
 #[test]

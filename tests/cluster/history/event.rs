@@ -53,9 +53,19 @@ pub(crate) struct Read {
     pub(crate) value: Option<Value>,
 }
 
+/// What a receipt said of one record: these brokers had synced it when the acknowledgement left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Synced {
+    pub(crate) value: Value,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) by: Vec<u32>,
+}
+
 /// Everything that was seen. Reads of a session are in the order they came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) sends: Vec<Send>,
     pub(crate) reads: Vec<Read>,
+    pub(crate) synced: Vec<Synced>,
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `event` | a value, a send with its outcome, a read |
+//! | `event` | a value, a send with its outcome, a receipt, a read |
 //! | `recorder` | where tasks note events as they happen |
 //! | `anomaly` | what must never be seen, by name |
 //! | `checker` | finds anomalies in a history: pure |
@@ -15,5 +15,5 @@ mod checker_tests;
 mod event;
 mod recorder;
 
-pub(crate) use event::{Outcome, Value};
+pub(crate) use event::{Outcome, Synced, Value};
 pub(crate) use recorder::Recorder;

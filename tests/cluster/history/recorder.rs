@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use super::checker::check;
-use super::event::{History, Outcome, Read, Send, Value};
+use super::event::{History, Outcome, Read, Send, Synced, Value};
 
 /// A history under way. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,18 @@ impl Recorder {
     /// What became of the send at `place`.
     pub(crate) fn sent(&self, place: usize, outcome: Outcome) {
         self.lock().history.sends[place].outcome = outcome;
+    }
+
+    /// What a receipt said about the send at `place`.
+    pub(crate) fn synced(&self, place: usize, offset: u64, by: Vec<u32>) {
+        let mut under = self.lock();
+        let Send { value, partition, .. } = under.history.sends[place];
+        under.history.synced.push(Synced { value, partition, offset, by });
+    }
+
+    /// Every receipt so far.
+    pub(crate) fn receipts(&self) -> Vec<Synced> {
+        self.lock().history.synced.clone()
     }
 
     /// A reader begins, or begins anew.

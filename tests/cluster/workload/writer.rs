@@ -79,7 +79,11 @@ impl Writer {
 
 async fn settle(recorder: &Recorder, oldest: Option<(usize, Delivery)>) {
     if let Some((place, delivery)) = oldest {
-        recorder.sent(place, outcome(&delivery.await));
+        let told = delivery.await;
+        recorder.sent(place, outcome(&told));
+        if let Ok(Receipt { offset: Some(offset), synced_by, .. }) = told {
+            recorder.synced(place, offset.0, synced_by.iter().map(|id| id.0).collect());
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use rand::Rng;
 
 use crate::batches;
 use crate::model::{Existence, Step};
+use crate::partition::Desk;
 use crate::run::Run;
 
 impl Run {
@@ -26,6 +27,7 @@ impl Run {
             81..85 => self.pass_time(),
             85..88 => self.partitions[index].read(&mut self.random, self.excused),
             88..91 => self.plan_fault(15),
+            91 if self.random.random() => self.sweep(),
             91 => self.close(index),
             92 => self.delete(index),
             93 => self.limit_room(),
@@ -63,7 +65,9 @@ impl Run {
     fn mend(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
         let flusher = &self.life.as_ref().expect("operations happen while a process runs").flusher;
-        if !partition.desk.as_ref().is_some_and(|desk| desk.failed) {
+        let deleting = matches!(partition.model.step, Step::Delete);
+        let asks_again = |desk: &Desk| if deleting { desk.delete_refused } else { desk.failed };
+        if !partition.desk.as_ref().is_some_and(asks_again) {
             return;
         }
         let committed_end = partition.model.committed_end;
@@ -75,7 +79,8 @@ impl Run {
             }
             Step::Cut { to } => LogWork::Cut { to, committed_end },
             Step::StartOver { at, producers } => LogWork::StartOver { at, producers },
-            Step::Close | Step::Delete => return,
+            Step::Close => return,
+            Step::Delete => LogWork::Delete,
         };
         self.story.note("mend", &[], || format!("  [{index}] mend: {work:?}"));
         partition.submit(flusher, work);
@@ -187,6 +192,14 @@ impl Run {
                 self.end_now();
             }
         }
+    }
+
+    fn sweep(&mut self) {
+        let life = self.life.as_ref().expect("operations happen while a process runs");
+        let swept = life.home.sweep_deleted();
+        self.story.note("sweep", &[u64::from(swept.is_ok())], || format!("sweep: {swept:?}"));
+        let excused = self.excused || self.has_ended();
+        assert!(excused || swept.is_ok(), "a sweep failed without a fault: {swept:?}");
     }
 
     fn delete(&mut self, index: usize) {

@@ -34,6 +34,8 @@ pub(crate) struct Desk {
     pub securing: bool,
     /// The log said that it takes no more.
     pub failed: bool,
+    /// A delete was refused, and is to be asked for again.
+    pub delete_refused: bool,
 }
 
 impl Partition {
@@ -49,7 +51,8 @@ impl Partition {
         let events = Arc::new(Recorder::new(Arc::clone(home)));
         let room_bytes = log.room_bytes();
         let handle = flusher.attach(log, Arc::clone(&events) as _);
-        self.desk = Some(Desk { handle, events, room_bytes, securing: false, failed: false });
+        self.desk =
+            Some(Desk { handle, events, room_bytes, securing: false, failed: false, delete_refused: false });
     }
 
     /// Whether batches may be placed now.
@@ -137,7 +140,8 @@ impl Partition {
                 assert!(excused, "{at}: the log failed without a fault: {reason}");
                 self.desk.as_mut().expect("events come from an attached log").failed = true;
             }
-            Heard::Closed => self.hear_closed(),
+            Heard::Closed(Ok(())) => self.hear_closed(),
+            Heard::Closed(Err(reason)) => self.hear_not_closed(&reason, excused),
         }
     }
 
@@ -181,15 +185,23 @@ impl Partition {
     fn hear_closed(&mut self) {
         let closing = std::mem::replace(&mut self.model.step, Step::None);
         self.note("closed", &[], || format!("closed, as {closing:?} asked"));
-        let failed = self.desk.as_ref().is_some_and(|desk| desk.failed);
         match closing {
-            // A log that has failed is let go of and no more; the delete is asked for again after a start.
-            Step::Delete if failed => self.model.step = Step::Delete,
             Step::Delete => self.model.existence = Existence::Gone,
             Step::Close => {}
             step => panic!("{}: the log was let go of, {step:?} was asked for", self.model.at),
         }
         self.desk = None;
+    }
+
+    fn hear_not_closed(&mut self, reason: &str, excused: bool) {
+        self.note("not closed", &[], || format!("not closed: {reason}"));
+        assert!(excused, "{}: not closed without a fault: {reason}", self.model.at);
+        let desk = self.desk.as_mut().expect("events come from an attached log");
+        match self.model.step {
+            Step::Delete => (desk.failed, desk.delete_refused) = (true, true),
+            Step::Close => (self.desk, self.model.step) = (None, Step::None),
+            ref step => panic!("{}: a close was refused, {step:?} was asked for", self.model.at),
+        }
     }
 
     /// Judges a log that was opened, and takes over what it found.

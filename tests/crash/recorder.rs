@@ -17,7 +17,8 @@ pub(crate) enum Heard {
         refused: bool,
         reason: String,
     },
-    Closed,
+    /// What came of a close or a delete.
+    Closed(Result<(), String>),
 }
 
 /// Keeps what is heard until it is taken.
@@ -64,7 +65,7 @@ impl LogEvents for Recorder {
         self.note(Heard::Failed { refused, reason: failure.to_string() });
     }
 
-    fn closed(&self) {
-        self.note(Heard::Closed);
+    fn closed(&self, ended: Result<(), LogFailure>) {
+        self.note(Heard::Closed(ended.map_err(|failure| failure.to_string())));
     }
 }

@@ -1,7 +1,8 @@
 //! The directory `aside/`: bytes that were cut from logs, kept for a while in case somebody asks.
 //!
 //! ```text
-//!  aside/0000000042.<topic id>.<partition>.<base offset>.<what>
+//!  aside/0000000042.<topic id>.<partition>.<base offset>.<what>      a file that was cut from a log
+//!        0000000043.<topic id>.<partition>.deleted/                  a log that was removed, to be unlinked
 //! ```
 //!
 //! Always true: numbers rise, and the oldest files go first when a bound is passed. Nothing here is ever read back
@@ -42,10 +43,13 @@ impl Aside {
     ) -> Result<Self, DiskError> {
         files.create_dir_all(&directory)?;
         let mut kept = Kept::default();
-        for entry in files.list(&directory)?.into_iter().filter(|entry| entry.kind == EntryKind::File) {
+        for entry in files.list(&directory)? {
             let number = entry.name.split('.').next().and_then(|number| number.parse::<u64>().ok());
             let Some(number) = number else { continue };
             kept.next = kept.next.max(number + 1);
+            if entry.kind != EntryKind::File {
+                continue;
+            }
             let bytes = files.open_read(&directory.join(&entry.name))?.len()?;
             kept.files.push_back((entry.name, bytes));
         }
@@ -102,6 +106,18 @@ impl Aside {
             }
             result => result,
         }
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A number that no name here has yet.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut kept = self.kept.lock();
+        kept.next += 1;
+        kept.next - 1
     }
 
     /// Bytes and files kept.

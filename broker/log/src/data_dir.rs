@@ -174,7 +174,7 @@ impl DataDir {
             points_lost,
             strays,
         };
-        Ok(Arc::new(Self {
+        let home = Self {
             root: root.to_owned(),
             open_files: OpenFiles::new(config.sealed_open_max),
             cluster_id: identity.cluster_id,
@@ -190,7 +190,9 @@ impl DataDir {
             aside,
             growth: AtomicU64::new(0),
             _lock: lock,
-        }))
+        };
+        home.sweep_deleted()?;
+        Ok(Arc::new(home))
     }
 
     /// Where it is.

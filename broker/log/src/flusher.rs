@@ -15,7 +15,7 @@
 mod round;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fidelog_record::PlacedBatch;
@@ -81,9 +81,10 @@ pub enum LogWork {
         /// Exclusive.
         end: Offset,
     },
-    /// Sync everything, and let go of the log.
+    /// Sync everything, and let go of the log. Answered by `closed`, whatever comes of it.
     Close,
-    /// Remove the log with all its files (N14): a committed delete, or a committed removal of this replica.
+    /// Remove the log with all its files (N14): a committed delete, or a committed removal of this replica. Answered
+    /// by `closed`. From here on the log takes nothing else; refused, it stays, to be asked for again.
     Delete,
 }
 
@@ -119,8 +120,10 @@ pub trait LogEvents: Send + Sync {
     fn started(&self, start: Offset);
     /// The log takes no more appends, or refused a cut. Batches placed and not durable are unknown (N16).
     fn failed(&self, failure: &LogFailure);
-    /// The log was let go of or deleted; nothing more is heard.
-    fn closed(&self);
+    /// Answers [`LogWork::Close`] and [`LogWork::Delete`], also where nothing was left to do. After `Ok` nothing more
+    /// is heard. An error of a delete means that the log is still there, or a part of it; of a close, that it was let
+    /// go of without everything being synced.
+    fn closed(&self, ended: Result<(), LogFailure>);
 }
 
 /// What one flush did.
@@ -152,6 +155,8 @@ pub struct FlushCounts {
 pub struct LogHandle {
     partition: TopicPartition,
     view: LogView,
+    /// Who hears of its end, also when the log is not attached any more. Weak: whoever hears holds the handle.
+    events: Weak<dyn LogEvents>,
 }
 
 impl LogHandle {
@@ -170,7 +175,7 @@ impl LogHandle {
 
 enum Queued {
     Attach(Box<Log>, Arc<dyn LogEvents>),
-    Work(TopicPartition, LogWork),
+    Work(TopicPartition, LogWork, Weak<dyn LogEvents>),
 }
 
 /// The flusher of one data directory. Any thread submits; one thread at a time flushes.
@@ -214,13 +219,15 @@ impl Flusher {
 
     /// Takes over a log; `events` hears of it. Work may be submitted at once.
     pub fn attach(&self, log: Log, events: Arc<dyn LogEvents>) -> LogHandle {
-        let handle = LogHandle { partition: log.partition(), view: log.view() };
+        let listener = Arc::downgrade(&events);
+        let handle = LogHandle { partition: log.partition(), view: log.view(), events: listener };
         self.queue.lock().push_back(Queued::Attach(Box::new(log), events));
         self.wake();
         handle
     }
 
-    /// Queues work; never waits for the disk. Work for a log that was closed is dropped.
+    /// Queues work; never waits for the disk. Of the work for a log that was closed only
+    /// [`LogWork::Close`] and [`LogWork::Delete`] are answered, the rest is dropped.
     pub fn submit(&self, handle: &LogHandle, work: LogWork) {
         if self.submit_unwoken(handle, work) {
             self.wake();
@@ -235,7 +242,7 @@ impl Flusher {
     #[must_use = "the flusher may wait"]
     pub fn submit_unwoken(&self, handle: &LogHandle, work: LogWork) -> bool {
         let due = !matches!(work, LogWork::Committed { .. });
-        self.queue.lock().push_back(Queued::Work(handle.partition, work));
+        self.queue.lock().push_back(Queued::Work(handle.partition, work, handle.events.clone()));
         due
     }
 
@@ -248,15 +255,17 @@ impl Flusher {
     pub fn flush_once(&self, wait: Duration) -> FlushOutcome {
         let works = self.take(wait);
         let mut owned = self.owned.lock();
-        if let Some(outcome) = owned.tell_latch(&self.home) {
-            owned.refuse(works);
-            return outcome;
+        if let Some(reason) = owned.tell_latch(&self.home) {
+            owned.refuse(works, &reason);
+            return FlushOutcome::Latched(reason);
         }
         if works.is_empty() {
             let due = owned.write_points_if_due(&self.home);
             return match due {
                 Ok(()) => FlushOutcome::Idle,
-                Err(error) => owned.after_error(&self.home, &error).unwrap_or(FlushOutcome::Idle),
+                Err(error) => {
+                    owned.after_error(&self.home, &error).map_or(FlushOutcome::Idle, FlushOutcome::Latched)
+                }
             };
         }
         round::Round::new(&self.home, &mut owned).run(works)
@@ -302,8 +311,8 @@ impl Flusher {
 }
 
 impl Owned {
-    /// Tells every log of a latch, once; the answer of every flush from then on.
-    fn tell_latch(&mut self, home: &DataDir) -> Option<FlushOutcome> {
+    /// Tells every log of a latch, once; its reason is the answer of every flush from then on.
+    fn tell_latch(&mut self, home: &DataDir) -> Option<Arc<LatchReason>> {
         let reason = home.latched()?;
         if !self.latch_told {
             self.latch_told = true;
@@ -313,41 +322,40 @@ impl Owned {
                 attached.events.failed(&failure);
             }
         }
-        Some(FlushOutcome::Latched(reason))
+        Some(reason)
     }
 
     /// Answers what is not done any more. Appends were answered by `failed`.
-    fn refuse(&mut self, works: VecDeque<Queued>) {
+    fn refuse(&mut self, works: VecDeque<Queued>, reason: &Arc<LatchReason>) {
+        let failure = LogFailure::Latched(Arc::clone(reason));
         for item in works {
             match item {
                 Queued::Attach(mut log, events) => {
                     log.failed = true;
-                    if let Some(reason) = log.home.latched() {
-                        events.failed(&LogFailure::Latched(reason));
-                    }
+                    events.failed(&failure);
                     self.logs.insert(log.at, Attached { log: *log, events });
                 }
-                Queued::Work(at, LogWork::Secure { .. } | LogWork::Roll) => {
+                Queued::Work(at, LogWork::Secure { .. } | LogWork::Roll, _) => {
                     if let Some(attached) = self.logs.get(&at) {
                         attached.events.secured(Err(SecureError::Failed));
                     }
                 }
-                Queued::Work(at, LogWork::Close | LogWork::Delete) => {
-                    if let Some(attached) = self.logs.remove(&at) {
-                        attached.events.closed();
-                    }
+                Queued::Work(at, LogWork::Close, listener) => {
+                    self.logs.remove(&at);
+                    tell_closed(&listener, Err(failure.clone()));
                 }
+                Queued::Work(_, LogWork::Delete, listener) => tell_closed(&listener, Err(failure.clone())),
                 Queued::Work(..) => {}
             }
         }
     }
 
-    fn after_error(&mut self, home: &DataDir, error: &DiskError) -> Option<FlushOutcome> {
-        let outcome = self.tell_latch(home);
-        if outcome.is_none() {
+    fn after_error(&mut self, home: &DataDir, error: &DiskError) -> Option<Arc<LatchReason>> {
+        let reason = self.tell_latch(home);
+        if reason.is_none() {
             tracing::warn!(%error, "recovery points were not written; the next start scans more");
         }
-        outcome
+        reason
     }
 
     fn write_points_if_due(&mut self, home: &DataDir) -> Result<(), DiskError> {
@@ -371,6 +379,13 @@ impl Owned {
         }
         self.points = PointsDue { written_at: now, ..PointsDue::default() };
         Ok(())
+    }
+}
+
+/// Answers [`LogWork::Close`] or [`LogWork::Delete`], unless whoever asked is gone.
+fn tell_closed(listener: &Weak<dyn LogEvents>, ended: Result<(), LogFailure>) {
+    if let Some(events) = listener.upgrade() {
+        events.closed(ended);
     }
 }
 

@@ -12,6 +12,7 @@ use fidelog_log::{DataDir, Flusher, Log, OpenError, RecoveryReport};
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, PartitionIndex, TopicId, TopicPartition};
 use futures::StreamExt;
 use futures::stream;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,6 +45,8 @@ pub(super) struct Hosting {
     pub(super) partitions: Arc<Partitions>,
     pub(super) positions: Arc<Positions>,
     pub(super) limits: MachineLimits,
+    /// Topics whose data is being removed.
+    pub(super) removing: Mutex<BTreeSet<TopicId>>,
     pub(super) stopper: Stopper,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -95,7 +98,7 @@ impl Hosting {
             self.report_ready(state, topic);
         }
         for &topic in &changes.topics {
-            self.remove_deleted(state, topic).await;
+            self.remove_deleted(state, topic);
         }
         Ok(())
     }
@@ -221,33 +224,8 @@ impl Hosting {
         }
     }
 
-    /// A committed delete: the data goes, then that is confirmed (N14).
-    async fn remove_deleted(&self, state: &ClusterState, topic: TopicId) {
-        let Some(tombstone) = state.tombstone(topic) else { return };
-        if !tombstone.pending.contains(&self.me) {
-            return;
-        }
-        for partition in self.partitions.of_topic(topic) {
-            self.positions.unhost(partition.id());
-            partition.close(true).await;
-            self.partitions.remove(partition.id());
-        }
-        // Also what was never hosted by this process: the delete may have come while it was down.
-        let home = Arc::clone(&self.home);
-        let removed = tokio::task::spawn_blocking(move || home.remove_topic(topic)).await;
-        match removed {
-            Ok(Ok(())) => {
-                info!(%topic, name = %tombstone.name, "deleted");
-                let (broker, broker_epoch) = (self.me, self.epoch);
-                self.propose(Proposal::ReplicaDeleted { broker, broker_epoch, topic });
-            }
-            Ok(Err(error)) => warn!(%topic, "cannot delete its data: {error}"),
-            Err(panicked) => warn!(%topic, "cannot delete its data: {panicked}"),
-        }
-    }
-
     /// Proposes in the background until the quorum has answered definitely; what follows is seen in the view.
-    fn propose(&self, proposal: Proposal) {
+    pub(super) fn propose(&self, proposal: Proposal) {
         let (quorum, stop) = (Arc::clone(&self.quorum), self.stop.clone());
         self.tracker.spawn(async move {
             while !stop.is_cancelled() {

@@ -17,6 +17,7 @@ mod hosting;
 mod housekeeping;
 mod positions_topic;
 mod registration;
+mod removing;
 mod running;
 mod seen;
 mod start;

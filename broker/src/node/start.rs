@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
 use fidelog_record::types::{BrokerId, MetaIndex};
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -223,6 +224,7 @@ impl Starting {
             partitions: Arc::clone(&partitions),
             positions: Arc::clone(&positions),
             limits: machine_limits(&config),
+            removing: Mutex::default(),
             stopper: stopper.clone(),
             tracker: peer_tasks.clone(),
             stop: stop_peers.clone(),

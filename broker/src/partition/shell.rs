@@ -38,7 +38,8 @@ pub struct Partition {
     links: Arc<dyn Links>,
     flusher: Arc<Flusher>,
     log: OnceLock<LogHandle>,
-    closed: watch::Sender<bool>,
+    /// What came of the last wish to close or delete the log.
+    closed: watch::Sender<Result<(), LogFailure>>,
     state: Mutex<State>,
     published: watch::Sender<Published>,
     this: Weak<Partition>,
@@ -112,7 +113,7 @@ impl Partition {
             links,
             flusher,
             log: OnceLock::new(),
-            closed: watch::Sender::new(false),
+            closed: watch::Sender::new(Ok(())),
             state: Mutex::new(State { machine, effects: Vec::new(), configured: None }),
             published,
             this: this.clone(),
@@ -133,14 +134,18 @@ impl Partition {
         self.flusher.submit(self.log(), work);
     }
 
-    /// Lets go of the log, or deletes it with all its files; waits until that is done.
-    pub async fn close(&self, delete: bool) {
+    /// Lets go of the log, or deletes it with all its files; waits until that is done or refused.
+    ///
+    /// # Errors
+    /// What the disk said. A delete that was refused is to be asked for again: the log is still there, and takes
+    /// nothing else.
+    pub async fn close(&self, delete: bool) -> Result<(), LogFailure> {
         self.step(|machine, _| machine.stopping());
         let mut closed = self.closed.subscribe();
         self.submit(if delete { LogWork::Delete } else { LogWork::Close });
         // Stopping here is safe: the flusher goes on by itself.
-        let waited = closed.wait_for(|&closed| closed).await;
-        debug_assert!(waited.is_ok(), "the sender is borrowed here");
+        closed.changed().await.expect("the sender is borrowed here");
+        closed.borrow_and_update().clone()
     }
 
     fn log(&self) -> &LogHandle {
@@ -402,7 +407,7 @@ impl LogEvents for Partition {
         self.step(|machine, _| machine.failed(&failure.to_string()));
     }
 
-    fn closed(&self) {
-        self.closed.send_replace(true);
+    fn closed(&self, ended: Result<(), LogFailure>) {
+        drop(self.closed.send_replace(ended));
     }
 }

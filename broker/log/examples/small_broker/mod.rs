@@ -26,7 +26,7 @@ impl LogEvents for Nobody {
     fn failed(&self, failure: &LogFailure) {
         panic!("{failure}");
     }
-    fn closed(&self) {}
+    fn closed(&self, _: Result<(), LogFailure>) {}
 }
 
 /// One partition's place in the measurement.

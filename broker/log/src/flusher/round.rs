@@ -1,11 +1,13 @@
 //! One flush, from the work taken to the events.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 
 use fidelog_record::types::{Offset, TopicPartition};
 
-use super::{Attached, FlushCounts, FlushOutcome, FlushTiming, LogWork, Owned, Queued, Room};
+use super::{
+    Attached, FlushCounts, FlushOutcome, FlushTiming, LogEvents, LogWork, Owned, Queued, Room, tell_closed,
+};
 use crate::data_dir::DataDir;
 use crate::env::Moment;
 use crate::failure::{LogFailure, SecureError};
@@ -22,6 +24,8 @@ pub(super) struct Round<'a> {
     counts: FlushCounts,
     timing: FlushTiming,
     starts: Vec<(TopicPartition, Offset)>,
+    /// Logs to be removed, with who hears of it.
+    deletes: BTreeMap<TopicPartition, Weak<dyn LogEvents>>,
     /// Logs that had work: only they can have anything to write, sync or publish.
     touched: Vec<TopicPartition>,
     /// Logs that were cut or started over: their recovery points on disk still say that this is under way.
@@ -40,6 +44,7 @@ impl<'a> Round<'a> {
             counts: FlushCounts::default(),
             timing,
             starts: Vec::new(),
+            deletes: BTreeMap::new(),
             touched: Vec::new(),
             stepped: Vec::new(),
             points_written: true,
@@ -59,13 +64,15 @@ impl<'a> Round<'a> {
         self.end_steps();
         self.publish();
         self.finish_starts();
+        self.finish_deletes();
         let points = self.owned.write_points_if_due(self.home);
         if let Err(error) = points
-            && let Some(outcome) = self.owned.after_error(self.home, &error)
+            && let Some(reason) = self.owned.after_error(self.home, &error)
         {
-            return outcome;
+            return FlushOutcome::Latched(reason);
         }
-        self.owned.tell_latch(self.home).unwrap_or(FlushOutcome::Flushed(self.counts))
+        let latched = self.owned.tell_latch(self.home);
+        latched.map_or(FlushOutcome::Flushed(self.counts), FlushOutcome::Latched)
     }
 
     fn take_in(&mut self, item: Queued) {
@@ -74,7 +81,9 @@ impl<'a> Round<'a> {
                 let replaced = self.owned.logs.insert(log.at, Attached { log: *log, events });
                 assert!(replaced.is_none(), "a log is attached once");
             }
-            Queued::Work(at, work) => self.work(at, work),
+            Queued::Work(at, LogWork::Close, listener) => self.close(at, &listener),
+            Queued::Work(at, LogWork::Delete, listener) => self.delete(at, listener),
+            Queued::Work(at, work, _) => self.work(at, work),
         }
     }
 
@@ -111,8 +120,7 @@ impl<'a> Round<'a> {
             LogWork::StartOver { at: start, producers } => self.start_over(at, start, producers),
             LogWork::AdvanceStart { to } if !failed => self.starts.push((at, to)),
             LogWork::AdvanceStart { .. } => {}
-            LogWork::Close => self.close(at),
-            LogWork::Delete => self.delete(at),
+            LogWork::Close | LogWork::Delete => {} // taken in elsewhere: they are answered for any log
         }
     }
 
@@ -136,7 +144,7 @@ impl<'a> Round<'a> {
     fn lower_points(&mut self, works: &VecDeque<Queued>) {
         let (mut lowered, mut stepping) = (false, false);
         for item in works {
-            let Queued::Work(at, work) = item else { continue };
+            let Queued::Work(at, work, _) = item else { continue };
             let Some(attached) = self.owned.logs.get(at) else { continue };
             stepping |= matches!(work, LogWork::Cut { .. } | LogWork::StartOver { .. });
             lowered |= match work {
@@ -233,30 +241,46 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn close(&mut self, at: TopicPartition) {
-        let Some(mut attached) = self.owned.logs.remove(&at) else { return };
-        if !attached.log.failed {
-            let settled = attached.log.settle().and_then(|()| {
-                let durable_end = attached.log.publish_durable();
-                attached.log.store_for_clean_stop().map(|()| durable_end)
-            });
-            match settled {
-                Ok(Some(durable_end)) => attached.events.durable(durable_end, self.timing),
-                Ok(None) => {}
-                Err(error) => attached.events.failed(&error.into()),
-            }
-            self.home.set_point(at, attached.log.recovery_point());
-            self.owned.points.dirty = true;
-        }
-        attached.events.closed();
+    fn close(&mut self, at: TopicPartition, listener: &Weak<dyn LogEvents>) {
+        let ended = match self.owned.logs.remove(&at) {
+            Some(attached) if !attached.log.failed => self.settle_for_good(at, attached),
+            _ => Ok(()),
+        };
+        tell_closed(listener, ended);
     }
 
-    /// The recovery point goes first: a point without a directory would say "lost".
-    fn delete(&mut self, at: TopicPartition) {
-        let Some(attached) = self.owned.logs.remove(&at) else { return };
-        match crate::remove::remove(self.home, at) {
-            Ok(()) => attached.events.closed(),
-            Err(error) => attached.events.failed(&error.into()),
+    fn settle_for_good(&mut self, at: TopicPartition, mut attached: Attached) -> Result<(), LogFailure> {
+        attached.log.settle()?;
+        if let Some(durable_end) = attached.log.publish_durable() {
+            attached.events.durable(durable_end, self.timing);
+        }
+        self.home.set_point(at, attached.log.recovery_point());
+        self.owned.points.dirty = true;
+        Ok(attached.log.store_for_clean_stop()?)
+    }
+
+    /// From here on nothing else is done to the log. It goes at the end of the flush, together with all others that do.
+    fn delete(&mut self, at: TopicPartition, listener: Weak<dyn LogEvents>) {
+        if let Some(attached) = self.owned.logs.get_mut(&at) {
+            attached.log.failed = true;
+        }
+        self.deletes.insert(at, listener);
+    }
+
+    fn finish_deletes(&mut self) {
+        let deletes = std::mem::take(&mut self.deletes);
+        if deletes.is_empty() {
+            return;
+        }
+        let removed = match self.home.latched() {
+            Some(reason) => Err(LogFailure::Latched(reason)),
+            None => self.home.remove_logs(deletes.keys().copied()).map_err(LogFailure::from),
+        };
+        for (at, listener) in deletes {
+            if removed.is_ok() {
+                self.owned.logs.remove(&at);
+            }
+            tell_closed(&listener, removed.clone());
         }
     }
 

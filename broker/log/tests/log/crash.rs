@@ -35,7 +35,7 @@ impl Model {
                 self.batches.retain(|batch| batch.end_offset() <= done.end);
                 self.durable_end = done.end;
             }
-            Heard::Secured(_) | Heard::Started(_) | Heard::Failed(_) | Heard::Closed => {}
+            Heard::Secured(_) | Heard::Started(_) | Heard::Failed(_) | Heard::Closed(_) => {}
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum Heard {
     Cut(CutDone),
     Started(Offset),
     Failed(String),
-    Closed,
+    Closed(Result<(), String>),
 }
 
 #[derive(Default)]
@@ -59,8 +59,8 @@ impl LogEvents for Recorder {
     fn failed(&self, failure: &LogFailure) {
         self.note(Heard::Failed(failure.to_string()));
     }
-    fn closed(&self) {
-        self.note(Heard::Closed);
+    fn closed(&self, ended: Result<(), LogFailure>) {
+        self.note(Heard::Closed(ended.map_err(|failure| failure.to_string())));
     }
 }
 

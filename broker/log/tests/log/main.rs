@@ -11,6 +11,8 @@ mod crash;
 #[cfg(feature = "sim")]
 mod damage;
 #[cfg(feature = "sim")]
+mod deletes;
+#[cfg(feature = "sim")]
 mod faults;
 mod golden;
 mod harness;

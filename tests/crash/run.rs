@@ -62,6 +62,8 @@ pub(crate) struct Run {
     pub(crate) excused: bool,
     /// The last process stopped cleanly, and nothing was started since.
     pub(crate) stopped_cleanly: bool,
+    /// A start may leave logs unopened, as a broker does with topics that it does not know.
+    leaves_some: bool,
     /// A start that failed left the file system in need of being mounted again.
     mount_pending: bool,
 }
@@ -71,6 +73,8 @@ pub(crate) struct Life {
     pub(crate) process: Process,
     pub(crate) home: Arc<DataDir>,
     pub(crate) flusher: Flusher,
+    /// It was started after a clean stop.
+    pub(crate) found_clean: bool,
 }
 
 impl Run {
@@ -93,6 +97,7 @@ impl Run {
             life: None,
             excused: false,
             stopped_cleanly: false,
+            leaves_some: true,
             mount_pending: false,
         };
         for _ in 0..run.random.random_range(1..4) {
@@ -181,8 +186,13 @@ impl Run {
         assert!(home.found().strays.is_empty(), "strays: {:?}", home.found().strays);
         home.raise_generation().map_err(|error| error.to_string())?;
         let flusher = Flusher::new(Arc::clone(&home));
-        self.life = Some(Life { process, home, flusher });
+        let found_clean = home.found().clean;
+        self.life = Some(Life { process, home, flusher, found_clean });
         for index in 0..self.partitions.len() {
+            if self.leaves_some && self.random.random_ratio(1, 8) {
+                self.story.note("left", &[index as u64], || format!("  [{index}] left unopened"));
+                continue;
+            }
             self.open_partition(index, stopped_cleanly, trouble)?;
         }
         Ok(())
@@ -229,6 +239,7 @@ impl Run {
     /// Everything is healed; what was promised is there, now and after a clean stop.
     fn end_well(&mut self) {
         self.note("the end: all faults are over");
+        self.leaves_some = false;
         self.heal();
         self.end_now();
         self.heal();

@@ -52,21 +52,25 @@ impl Run {
     pub(crate) fn stop_cleanly(&mut self) {
         let life = self.life.as_ref().expect("operations happen while a process runs");
         let stopped = life.flusher.shutdown();
-        self.story.note("stop", &[u64::from(stopped.is_ok())], || format!("clean stop: {stopped:?}"));
+        self.story.note("stop", &[u64::from(stopped.as_ref().is_ok_and(|clean| *clean))], || {
+            format!("clean stop: {stopped:?}")
+        });
         let ended = self.has_ended();
         for partition in &mut self.partitions {
             partition.hear(self.excused || ended);
         }
         match stopped {
-            Ok(()) => self.expect_all_durable(),
+            Ok(clean) => self.expect_all_durable(clean),
             Err(error) => assert!(self.excused || ended, "a clean stop failed without a fault: {error}"),
         }
         self.start();
     }
 
-    fn expect_all_durable(&mut self) {
+    fn expect_all_durable(&mut self, clean: bool) {
         let failed = |partition: &Partition| partition.desk.as_ref().is_some_and(|desk| desk.failed);
-        self.stopped_cleanly = !self.partitions.iter().any(failed);
+        assert_eq!(clean, !self.partitions.iter().any(failed), "whether the stop was clean");
+        self.stopped_cleanly = clean;
+        let found_clean = self.life.as_ref().is_some_and(|life| life.found_clean);
         for partition in
             self.partitions.iter().filter(|partition| partition.desk.is_some() && !failed(partition))
         {
@@ -74,7 +78,11 @@ impl Run {
             assert_eq!(durable, end, "{}: durable after a clean stop", partition.model.at);
         }
         for partition in &mut self.partitions {
-            partition.stopped_with_room = partition.room_bytes() > 0;
+            partition.stopped_with_room = match partition.desk {
+                Some(_) => partition.room_bytes() > 0,
+                // Not opened by this process: what the last one said still holds.
+                None => partition.stopped_with_room && found_clean,
+            };
         }
     }
 

@@ -83,7 +83,7 @@ fn write(what: &str, root: &Path, count: u64) {
         _ => large(root, count * MIB),
     };
     if end == "clean" {
-        return broker.flusher.shutdown().expect("the disk answers");
+        return drop(broker.flusher.shutdown().expect("the disk answers"));
     }
     // Something a recovery point does not cover yet; then as a kill leaves it: nothing is stopped or stored.
     broker.append(0, 1000);

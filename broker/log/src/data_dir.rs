@@ -9,7 +9,8 @@
 //!         aside/               what was cut, bounded
 //! ```
 //!
-//! Always true: a directory is used by one process; `clean-stop` is gone, durably, before anything else is written;
+//! Always true: a directory is used by one process; `clean-stop` is gone, durably, before anything else is written,
+//! and speaks only for logs that ended soundly, in the last process or in the one before that nobody opened since;
 //! nothing here creates an identity but [`DataDir::format`]. Files of other names are reported and left alone.
 
 use std::collections::BTreeSet;
@@ -60,6 +61,8 @@ pub struct DataDir {
     points_refused: AtomicBool,
     /// The logs that this process has written to, or may have.
     opened: Mutex<BTreeSet<TopicPartition>>,
+    /// The logs that a clean stop right now could not speak for: open, or not opened since an unclean stop.
+    unproven: Mutex<BTreeSet<TopicPartition>>,
     aside: Aside,
     open_files: OpenFiles,
     /// Bytes of the next growth steps of all logs together.
@@ -72,12 +75,22 @@ pub struct DataDir {
 pub struct Found {
     /// The generation before this start raised it: what is registered (N13).
     pub generation: Generation,
-    /// Whether the last process stopped cleanly, so that everything is synced.
+    /// Whether the last process stopped cleanly, so that everything is synced, but for `unproven`.
     pub clean: bool,
+    /// What the clean stop says nothing of: logs that were not opened since an unclean one before it.
+    pub unproven: BTreeSet<TopicPartition>,
     /// Why the recovery points could not be used, if so: every log is then scanned from its last segment's start.
     pub points_lost: Option<String>,
     /// Names that are not ours, below the root or `topics/`; left alone.
     pub strays: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Whether the last process vouches for this log: all of it is synced.
+    #[must_use]
+    pub fn is_clean(&self, at: TopicPartition) -> bool {
+        self.clean && !self.unproven.contains(&at)
+    }
 }
 
 impl DataDir {
@@ -148,8 +161,9 @@ impl DataDir {
         refuse_filesystem(&files, root)?;
         let lock = lock(&files, root)?;
         let identity = read_identity(&files, root, expected)?;
-        let clean = small_file::read::<CleanStop>(&files, &root.join("clean-stop"))
-            .is_ok_and(|marker| marker.generation == identity.generation);
+        let clean_stop = small_file::read::<CleanStop>(&files, &root.join("clean-stop"))
+            .ok()
+            .filter(|marker| marker.generation == identity.generation);
         if files.remove_if_present(&root.join("clean-stop"))? {
             files.sync_dir(root)?;
         }
@@ -160,7 +174,7 @@ impl DataDir {
                 Err(SmallFileError::Disk(error)) => return Err(error.into()),
                 Err(error) => (RecoveryPoints::default(), Some(error.to_string())),
             };
-        if !clean {
+        if clean_stop.is_none() {
             settle_names(&files, root)?;
             if points_lost.is_none() {
                 small_file::write(&files, &root.join("recovery-points"), &points)?;
@@ -168,9 +182,18 @@ impl DataDir {
         }
         let aside = Aside::open(&files, root.join("aside"), config.aside_bytes_max, config.aside_count_max)?;
         let strays = strays(&files, root)?;
+        let clean = clean_stop.is_some() && points_lost.is_none();
+        let unproven: BTreeSet<TopicPartition> = match clean_stop.filter(|_| clean) {
+            Some(marker) => marker.unproven.into_iter().collect(),
+            None => {
+                let pointed = points.iter().map(|(at, _)| at);
+                partitions(&files, root)?.into_iter().chain(pointed).collect()
+            }
+        };
         let found = Found {
             generation: identity.generation,
-            clean: clean && points_lost.is_none(),
+            clean,
+            unproven: if clean { unproven.clone() } else { BTreeSet::new() },
             points_lost,
             strays,
         };
@@ -183,6 +206,7 @@ impl DataDir {
             points_unstored: AtomicBool::new(false),
             points_refused: AtomicBool::new(false),
             opened: Mutex::default(),
+            unproven: Mutex::new(unproven),
             files,
             clock,
             config,
@@ -240,6 +264,17 @@ impl DataDir {
             .map(|identity| identity.generation)
     }
 
+    /// Raises the generation to this one, with one write, unless it is there already; durable when this returns.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn raise_generation_to(&self, generation: Generation) -> Result<(), DiskError> {
+        if self.identity().generation >= generation {
+            return Ok(());
+        }
+        self.rewrite_identity(|identity| identity.generation = identity.generation.max(generation)).map(drop)
+    }
+
     /// Notes the quorum followed and the highest metadata index seen; durable when this returns.
     ///
     /// # Errors
@@ -275,17 +310,7 @@ impl DataDir {
     /// # Errors
     /// Whatever the disk says.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, DiskError> {
-        let mut found = Vec::new();
-        for topic in self.files.list_if_present(&self.root.join("topics"))? {
-            let Some(topic_id) = topic_directory(&topic) else { continue };
-            for entry in self.files.list(&self.root.join("topics").join(&topic.name))? {
-                if let Some(partition) = partition_directory(&entry) {
-                    found.push(TopicPartition { topic: topic_id, partition });
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+        partitions(&self.files, &self.root)
     }
 
     /// The partitions that have a recovery point here; one without a directory is lost, never empty (N14).
@@ -341,7 +366,14 @@ impl DataDir {
     /// Notes that a log is opened; tells whether it is for the first time. What a clean stop promised of it holds that
     /// once only.
     pub(crate) fn note_opened(&self, at: TopicPartition) -> bool {
+        self.unproven.lock().insert(at);
         self.opened.lock().insert(at)
+    }
+
+    /// Notes that a log was let go of with everything in it synced, and all that the next start relies on stored; or
+    /// that it is gone.
+    pub(crate) fn note_proven(&self, at: TopicPartition) {
+        self.unproven.lock().remove(&at);
     }
 
     pub(crate) fn remove_point(&self, at: TopicPartition) -> bool {
@@ -371,10 +403,11 @@ impl DataDir {
         self.points_unstored.load(Ordering::Relaxed)
     }
 
-    /// Says that everything is synced; the last write of a process.
+    /// Says that everything is synced, but for what is not proven; the last write of a process.
     pub(crate) fn mark_clean_stop(&self) -> Result<(), DiskError> {
         let generation = self.identity.lock().generation;
-        small_file::write(&self.files, &self.root.join("clean-stop"), &CleanStop { generation })
+        let unproven = self.unproven.lock().iter().copied().collect();
+        small_file::write(&self.files, &self.root.join("clean-stop"), &CleanStop { generation, unproven })
     }
 
     /// A log's next growth step was `before` bytes, and is `now`.
@@ -451,6 +484,21 @@ fn lock(files: &Files, root: &Path) -> Result<Box<dyn Send + Sync>, DataDirError
         std::io::ErrorKind::WouldBlock => DataDirError::Locked { root: root.to_owned() },
         _ => error.into(),
     })
+}
+
+/// The partitions that have a directory, in order.
+fn partitions(files: &Files, root: &Path) -> Result<Vec<TopicPartition>, DiskError> {
+    let mut found = Vec::new();
+    for topic in files.list_if_present(&root.join("topics"))? {
+        let Some(topic_id) = topic_directory(&topic) else { continue };
+        for entry in files.list(&root.join("topics").join(&topic.name))? {
+            if let Some(partition) = partition_directory(&entry) {
+                found.push(TopicPartition { topic: topic_id, partition });
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn topic_directory(entry: &crate::env::DirEntry) -> Option<TopicId> {

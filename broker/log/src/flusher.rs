@@ -281,11 +281,13 @@ impl Flusher {
     }
 
     /// A clean stop: does what waits, syncs all, stores what lets the next start read nothing, and says so in
-    /// `clean-stop`. Nothing may be submitted afterwards.
+    /// `clean-stop`; not when a log has failed, and tells whether it did. It speaks for the logs that ended soundly in
+    /// this process, and for those that an earlier clean stop spoke for and nobody has opened since. Nothing may be
+    /// submitted afterwards.
     ///
     /// # Errors
     /// Whatever the disk says; the next start is then an unclean one.
-    pub fn shutdown(&self) -> Result<(), LogFailure> {
+    pub fn shutdown(&self) -> Result<bool, LogFailure> {
         while !matches!(self.flush_once(Duration::ZERO), FlushOutcome::Idle) {
             if let Some(reason) = self.home.latched() {
                 return Err(LogFailure::Latched(reason));
@@ -300,13 +302,14 @@ impl Flusher {
             }
             attached.log.store_for_clean_stop()?;
             self.home.set_point(attached.log.at, attached.log.recovery_point());
+            self.home.note_proven(attached.log.at);
         }
         self.home.write_points()?;
         if all_sound {
             self.home.mark_clean_stop()?;
         }
         owned.logs.clear();
-        Ok(())
+        Ok(all_sound)
     }
 }
 

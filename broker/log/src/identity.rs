@@ -1,6 +1,8 @@
 //! The file `identity`: whose data directory this is (N13).
 
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex};
+use fidelog_record::types::{
+    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, TopicPartition,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::small_file::Stored;
@@ -32,10 +34,13 @@ impl Stored for Identity {
     const VERSION: u32 = 1;
 }
 
-/// The file `clean-stop`: everything was synced when the process of this generation ended.
+/// The file `clean-stop`: everything was synced when the process of this generation ended, but for some logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CleanStop {
     pub(crate) generation: Generation,
+    /// Logs that nobody has opened since an unclean stop: nothing is said of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unproven: Vec<TopicPartition>,
 }
 
 impl Stored for CleanStop {

@@ -38,7 +38,7 @@ impl DataDir {
         };
         let full = refused || self.files().free_bytes(self.root())? < RENAME_BYTES_MIN;
         let mut changed = BTreeSet::new();
-        for at in gone {
+        for &at in &gone {
             let directory = self.partition_path(at);
             if self.exists(&directory)? {
                 if full {
@@ -53,7 +53,11 @@ impl DataDir {
             self.files().sync_dir(self.aside().directory())?;
         }
         changed.iter().try_for_each(|topic| self.files().sync_dir(topic))?;
-        if refused { self.write_points() } else { Ok(()) }
+        if refused {
+            self.write_points()?;
+        }
+        gone.into_iter().for_each(|at| self.note_proven(at));
+        Ok(())
     }
 
     fn set_aside_deleted(&self, at: TopicPartition, directory: &Path) -> Result<(), DiskError> {

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use fidelog_record::types::{BrokerId, MetaIndex};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::quorum::{Accepted, MetadataQuorum, ProposeError, QuorumStatus, WatchStream};
@@ -41,12 +42,13 @@ struct Waiting {
     answer: oneshot::Sender<Result<Accepted, ProposeError>>,
 }
 
-/// The quorum's handle. Clones share one quorum; when the last is gone the writer ends.
+/// The quorum's handle. Clones share one quorum; when the last is gone, or one was shut down, the writer ends.
 #[derive(Clone, Debug)]
 pub struct LocalQuorum {
     broker: BrokerId,
     published: Arc<Published>,
-    proposals: mpsc::Sender<Waiting>,
+    /// Gone once it is shut down.
+    proposals: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
 }
 
 impl LocalQuorum {
@@ -63,14 +65,22 @@ impl LocalQuorum {
         let state = loaded.state.clone();
         let published = Arc::new(Published::new(loaded));
         let writer = LocalWriter::new(store, state, Arc::clone(&published), waiting, clock, entropy);
-        (Self { broker, published, proposals }, writer)
+        (Self { broker, published, proposals: Arc::new(Mutex::new(Some(proposals))) }, writer)
+    }
+
+    /// Takes no more proposals; the writer ends once it has decided those that wait.
+    pub fn shut_down(&self) {
+        drop(self.proposals.lock().take());
     }
 }
 
 impl MetadataQuorum for LocalQuorum {
     fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>> {
-        let (proposals, published) = (self.proposals.clone(), Arc::clone(&self.published));
+        let (proposals, published) = (self.proposals.lock().clone(), Arc::clone(&self.published));
         async move {
+            let Some(proposals) = proposals else {
+                return Err(ProposeError::Unavailable { reason: published.why_stopped() });
+            };
             let (answer, answered) = oneshot::channel();
             // Stopping here is safe: a proposal not yet queued was not made.
             if proposals.send(Waiting { proposal, answer }).await.is_err() {

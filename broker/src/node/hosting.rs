@@ -159,7 +159,7 @@ impl Hosting {
                 producers: log.producers().clone(),
                 room_bytes: log.room_bytes(),
             },
-            unclean: !self.home.found().clean && durable_end.0 > 0,
+            unclean: !self.home.found().is_clean(id) && durable_end.0 > 0,
             limits: self.limits,
         };
         let partition = Partition::new(

@@ -85,8 +85,5 @@ pub(super) async fn register(
 
 /// A directory that was rolled back must not be found so again.
 fn raise_to(home: &DataDir, generation: Generation) -> Result<(), StartError> {
-    while home.identity().generation < generation {
-        home.raise_generation()?;
-    }
-    Ok(())
+    Ok(home.raise_generation_to(generation)?)
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::threads::FlushThread;
+use super::threads::{FlushThread, QuorumThread};
 use crate::meta::view::MetaView;
 use crate::partition::Partitions;
 
@@ -79,7 +79,7 @@ pub struct Node {
     pub(super) peers: Option<Runtime>,
     pub(super) flusher: Arc<Flusher>,
     pub(super) flush_thread: FlushThread,
-    pub(super) quorum_thread: Option<std::thread::JoinHandle<()>>,
+    pub(super) quorum_thread: Option<QuorumThread>,
     pub(super) partitions: Arc<Partitions>,
     pub(super) view: Arc<MetaView>,
     pub(super) stopper: Stopper,
@@ -145,17 +145,15 @@ impl Node {
             peers.shutdown_timeout(Duration::from_millis(200));
         }
         self.flush_thread.join(&self.flusher);
-        let clean = match self.flusher.shutdown() {
-            Ok(()) => true,
-            Err(failure) => {
-                warn!("the stop is not clean: {failure}");
+        // A clean stop speaks for the metadata store, too: a commit that is under way must have come to its end.
+        let decided = self.quorum_thread.take().is_none_or(|thread| thread.join(DRAIN_MAX / 4));
+        let clean = decided
+            && self.flusher.shutdown().unwrap_or_else(|failure| {
+                warn!("the logs were not closed: {failure}");
                 false
-            }
-        };
-        if let Some(thread) = self.quorum_thread.take()
-            && thread.is_finished()
-        {
-            drop(thread.join());
+            });
+        if !clean {
+            warn!("the stop is not clean");
         }
         info!(index = %self.view.index(), clean, "stopped");
         clean

@@ -18,7 +18,7 @@ use super::hosting::Hosting;
 use super::registration::{register, registration};
 use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
-use super::threads::FlushThread;
+use super::threads::{FlushThread, QuorumThread};
 use super::{housekeeping, positions_topic};
 use crate::group::Positions;
 use crate::group::state::{PositionLimits, SnapshotSizes};
@@ -80,7 +80,7 @@ struct Quorum {
     handle: Arc<dyn MetadataQuorum>,
     /// When somebody else is it.
     remote: Option<Arc<RemoteQuorum>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Option<QuorumThread>,
 }
 
 struct World {
@@ -153,12 +153,7 @@ fn open_quorum(
         MetaStore::open(disk, &config.data_dir, config.cluster, last_stop, StoreOptions::default())?;
     let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     let (local, writer) = LocalQuorum::new(config.broker, store, loaded, clock, entropy);
-    let stopper = stopper.clone();
-    let thread = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || {
-        if let Err(error) = writer.run() {
-            stopper.stop(StopReason::Metadata(error.to_string()));
-        }
-    })?;
+    let thread = QuorumThread::start(local.clone(), writer, stopper.clone())?;
     Ok(Quorum { handle: Arc::new(local), remote: None, thread: Some(thread) })
 }
 

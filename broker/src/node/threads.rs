@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fidelog_log::{FlushOutcome, Flusher};
 
 use super::running::{StopReason, Stopper};
+use crate::meta::local::{LocalQuorum, LocalWriter};
 
 /// The thread that flushes.
 #[derive(Debug)]
@@ -49,5 +51,39 @@ impl FlushThread {
             // A panic there has aborted the process already.
             drop(handle.join());
         }
+    }
+}
+
+/// The thread on which the quorum of one decides.
+#[derive(Debug)]
+pub(super) struct QuorumThread {
+    quorum: LocalQuorum,
+    handle: JoinHandle<()>,
+    /// Nothing is ever sent: it is cut off when the thread ends.
+    ended: mpsc::Receiver<()>,
+}
+
+impl QuorumThread {
+    /// Starts it; a store that fails stops the node.
+    pub(super) fn start(quorum: LocalQuorum, writer: LocalWriter, stopper: Stopper) -> std::io::Result<Self> {
+        let (ending, ended) = mpsc::channel();
+        let handle = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || {
+            let _ending: mpsc::Sender<()> = ending;
+            if let Err(error) = writer.run() {
+                stopper.stop(StopReason::Metadata(error.to_string()));
+            }
+        })?;
+        Ok(Self { quorum, handle, ended })
+    }
+
+    /// Shuts the quorum down and waits for the thread to end; tells whether it did. Blocking.
+    pub(super) fn join(self, wait_max: Duration) -> bool {
+        self.quorum.shut_down();
+        let ended = self.ended.recv_timeout(wait_max) == Err(mpsc::RecvTimeoutError::Disconnected);
+        if ended {
+            // A panic there has aborted the process already.
+            drop(self.handle.join());
+        }
+        ended
     }
 }

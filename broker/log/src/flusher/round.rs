@@ -250,13 +250,18 @@ impl<'a> Round<'a> {
     }
 
     fn settle_for_good(&mut self, at: TopicPartition, mut attached: Attached) -> Result<(), LogFailure> {
+        if let Some(reason) = self.home.latched() {
+            return Err(LogFailure::Latched(reason)); // no sync before that counts any more
+        }
         attached.log.settle()?;
         if let Some(durable_end) = attached.log.publish_durable() {
             attached.events.durable(durable_end, self.timing);
         }
         self.home.set_point(at, attached.log.recovery_point());
         self.owned.points.dirty = true;
-        Ok(attached.log.store_for_clean_stop()?)
+        attached.log.store_for_clean_stop()?;
+        self.home.note_proven(at);
+        Ok(())
     }
 
     /// From here on nothing else is done to the log. It goes at the end of the flush, together with all others that do.

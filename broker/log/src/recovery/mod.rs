@@ -206,7 +206,8 @@ impl Log {
         report: &mut RecoveryReport,
     ) -> Result<(), OpenError> {
         let first = self.home.note_opened(self.at);
-        let clean = first && self.home.found().clean && point.cutting.is_none();
+        let promised = has_point && point.cutting.is_none() && self.home.found().is_clean(self.at);
+        let clean = first && promised;
         let mut damage = point.damage.clone();
         let start = match found.bases.first() {
             // Retention notes a new start before it removes files, so nobody here removed these.
@@ -343,7 +344,8 @@ impl RecoveryReport {
         self.last_epoch = log.epochs.last_epoch();
         self.damage = state.damage.iter().map(|&(start, end)| start..end).collect();
         if self.findings.is_empty() {
-            let case = if log.home.found().clean { RecoveryCase::Clean } else { RecoveryCase::Whole };
+            let clean = log.home.found().is_clean(log.at);
+            let case = if clean { RecoveryCase::Clean } else { RecoveryCase::Whole };
             self.note(case, "");
         }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::sim::{SimClock, SimDisk};
-use fidelog_log::{LogWork, ProducerTable};
+use fidelog_log::{Flusher, LogWork, ProducerTable};
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::Offset;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::harness::{Broker, Heard, Machine, bytes_of, read_all};
+use crate::harness::{Broker, Heard, Machine, bytes_of, partition, read_all};
 
 /// What must be found after a crash.
 #[derive(Default)]
@@ -115,7 +115,7 @@ fn end_life(random: &mut StdRng, disk: &SimDisk, broker: Broker, context: &str) 
         0 => disk.crash(),
         1 => disk.kill(),
         _ => match broker.flusher.shutdown() {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) => {
                 assert!(disk.is_crashed(), "{context}: {error}");
                 disk.restart();
@@ -209,4 +209,41 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
         .is_err()
     });
     assert!(found, "a lying disk went unnoticed");
+}
+
+/// A clean stop used to speak for every log there was: one that was killed above its recovery point, and not opened by
+/// the next process, was then opened unread, and the next append went over what had been acknowledged.
+#[test]
+fn a_clean_stop_speaks_only_for_logs_that_were_opened() {
+    let disk = SimDisk::new(12);
+    let mut machine = Machine::on(Arc::new(disk.clone()), Arc::new(SimClock::default()));
+    machine.config.recovery_point_bytes = u64::MAX;
+    machine.config.segment_bytes = 1 << 20;
+    machine.config.growth_bytes_min = 1 << 16;
+    machine.config.growth_bytes_max = 1 << 18;
+    let mut broker = machine.create();
+    broker.append(2, 100);
+    broker.home.checkpoint().unwrap();
+    (0..6).for_each(|_| drop(broker.append(2, 100)));
+    let durable_end = broker.view().durable_end();
+    drop(broker);
+    disk.kill();
+    // Twice: the second process must pass on what the first could not vouch for.
+    for _ in 0..2 {
+        let home = machine.home();
+        assert!(!home.found().is_clean(partition()));
+        assert!(Flusher::new(home).shutdown().unwrap(), "nothing has failed");
+        disk.kill();
+    }
+    let (broker, report) = machine.open();
+    assert_eq!(report.end, durable_end, "{report:?}");
+    broker.stop();
+    // And what a process vouched for, the next one does, that leaves it alone.
+    for _ in 0..2 {
+        let home = machine.home();
+        assert!(home.found().is_clean(partition()));
+        assert!(Flusher::new(home).shutdown().unwrap(), "nothing has failed");
+    }
+    let (_broker, report) = machine.open();
+    assert_eq!((report.end, report.scanned_bytes), (durable_end, 0), "{report:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fidelog_log::env::Operation;
 use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
 use fidelog_log::{FlushOutcome, LogWork, OpenError, SecureError};
-use fidelog_record::types::Offset;
+use fidelog_record::types::{Generation, Offset};
 
 use crate::harness::{Broker, Heard, Machine, bytes_of, partition, read_all};
 
@@ -172,4 +172,20 @@ fn a_log_that_cannot_be_read_is_not_opened_and_says_where_and_what_to_do() {
     for expected in [file.to_str().unwrap(), "bytes 0..", "nothing of it was cut", "move /data/topics/"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+}
+
+/// One that had been copied a month ago used to be raised step by step, with a synced write for each of them.
+#[test]
+fn a_generation_far_behind_is_raised_with_one_write() {
+    let (disk, machine) = machine(21);
+    let home = machine.home();
+    let before = disk.changes();
+    home.raise_generation().unwrap();
+    let one_write = disk.changes() - before;
+    home.raise_generation_to(Generation(500_000)).unwrap();
+    assert_eq!(disk.changes() - before, 2 * one_write);
+    home.raise_generation_to(Generation(7)).unwrap();
+    assert_eq!(disk.changes() - before, 2 * one_write, "it never falls");
+    drop(home);
+    assert_eq!(machine.try_home().unwrap().found().generation, Generation(500_000));
 }

@@ -2,10 +2,12 @@
 //!
 //! One task follows the view; opening logs happens on blocking threads, several at a time. Always true: a partition is
 //! in the registry only with its log attached, and is told its assignment only after the view has passed this process's
-//! registration (N1). A directory whose topic the metadata does not know is left alone (D12).
+//! registration (N1). A directory whose topic the metadata does not know is left alone (D12). A log that cannot be made
+//! or opened is tried again, and keeps no other waiting; only a latched data directory stops the broker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fidelog_log::env::Clock;
 use fidelog_log::{DataDir, Flusher, Log, OpenError, RecoveryReport};
@@ -14,6 +16,7 @@ use futures::StreamExt;
 use futures::stream;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -30,6 +33,11 @@ use crate::rpc::peer::PeerLinks;
 
 /// Logs opened at once.
 const OPENING_MAX: usize = 8;
+/// How long logs that could not be opened wait before they are tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What could not be opened, and what was said of it last.
+type Unopened = BTreeMap<TopicPartition, String>;
 
 /// What hosting works with.
 pub(super) struct Hosting {
@@ -63,10 +71,22 @@ impl Hosting {
     /// Follows the view until the node stops.
     pub(super) async fn run(self: Arc<Self>, ready: watch::Sender<bool>) {
         let mut subscription = self.view.subscribe();
+        let mut unopened = Unopened::new();
+        let mut retry_at = Instant::now();
         loop {
             // Stopping here is safe: changes not taken are found again at the next start.
-            let (state, changes) = subscription.next().await;
-            if let Err(reason) = self.follow(&state, &changes).await {
+            let (state, changes) = tokio::select! {
+                changed = subscription.next() => changed,
+                () = tokio::time::sleep_until(retry_at), if !unopened.is_empty() => {
+                    retry_at = Instant::now() + RETRY_PAUSE;
+                    let Some(state) = self.view.state() else { continue };
+                    (state, Changes { partitions: unopened.keys().copied().collect(), ..Changes::default() })
+                }
+            };
+            if unopened.is_empty() {
+                retry_at = Instant::now() + RETRY_PAUSE;
+            }
+            if let Err(reason) = self.follow(&state, &changes, &mut unopened).await {
                 self.stopper.stop(reason);
                 return;
             }
@@ -78,6 +98,7 @@ impl Hosting {
         self: &Arc<Self>,
         state: &Arc<ClusterState>,
         changes: &Changes,
+        unopened: &mut Unopened,
     ) -> Result<(), StopReason> {
         if state.broker(self.me).is_none_or(|entry| entry.epoch != self.epoch) {
             return Err(StopReason::Superseded);
@@ -90,7 +111,8 @@ impl Hosting {
             .chain(changes.topics.iter().flat_map(|&topic| partitions_of(state, topic)))
             .filter(mine)
             .collect();
-        self.open_missing(state, &touched).await?;
+        unopened.retain(|id, _| mine(id));
+        self.open_missing(state, &touched, unopened).await?;
         for id in &touched {
             self.assign(state, *id);
         }
@@ -103,11 +125,12 @@ impl Hosting {
         Ok(())
     }
 
-    /// Opens or makes the logs of `wanted` that are not hosted yet.
+    /// Opens or makes the logs of `wanted` that are not hosted yet; says of which that could not be done.
     async fn open_missing(
         self: &Arc<Self>,
         state: &Arc<ClusterState>,
         wanted: &BTreeSet<TopicPartition>,
+        unopened: &mut Unopened,
     ) -> Result<(), StopReason> {
         let missing: Vec<_> =
             wanted.iter().copied().filter(|id| self.partitions.get(*id).is_none()).collect();
@@ -123,9 +146,17 @@ impl Hosting {
         let mut lost = Vec::new();
         while let Some((id, result)) = opened.next().await {
             match result {
-                Ok(Ok(Opened::Log(log, report))) => self.host(state, id, *log, &report),
-                Ok(Ok(Opened::Lost)) => lost.push(id),
-                Ok(Err(error)) => return Err(StopReason::CannotOpen(format!("{id}: {error}"))),
+                Ok(Ok(Opened::Log(log, report))) => {
+                    if unopened.remove(&id).is_some() {
+                        info!(partition = %id, "it could be opened after all");
+                    }
+                    self.host(state, id, *log, &report);
+                }
+                Ok(Ok(Opened::Lost)) => {
+                    unopened.remove(&id);
+                    lost.push(id);
+                }
+                Ok(Err(error)) => self.put_off(id, &error, unopened)?,
                 Err(panicked) => return Err(StopReason::CannotOpen(format!("{id}: {panicked}"))),
             }
         }
@@ -133,6 +164,23 @@ impl Hosting {
             warn!(count = lost.len(), "replica directories that must exist are missing; reporting them lost");
             let (broker, broker_epoch) = (self.me, self.epoch);
             self.propose(Proposal::ReplicasLost { broker, broker_epoch, partitions: lost });
+        }
+        Ok(())
+    }
+
+    fn put_off(
+        &self,
+        id: TopicPartition,
+        error: &OpenError,
+        unopened: &mut Unopened,
+    ) -> Result<(), StopReason> {
+        if let Some(reason) = self.home.latched() {
+            return Err(StopReason::DiskFailed(reason.to_string()));
+        }
+        let why = error.to_string();
+        if unopened.get(&id) != Some(&why) {
+            warn!(partition = %id, "this replica cannot be used yet, trying again: {why}");
+            unopened.insert(id, why);
         }
         Ok(())
     }

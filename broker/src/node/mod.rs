@@ -21,6 +21,8 @@ mod removing;
 mod running;
 mod seen;
 mod start;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub use config::{BrokerAddress, NodeConfig};

@@ -72,13 +72,28 @@ impl<W> Machine<W> {
         }
         let Role::Follower(following) = &mut self.role else { return };
         if following.stream != Some((stream, epoch)) {
-            return; // The partition belongs to another stream by now.
+            // Whichever of the two streams the leader believes in, it hears of this and begins again; silence would
+            // mute the partition when a late `Begin` of a stream that is over was the last to arrive.
+            let message = format!("{}: the partition follows another stream, or none", self.id);
+            self.refuse(stream, epoch, RefusalCause::Gap, message);
+            return;
         }
         match message {
             LeaderMessage::Begin { .. } => unreachable!("handled above"),
             LeaderMessage::EpochEnd { asked, epoch, end } => self.epoch_end((asked, epoch, end)),
             LeaderMessage::Push(push) => self.pushed(push),
             LeaderMessage::Committed { start, committed_end } => self.hear(start, committed_end),
+        }
+    }
+
+    /// The stream on which a leader spoke ended: what follows comes on another one, after a new beginning.
+    pub fn leader_stream_down(&mut self, stream: StreamId) {
+        if let Role::Follower(following) = &mut self.role
+            && following.stream.is_some_and(|(current, _)| current == stream)
+        {
+            following.stream = None;
+            following.phase = Phase::Apart;
+            following.parked.clear();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
@@ -19,6 +20,11 @@ use super::pending::{Joined, Waiting};
 use super::produce::Parked;
 use crate::replica::message::{FollowerMessage, LeaderMessage, RefusalCause};
 use crate::replica::{FollowerState, Followers, InSync, Incarnate, StreamId, committed_end};
+
+/// A follower that says nothing after `Begin` for this many times [`MachineLimits::replica_down_ms_max`] is asked anew.
+///
+/// [`MachineLimits::replica_down_ms_max`]: super::machine::MachineLimits::replica_down_ms_max
+const SILENCE_IN_DOWN_TIMES: u64 = 2;
 
 /// What a leader knows.
 #[derive(Debug)]
@@ -164,10 +170,10 @@ impl<W> Machine<W> {
 
     fn asked(&mut self, from: BrokerId, stream: StreamId, asked: LeaderEpoch, end: Offset, now: Moment) {
         let Role::Leader(leading) = &mut self.role else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
+        follower.silent_since = None;
         if leading.opening.is_some() {
-            if let Some(follower) = leading.followers.get_mut(from) {
-                follower.told = Some((asked, end));
-            }
+            follower.told = Some((asked, end));
             self.open_if_told(now);
             return;
         }
@@ -232,7 +238,7 @@ impl<W> Machine<W> {
     }
 
     fn begin_later(&mut self, from: BrokerId, stream: StreamId, now: Moment) {
-        let retry_at = now.plus(std::time::Duration::from_millis(self.limits.retry_ms));
+        let retry_at = now.plus(Duration::from_millis(self.limits.retry_ms));
         let Role::Leader(leading) = &mut self.role else { return };
         if let Some(incarnate) = leading.followers.get(from).and_then(|follower| follower.incarnate) {
             leading.followers.begin(stream, incarnate);
@@ -269,20 +275,28 @@ impl<W> Machine<W> {
         self.begin_later(from, stream, now);
     }
 
-    /// Begins again where a refusal's pause is over.
+    /// Begins again where a refusal's pause is over, or nothing has come back for long: the stream on which it was said
+    /// may be one that the follower does not listen to.
     pub(super) fn retry_begins(&mut self, now: Moment) {
+        let silence = Duration::from_millis(SILENCE_IN_DOWN_TIMES * self.limits.replica_down_ms_max);
         let Role::Leader(leading) = &mut self.role else { return };
+        let is_opening = leading.opening.is_some();
         let due: Vec<_> = leading
             .followers
             .iter_mut()
-            .filter(|(_, follower)| follower.retry_at.is_some_and(|at| at <= now))
             .filter_map(|(id, follower)| {
-                follower.retry_at = None;
-                follower.stream().map(|stream| (id, stream))
+                let FollowerState::Beginning { stream } = follower.state else { return None };
+                let is_due = match follower.retry_at {
+                    Some(at) => at <= now,
+                    // It has told its end, and waits for this leader.
+                    None if is_opening && follower.told.is_some() => false,
+                    None => now.since(*follower.silent_since.get_or_insert(now)) >= silence,
+                };
+                is_due.then_some((id, stream))
             })
             .collect();
         for (id, stream) in due {
-            self.say_begin(id, stream);
+            self.begin_again(id, stream);
         }
     }
 

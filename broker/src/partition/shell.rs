@@ -292,6 +292,11 @@ impl Partition {
         self.step(|machine, _| machine.led(stream, epoch, message));
     }
 
+    /// The stream on which a leader spoke ended.
+    pub fn leader_stream_down(&self, stream: StreamId) {
+        self.step(|machine, _| machine.leader_stream_down(stream));
+    }
+
     /// Batches copied from a follower's tail.
     pub fn tail_copied(&self, from: BrokerId, batches: Vec<PlacedBatch>) {
         self.step(|machine, now| {

@@ -73,6 +73,8 @@ pub struct Follower {
     pub told_committed_end: Offset,
     /// When to begin again after a refusal.
     pub retry_at: Option<Moment>,
+    /// Since when, as ticks saw it, it has said nothing to a `Begin`.
+    pub silent_since: Option<Moment>,
     /// What was sent and not reported synced yet: (end, bytes) in order.
     in_flight: VecDeque<(Offset, u64)>,
     in_flight_bytes: u64,
@@ -89,6 +91,7 @@ impl Follower {
             told: None,
             told_committed_end: Offset::ZERO,
             retry_at: None,
+            silent_since: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
@@ -105,6 +108,7 @@ impl Follower {
         self.told = None;
         self.told_committed_end = Offset::ZERO;
         self.retry_at = None;
+        self.silent_since = None;
         self.in_flight.clear();
         self.in_flight_bytes = 0;
     }

@@ -12,7 +12,7 @@ use fidelog_record::types::{
 
 use super::invariants::Judge;
 use super::model_log::{ModelLog, Told, Work};
-use super::network::Network;
+use super::network::{Lane, Network};
 use super::producers::Producers;
 use super::quorum::{Proposal, Quorum};
 use super::random::Random;
@@ -45,8 +45,6 @@ pub(super) struct Broker {
     pub(super) unclean: bool,
     /// The next entry its watch will show.
     pub(super) watch: usize,
-    /// The epoch it last began on its streams in.
-    began: LeaderEpoch,
     /// Produces its machine has not answered yet.
     pub(super) held: BTreeSet<u64>,
 }
@@ -123,7 +121,6 @@ impl Cluster {
             machine: None,
             unclean: false,
             watch: 0,
-            began: LeaderEpoch(0),
             held: BTreeSet::new(),
         };
         let mut cluster = Self {
@@ -157,7 +154,6 @@ impl Cluster {
         let setup = Setup { id: partition(), me: broker.id, log, unclean, limits: LIMITS };
         broker.machine = Some(Machine::new(setup));
         broker.life = broker.life.next();
-        broker.began = LeaderEpoch(0);
         let id = broker.id;
         self.quorum.register(id);
         // It acts only on what its watch shows from its own registration on (N1).
@@ -236,8 +232,8 @@ impl Cluster {
                 self.judge.answered(&self.producers, waiter, &answer);
                 self.producers.answered(waiter, &answer);
             }
-            Effect::Tell { to, stream, epoch, message } => {
-                if let Some(current) = self.network.current(index, index_of(to), stream) {
+            Effect::Tell { stream, epoch, message, .. } => {
+                if let Some(current) = self.network.current(stream) {
                     current.to_follower.push_back((epoch, message));
                 }
             }
@@ -247,17 +243,17 @@ impl Cluster {
                 {
                     panic!("replicas have parted: {message}");
                 }
-                if let Some(current) = self.network.towards(index, stream) {
+                if let Some(current) = self.network.current(stream) {
                     current.to_leader.push_back((epoch, message));
                 }
             }
-            Effect::PushReady { to, stream } => {
-                if let Some(current) = self.network.current(index, index_of(to), stream) {
+            Effect::PushReady { stream, .. } => {
+                if let Some(current) = self.network.current(stream) {
                     current.push_ready = true;
                 }
             }
-            Effect::CommittedReady { to, stream } => {
-                if let Some(current) = self.network.current(index, index_of(to), stream) {
+            Effect::CommittedReady { stream, .. } => {
+                if let Some(current) = self.network.current(stream) {
                     current.committed_ready = true;
                 }
             }
@@ -307,33 +303,21 @@ impl Cluster {
         });
     }
 
-    /// The watch of a broker shows it the entry at `entry`; a new leader begins on the streams it has.
+    /// The watch of a broker shows it the entry at `entry`; a leader begins on the live streams it has.
     pub(super) fn show(&mut self, index: usize, entry: usize) {
         let assignment = self.quorum.entries[entry].clone();
         self.tell(|| format!("broker {} sees {assignment:?}", index + 1));
         self.brokers[index].watch = entry + 1;
         self.step(index, |machine, now| machine.assigned(assignment, now));
-        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else {
-            return;
-        };
-        let epoch = leading.epoch;
-        if epoch == self.brokers[index].began {
-            return;
-        }
-        self.brokers[index].began = epoch;
-        let streams: Vec<_> =
-            self.network.streams.iter().map(|(&(from, to), stream)| (from, to, stream.id)).collect();
-        for (_, to, id) in streams.into_iter().filter(|(from, _, _)| *from == index) {
+        for to in (0..BROKERS).filter(|&to| to != index) {
+            let Some(id) = self.network.up(index, to, Lane::Live) else { continue };
             let incarnate = self.brokers[to].incarnate();
-            self.step(index, |machine, _| machine.stream_up(id, incarnate));
+            self.step(index, |machine, _| {
+                if machine.is_down(id_of(to)) {
+                    machine.stream_up(id, incarnate);
+                }
+            });
         }
-    }
-
-    pub(super) fn connect(&mut self, from: usize, to: usize) {
-        let id = self.network.open(from, to);
-        let incarnate = self.brokers[to].incarnate();
-        self.tell(|| format!("stream {} from broker {} to {} is up", id.0, from + 1, to + 1));
-        self.step(from, |machine, _| machine.stream_up(id, incarnate));
     }
 
     pub(super) fn wait(&mut self, milliseconds: usize) {

@@ -337,6 +337,53 @@ fn n4_a_report_beyond_what_was_sent_is_not_believed_and_the_follower_begins_anew
     assert_eq!(begins(&talk.later(60)), 1);
 }
 
+/// A follower was paused for seconds: the stream its leader had begun on died with a `Begin` in its buffer, and when
+/// it went on the task of that stream came last. It listened to a stream that was over, in silence, for ever.
+#[test]
+fn n3_a_late_begin_of_a_dead_stream_is_got_over() {
+    let mut talk = follower(log(0, 1, &[(3, 0)]));
+    let (old, new) = (StreamId(1), StreamId(2));
+    let begin = || LeaderMessage::Begin { start: Offset::ZERO, committed_end: Offset::ZERO };
+    talk.machine.led(new, EPOCH, begin());
+    talk.machine.led(old, EPOCH, begin());
+    talk.effects();
+    let asked = LeaderEpoch(3);
+    talk.machine.led(new, EPOCH, LeaderMessage::EpochEnd { asked, epoch: asked, end: Offset(1) });
+    let effects = talk.effects();
+    assert!(matches!(replies(&effects)[..], [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]));
+    talk.machine.leader_stream_down(old);
+    talk.machine.led(new, EPOCH, begin());
+    assert_eq!(replies(&talk.effects()), [&FollowerMessage::Ask { epoch: asked, end: Offset(1) }]);
+}
+
+#[test]
+fn n3_a_leader_that_hears_nothing_begins_again() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.up(TWO, STREAM);
+    let again: usize = (0..10).map(|_| begins(&talk.later(100))).sum();
+    assert_eq!(again, 2, "every {} ms and a tick", 2 * LIMITS.replica_down_ms_max);
+}
+
+/// The stream a leader spoke on ended while what it had pushed waited for room; nothing of it may be appended later,
+/// when another stream has brought the same.
+#[test]
+fn n3_what_a_stream_left_parked_goes_with_it() {
+    let mut talk = follower(LogState { room_bytes: 0, ..log(0, 0, &[]) });
+    talk.begun(0);
+    let push = Push {
+        previous_epoch: LeaderEpoch(0),
+        previous_end: Offset::ZERO,
+        start: Offset::ZERO,
+        committed_end: Offset::ZERO,
+        batches: vec![placed(0, 5)],
+    };
+    assert!(matches!(talk.led(LeaderMessage::Push(push))[..], [Effect::Secure(_)]));
+    talk.machine.leader_stream_down(STREAM);
+    let room = fidelog_log::Room { bytes: 1_000, after: Offset::ZERO };
+    talk.machine.secured(Ok(room), talk.now, 1);
+    assert!(talk.effects().is_empty());
+}
+
 #[test]
 fn n5_a_follower_never_cuts_below_what_it_knows_to_be_committed() {
     let mut talk = follower(log(3, 4, &[(3, 0)]));

@@ -1,8 +1,9 @@
 //! The machines of one partition, driven two ways.
 //!
 //! [`conversations`] are short talks with one machine, one for each rule. [`cluster`] is three whole machines under a
-//! seeded scheduler: modelled logs that lose what was not synced, streams that drop, a quorum that answers late or
-//! twice, brokers that crash, leaders that change, producers that resend. [`invariants`] judges every step.
+//! seeded scheduler: modelled logs that lose what was not synced, two lanes of streams that break and still deliver, a
+//! quorum that answers late or twice, brokers that crash, leaders that change, producers that resend. [`invariants`]
+//! judges every step.
 //!
 //! A seed decides everything. `FIDELOG_MACHINE_SEEDS=20000` tries more of them, `FIDELOG_MACHINE_SEED=7` tells the
 //! story of one.
@@ -17,3 +18,4 @@ mod quorum;
 mod random;
 mod schedule;
 mod seeds;
+mod streams;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use fidelog_record::types::LeaderEpoch;
 
-use super::cluster::{BROKERS, Cluster, Read, Request, id_of, index_of};
+use super::cluster::{BROKERS, Cluster, Request, id_of, index_of};
+use super::network::Lane;
 use super::producers::IN_FLIGHT_MAX;
-use crate::partition::{Machine, NextPush, Produce, Role};
+use crate::partition::{Machine, Produce, Role};
 
 const STEPS: usize = 500;
 const HEAL_ROUNDS: usize = 300;
 const SERVES_A_ROUND: usize = 20;
-const PUSH_BYTES: u64 = 250;
 
 impl Cluster {
     /// The whole run of a seed.
@@ -41,8 +41,9 @@ impl Cluster {
             }
             740..800 => drop_answer(self.watch(index)),
             800..850 => self.consider(),
-            850..890 => self.connect_something(),
-            890..905 => self.drop_something(),
+            850..885 => self.connect_something(),
+            885..893 => self.move_something(),
+            893..905 => self.break_something(),
             905..925 => drop_answer(self.notice_end()),
             925..945 => drop_answer(self.finish_read()),
             945..955 => drop_answer(self.finish_tail()),
@@ -56,107 +57,6 @@ impl Cluster {
             994..997 => self.brokers[index].log.keep_committed(),
             _ => self.wait(200),
         }
-    }
-
-    fn stream_at(&mut self) -> Option<(usize, usize)> {
-        let all: Vec<_> = self.network.streams.keys().copied().collect();
-        self.random.pick(&all).copied()
-    }
-
-    /// A message arrives, one way or the other.
-    fn deliver(&mut self) {
-        let Some((from, to)) = self.stream_at() else { return };
-        if self.random.chance(50) {
-            self.reach_follower(from, to)
-        } else {
-            self.reach_leader(from, to)
-        };
-    }
-
-    fn reach_follower(&mut self, from: usize, to: usize) -> bool {
-        let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
-        let (id, Some((epoch, message))) = (stream.id, stream.to_follower.pop_front()) else { return false };
-        self.tell(|| {
-            format!("broker {} hears from {} in epoch {epoch}: {}", to + 1, from + 1, brief(&message))
-        });
-        self.step(to, |machine, _| machine.led(id, epoch, message));
-        true
-    }
-
-    fn reach_leader(&mut self, from: usize, to: usize) -> bool {
-        let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
-        let (id, Some((epoch, message))) = (stream.id, stream.to_leader.pop_front()) else { return false };
-        self.tell(|| format!("broker {} hears back from {} in epoch {epoch}: {message:?}", from + 1, to + 1));
-        let speaker = id_of(to);
-        self.step(from, |machine, now| machine.heard(speaker, id, epoch, message, now));
-        true
-    }
-
-    /// The sender of a stream looks for something to say.
-    fn serve(&mut self) {
-        if let Some((from, to)) = self.stream_at() {
-            self.serve_stream(from, to);
-        }
-    }
-
-    fn serve_stream(&mut self, from: usize, to: usize) -> bool {
-        let Some(stream) = self.network.streams.get_mut(&(from, to)) else { return false };
-        let id = stream.id;
-        let (push_ready, committed_ready) = (stream.push_ready, std::mem::take(&mut stream.committed_ready));
-        let follower = id_of(to);
-        if committed_ready {
-            let mut said = None;
-            self.step(from, |machine, _| said = machine.next_committed(follower, id));
-            self.say(from, to, said);
-        }
-        let reading = self.reads.iter().any(|read| read.leader == from && read.to == to && read.stream == id);
-        if !push_ready || reading {
-            return committed_ready;
-        }
-        let mut next = NextPush::Nothing;
-        self.step(from, |machine, _| next = machine.next_push(follower, id, PUSH_BYTES));
-        match next {
-            NextPush::Nothing => {
-                if let Some(stream) = self.network.current(from, to, id) {
-                    stream.push_ready = false;
-                }
-            }
-            NextPush::Send(epoch, message) => self.say(from, to, Some((epoch, message))),
-            NextPush::Read { from: first, below, epoch } => {
-                let count = 1 + self.random.below(3);
-                let batches = self.brokers[from].log.read(first, below, count);
-                self.reads.push(Read { leader: from, to, stream: id, epoch, batches });
-            }
-        }
-        true
-    }
-
-    fn say(
-        &mut self,
-        from: usize,
-        to: usize,
-        said: Option<(LeaderEpoch, crate::replica::message::LeaderMessage)>,
-    ) {
-        if let (Some(said), Some(stream)) = (said, self.network.streams.get_mut(&(from, to))) {
-            stream.to_follower.push_back(said);
-        }
-    }
-
-    fn finish_read(&mut self) -> bool {
-        if self.reads.is_empty() {
-            return false;
-        }
-        let read = self.reads.remove(self.random.below(self.reads.len()));
-        let Read { leader, to, stream, epoch, batches } = read;
-        let follower = id_of(to);
-        let mut next = NextPush::Nothing;
-        self.step(leader, |machine, _| next = machine.read_for_push(follower, stream, epoch, batches));
-        if let (NextPush::Send(epoch, message), Some(current)) =
-            (next, self.network.current(leader, to, stream))
-        {
-            current.to_follower.push_back((epoch, message));
-        }
-        true
     }
 
     /// What an opening leader wanted to copy arrives, or not, or in part.
@@ -266,28 +166,6 @@ impl Cluster {
         self.tell(|| format!("the quorum considers {:?}; accepted: {accepted}", proposal.proposed));
     }
 
-    fn connect_something(&mut self) {
-        let (from, to) = (self.random.below(BROKERS), self.random.below(BROKERS));
-        let alive = self.brokers[from].machine.is_some() && self.brokers[to].machine.is_some();
-        if from != to && alive && !self.network.streams.contains_key(&(from, to)) {
-            self.connect(from, to);
-        }
-    }
-
-    fn drop_something(&mut self) {
-        if let Some((from, to)) = self.stream_at() {
-            self.tell(|| format!("the stream from broker {} to {} drops", from + 1, to + 1));
-            self.network.drop_stream(from, to);
-        }
-    }
-
-    fn notice_end(&mut self) -> bool {
-        let Some(&(from, to, id)) = self.network.ended.first() else { return false };
-        self.network.ended.remove(0);
-        self.step(from, |machine, now| machine.stream_down(id, id_of(to), now));
-        true
-    }
-
     fn crash_something(&mut self, index: usize) {
         if self.brokers[index].machine.is_some() {
             self.crash(index);
@@ -340,9 +218,11 @@ impl Cluster {
     }
 
     fn heal_round(&mut self) {
-        for pair in (0..BROKERS * BROKERS).map(|pair| (pair / BROKERS, pair % BROKERS)) {
-            if pair.0 != pair.1 && !self.network.streams.contains_key(&pair) {
-                self.connect(pair.0, pair.1);
+        for (from, to) in (0..BROKERS * BROKERS).map(|pair| (pair / BROKERS, pair % BROKERS)) {
+            for lane in [Lane::Live, Lane::CatchUp] {
+                if from != to && self.network.up(from, to, lane).is_none() {
+                    self.connect(from, to, lane);
+                }
             }
         }
         while self.notice_end() || self.finish_read() || self.finish_tail() {}
@@ -351,15 +231,15 @@ impl Cluster {
             while !self.brokers[index].log.is_idle() {
                 self.flush(index, usize::MAX, true);
             }
-            for to in (0..BROKERS).filter(|&to| to != index) {
-                while self.reach_follower(index, to) || self.reach_leader(index, to) {}
-                for _ in 0..SERVES_A_ROUND {
-                    if !self.serve_stream(index, to) && !self.finish_read() {
-                        break;
-                    }
+            self.step(index, Machine::tick);
+        }
+        for id in self.stream_ids() {
+            while self.reach_follower(id) || self.reach_leader(id) {}
+            for _ in 0..SERVES_A_ROUND {
+                if !self.serve_stream(id) && !self.finish_read() {
+                    break;
                 }
             }
-            self.step(index, Machine::tick);
         }
         while !self.quorum.proposals.is_empty() {
             self.consider();
@@ -402,14 +282,3 @@ impl Cluster {
 
 /// In the midst of faults nobody asks whether there was anything to do.
 fn drop_answer(_: bool) {}
-
-fn brief(message: &crate::replica::message::LeaderMessage) -> String {
-    use crate::replica::message::LeaderMessage;
-    match message {
-        LeaderMessage::Push(push) => {
-            let ends: Vec<_> = push.batches.iter().map(|batch| batch.end_offset().0).collect();
-            format!("push after {} of epoch {}, ends {ends:?}", push.previous_end, push.previous_epoch)
-        }
-        other => format!("{other:?}"),
-    }
-}

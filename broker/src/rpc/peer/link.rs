@@ -200,8 +200,13 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.outbox.close();
         self.links.remove_outgoing(self.outbox.stream);
+        let live = self.links.live_stream(self.outbox.to);
         for partition in self.partitions.all() {
             partition.stream_down(self.outbox.stream, self.outbox.to);
+            // Whoever was catching up goes on where it would be after that; nobody else would begin with it again.
+            if let Some(live) = &live {
+                partition.stream_up_if_down(live.stream, live.incarnate);
+            }
         }
     }
 }

@@ -154,6 +154,11 @@ impl PeerLinks {
         live.map(|it| LiveStream { stream: it.outbox.stream, incarnate: it.incarnate }).collect()
     }
 
+    /// The live stream to a follower, when it is up.
+    pub(super) fn live_stream(&self, to: BrokerId) -> Option<LiveStream> {
+        self.find(to, wire::Lane::Live)
+    }
+
     fn move_to(&self, partition: &Arc<Partition>, to: BrokerId, lane: wire::Lane) -> bool {
         let Some(target) = self.find(to, lane) else { return false };
         debug!(partition = %partition.id(), follower = %to, ?lane, "replication moves to another stream");

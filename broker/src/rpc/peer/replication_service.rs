@@ -56,6 +56,9 @@ impl ReplicationServer {
         debug!(?stream, "a leader's stream ended: {why}");
         replies.close();
         self.links.remove_incoming(stream);
+        for partition in self.partitions.all() {
+            partition.leader_stream_down(stream);
+        }
     }
 
     fn take(&self, stream: StreamId, frame: wire::LeaderFrame, replies: &ReplyOutbox) -> Result<(), String> {

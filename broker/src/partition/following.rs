@@ -25,6 +25,10 @@ pub struct Following {
     asked_start: Offset,
     /// Batches that fit and have no room in the log yet.
     parked: VecDeque<PlacedBatch>,
+    parked_bytes: u64,
+    /// What was handed to the log and is not synced: (end, bytes) in order.
+    unsynced: VecDeque<(Offset, u64)>,
+    unsynced_bytes: u64,
 }
 
 /// How far a follower is on its stream.
@@ -51,6 +55,25 @@ pub(super) enum Cutting {
 }
 
 impl Following {
+    fn unpark_all(&mut self) {
+        self.parked.clear();
+        self.parked_bytes = 0;
+    }
+
+    fn park(&mut self, batches: Vec<PlacedBatch>) {
+        self.parked_bytes += batches.iter().map(|batch| batch.length() as u64).sum::<u64>();
+        self.parked.extend(batches);
+    }
+
+    fn synced(&mut self, durable_end: Offset) {
+        while let Some(&(end, bytes)) = self.unsynced.front()
+            && end <= durable_end
+        {
+            self.unsynced.pop_front();
+            self.unsynced_bytes -= bytes;
+        }
+    }
+
     pub(super) fn refuse_stopped<W>(&self, why: &str) -> Option<Effect<W>> {
         let (stream, epoch) = self.stream?;
         let message =
@@ -60,6 +83,13 @@ impl Following {
 }
 
 impl<W> Machine<W> {
+    /// Bytes taken from a leader that are not synced here.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let Role::Follower(following) = &self.role else { return 0 };
+        following.parked_bytes + following.unsynced_bytes
+    }
+
     /// The leader speaks, on `stream`, in `epoch`.
     pub fn led(&mut self, stream: StreamId, epoch: LeaderEpoch, message: LeaderMessage) {
         if let Err((cause, message)) = self.may_follow(epoch) {
@@ -93,7 +123,7 @@ impl<W> Machine<W> {
         {
             following.stream = None;
             following.phase = Phase::Apart;
-            following.parked.clear();
+            following.unpark_all();
         }
     }
 
@@ -124,7 +154,7 @@ impl<W> Machine<W> {
             && !matches!(following.phase, Phase::Cutting)
         {
             following.phase = Phase::Apart;
-            following.parked.clear();
+            following.unpark_all();
         }
         let seen = self.assignment.as_ref().map_or(LeaderEpoch(0), |seen| seen.leader_epoch);
         let message = FollowerMessage::Refused { cause, message, epoch: seen };
@@ -148,7 +178,7 @@ impl<W> Machine<W> {
         following.stream = Some((stream, epoch));
         following.heard_committed_end = committed_end;
         following.heard_start = start;
-        following.parked.clear();
+        following.unpark_all();
         if start > own_end || (own_end == own_start && start > own_start) {
             // All we have was passed by retention: beginning anew there is not a cut (N5).
             self.start_over(start);
@@ -212,6 +242,10 @@ impl<W> Machine<W> {
         self.log.producers = done.producers;
         self.log.room_bytes = done.room_bytes;
         self.securing = false;
+        if let Role::Follower(following) = &mut self.role {
+            following.unsynced.clear();
+            following.unsynced_bytes = 0;
+        }
         match &self.role {
             Role::Follower(Following { phase: Phase::Cutting, .. }) => self.match_here(),
             // It was asked to lead in the midst of the cut.
@@ -250,7 +284,7 @@ impl<W> Machine<W> {
             }
             return;
         }
-        following.parked.extend(push.batches);
+        following.park(push.batches);
         self.append_parked();
         self.hear(push.start, push.committed_end);
     }
@@ -259,13 +293,15 @@ impl<W> Machine<W> {
     pub(super) fn append_parked(&mut self) {
         loop {
             let Role::Follower(following) = &mut self.role else { return };
-            let Some(batch) = following.parked.pop_front() else { return };
-            if batch.length() as u64 > self.log.room_bytes {
-                let wanted = following.parked.iter().chain([&batch]).map(|batch| batch.length() as u64).sum();
-                following.parked.push_front(batch);
+            let Some(batch) = following.parked.front() else { return };
+            let length = batch.length() as u64;
+            if length > self.log.room_bytes {
+                let wanted = following.parked_bytes;
                 self.ask_room(wanted);
                 return;
             }
+            let Some(batch) = following.parked.pop_front() else { return };
+            following.parked_bytes -= length;
             if batch.base_offset() != self.log.end || batch.leader_epoch() < self.log.epochs.last_epoch() {
                 let message = format!(
                     "{}: a pushed batch at {} of epoch {} does not follow our end {} of epoch {}",
@@ -280,6 +316,8 @@ impl<W> Machine<W> {
                 }
                 return;
             }
+            following.unsynced.push_back((batch.end_offset(), length));
+            following.unsynced_bytes += length;
             self.accept(batch);
         }
     }
@@ -291,6 +329,9 @@ impl<W> Machine<W> {
 
     pub(super) fn report_durable(&mut self) {
         let durable_end = self.log.durable_end;
+        if let Role::Follower(following) = &mut self.role {
+            following.synced(durable_end);
+        }
         if let Role::Follower(Following { phase: Phase::Matched, .. }) = self.role {
             self.reply(FollowerMessage::Report { durable_end });
         }

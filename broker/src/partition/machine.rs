@@ -74,10 +74,6 @@ pub struct Setup {
 
 /// What this replica is.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one role a partition, matched at every step; most that have one lead"
-)]
 pub enum Role<W> {
     /// Not told yet.
     Idle,

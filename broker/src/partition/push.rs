@@ -7,7 +7,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 use super::effect::Effect;
 use super::machine::{Machine, Role};
 use crate::replica::message::{LeaderMessage, Push};
-use crate::replica::{FollowerState, StreamId};
+use crate::replica::{Follower, FollowerState, StreamId};
 
 /// The next thing for a follower's stream.
 #[derive(Debug)]
@@ -36,6 +36,14 @@ impl<W> Machine<W> {
             FollowerState::Matched { next, .. } => Some((next, self.log.end)),
             FollowerState::Down | FollowerState::Beginning { .. } => None,
         }
+    }
+
+    /// Bytes sent to `to` on `stream` and not reported synced; nothing once that position is forgotten.
+    #[must_use]
+    pub fn in_flight_bytes(&self, to: BrokerId, stream: StreamId) -> u64 {
+        let Role::Leader(leading) = &self.role else { return 0 };
+        let on_stream = leading.followers.get(to).filter(|follower| follower.stream() == Some(stream));
+        on_stream.map_or(0, Follower::in_flight_bytes)
     }
 
     /// The next batches for `to` on `stream`, about `bytes_max` of them and at least one.

@@ -49,6 +49,8 @@ struct State {
     machine: Machine<Waiter>,
     /// Reused from step to step.
     effects: Vec<Effect<Waiter>>,
+    /// What the links were told of [`Machine::held_bytes`].
+    held_bytes: u64,
     /// What the log was told last: `segment_bytes` and `segment_ms`.
     configured: Option<(u64, u64)>,
 }
@@ -114,7 +116,7 @@ impl Partition {
             flusher,
             log: OnceLock::new(),
             closed: watch::Sender::new(Ok(())),
-            state: Mutex::new(State { machine, effects: Vec::new(), configured: None }),
+            state: Mutex::new(State { machine, effects: Vec::new(), held_bytes: 0, configured: None }),
             published,
             this: this.clone(),
         })
@@ -186,9 +188,13 @@ impl Partition {
         let mut state = self.state.lock();
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();
-        let State { machine, effects, .. } = &mut *state;
+        let State { machine, effects, held_bytes, .. } = &mut *state;
         let answer = event(machine, now);
         machine.take_effects(effects);
+        let before = std::mem::replace(held_bytes, machine.held_bytes());
+        if before != *held_bytes {
+            self.links.held_changed(before, *held_bytes);
+        }
         let mut wakes = Wakes::default();
         for effect in effects.drain(..) {
             self.carry_out(effect, machine, &mut wakes);

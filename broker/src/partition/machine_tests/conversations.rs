@@ -230,7 +230,9 @@ fn n2_a_follower_reports_only_what_it_has_synced() {
         batches: vec![placed(0, 5)],
     };
     assert!(replies(&talk.led(LeaderMessage::Push(push))).is_empty());
+    assert_eq!(talk.machine.held_bytes(), placed(0, 5).length() as u64, "it counts what it has not synced");
     assert_eq!(replies(&talk.synced(1)), [&FollowerMessage::Report { durable_end: Offset(1) }]);
+    assert_eq!(talk.machine.held_bytes(), 0);
 }
 
 /// A new leader held batches it had not synced yet; its follower wanted them, and nobody told the stream's sender
@@ -379,6 +381,7 @@ fn n3_what_a_stream_left_parked_goes_with_it() {
     };
     assert!(matches!(talk.led(LeaderMessage::Push(push))[..], [Effect::Secure(_)]));
     talk.machine.leader_stream_down(STREAM);
+    assert_eq!(talk.machine.held_bytes(), 0);
     let room = fidelog_log::Room { bytes: 1_000, after: Offset::ZERO };
     talk.machine.secured(Ok(room), talk.now, 1);
     assert!(talk.effects().is_empty());

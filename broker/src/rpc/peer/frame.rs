@@ -4,16 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use fidelog_log::env::Clock;
 use fidelog_proto::internal::v1 as wire;
-use fidelog_record::types::{LeaderEpoch, Offset};
-use fidelog_record::{Batches, PlacedBatch};
+use fidelog_record::types::Offset;
 use futures::Stream;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
-use tracing::warn;
 
 use super::codec;
 use super::links::PeerLinks;
@@ -22,44 +17,61 @@ use crate::partition::{NextPush, Partition};
 
 /// About how much one frame carries; a single batch may be larger.
 const FRAME_BYTES: u64 = 1 << 20;
-/// Read at once for a follower that is behind.
-const READ_BYTES: usize = 4 << 20;
 /// A follower that is further behind than this is sent to the catch-up stream.
-const LIVE_DISTANCE_BYTES: u64 = 16 << 20;
+const LIVE_DISTANCE_BYTES: u64 = 4 << 20;
+/// So are all but this many that are behind what memory holds at all.
+const LIVE_READING_MAX: usize = 16;
 
 /// The request stream of one outgoing call.
 pub(super) struct Frames {
     outbox: Arc<Outbox>,
     links: Arc<PeerLinks>,
-    runtime: Handle,
-    clock: Arc<dyn Clock>,
-    catch_up_bytes_per_s: u64,
     alarm: Pin<Box<Sleep>>,
+    /// Something read from the log has waited for a frame of pushes.
+    read_is_next: bool,
 }
 
 impl Frames {
-    pub(super) fn new(
-        outbox: Arc<Outbox>,
-        links: Arc<PeerLinks>,
-        clock: Arc<dyn Clock>,
-        catch_up_bytes_per_s: u64,
-    ) -> Self {
+    pub(super) fn new(outbox: Arc<Outbox>, links: Arc<PeerLinks>) -> Self {
         let alarm = Box::pin(tokio::time::sleep_until(Instant::now()));
-        Self { outbox, links, runtime: Handle::current(), clock, catch_up_bytes_per_s, alarm }
+        Self { outbox, links, alarm, read_is_next: false }
     }
 
-    fn build(&self, taken: Taken) -> Option<wire::LeaderFrame> {
-        let Taken { hello, mut control, mut ready, committed, .. } = taken;
+    /// A frame carries pushes from memory or what was read from the log; where both wait they take turns, so that a
+    /// push waits for one read at most (N2).
+    fn build(&mut self, mut taken: Taken) -> Option<wire::LeaderFrame> {
+        let hello = taken.hello.take();
+        let committed = std::mem::take(&mut taken.committed);
         let mut messages = Vec::new();
         let mut bytes = 0;
         while bytes < FRAME_BYTES
-            && let Some(message) = control.pop_front()
+            && let Some(message) = taken.control.pop_front()
         {
             bytes += pushed_bytes(&message);
             messages.push(message);
         }
+        if taken.ready.is_empty() || self.read_is_next {
+            self.read_is_next = false;
+            if let Some((partition, message)) = taken.read.pop_front() {
+                messages.push(message);
+                self.outbox.read_sent(partition);
+            }
+        } else {
+            self.read_is_next = !taken.read.is_empty();
+            self.push(&mut taken, bytes, &mut messages);
+        }
+        self.outbox.put_back(taken);
+        for partition in committed {
+            if let Some((epoch, message)) = partition.next_committed(self.outbox.to, self.outbox.stream) {
+                messages.push(codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message));
+            }
+        }
+        (hello.is_some() || !messages.is_empty()).then_some(wire::LeaderFrame { hello, messages })
+    }
+
+    fn push(&self, taken: &mut Taken, mut bytes: u64, messages: &mut Vec<wire::LeaderMessage>) {
         while bytes < FRAME_BYTES
-            && let Some(partition) = ready.pop_front()
+            && let Some(partition) = taken.ready.pop_front()
         {
             if self.outbox.lane == wire::Lane::CatchUp && self.has_caught_up(&partition) {
                 continue;
@@ -72,20 +84,11 @@ impl Frames {
                     bytes += pushed_bytes(&message);
                     messages.push(message);
                     // It may have more; asking costs a lock, waiting for the next report a round trip.
-                    ready.push_back(partition);
+                    taken.ready.push_back(partition);
                 }
-                NextPush::Read { from, below, epoch } => self.read(&partition, from, below, epoch),
+                NextPush::Read { from, below, .. } => self.want_read(partition, from, below),
             }
         }
-        if !control.is_empty() || !ready.is_empty() {
-            self.outbox.put_back(control, ready);
-        }
-        for partition in committed {
-            if let Some((epoch, message)) = partition.next_committed(self.outbox.to, self.outbox.stream) {
-                messages.push(codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message));
-            }
-        }
-        (hello.is_some() || !messages.is_empty()).then_some(wire::LeaderFrame { hello, messages })
     }
 
     /// On the catch-up stream: whether the follower is near enough for the live one, and was sent there.
@@ -94,70 +97,20 @@ impl Frames {
             return false;
         };
         partition.view().bytes_between(next, end) <= LIVE_DISTANCE_BYTES / 4
-            && self.links.move_to_live(partition, self.outbox.to)
+            && self.links.move_to_live(partition, self.outbox.to, LIVE_READING_MAX / 2)
     }
 
-    /// Reads the log on a blocking thread for a follower that is behind what memory holds.
-    fn read(&self, partition: &Arc<Partition>, from: Offset, below: Offset, epoch: LeaderEpoch) {
-        let catching_up = self.outbox.lane == wire::Lane::CatchUp;
-        let distance = partition.view().bytes_between(from, below);
-        if !catching_up
-            && distance > LIVE_DISTANCE_BYTES
-            && self.links.move_to_catch_up(partition, self.outbox.to)
+    /// The follower is behind what memory holds: far behind, or one of many, it catches up on the stream for that.
+    fn want_read(&self, partition: Arc<Partition>, from: Offset, below: Offset) {
+        if self.outbox.lane == wire::Lane::Live
+            && (self.outbox.reading_count() >= LIVE_READING_MAX
+                || partition.view().bytes_between(from, below) > LIVE_DISTANCE_BYTES)
+            && self.links.move_to_catch_up(&partition, self.outbox.to)
         {
             return;
         }
-        if !self.outbox.begin_reading(partition.id()) {
-            return;
-        }
-        let (outbox, partition) = (Arc::clone(&self.outbox), Arc::clone(partition));
-        let pace = catching_up.then_some(self.catch_up_bytes_per_s);
-        let clock = Arc::clone(&self.clock);
-        self.runtime.spawn(async move {
-            let began = clock.now();
-            let reader = Arc::clone(&partition);
-            // Stopping here is safe: the follower's position moves only in `read_for_push`.
-            let read = tokio::task::spawn_blocking(move || read_batches(&reader, from, below)).await;
-            let message = match read {
-                Ok(Ok(batches)) => {
-                    let bytes: usize = batches.iter().map(PlacedBatch::length).sum();
-                    if let Some(bytes_per_s) = pace {
-                        let due = Duration::from_secs_f64(bytes as f64 / bytes_per_s.max(1) as f64);
-                        tokio::time::sleep(due.saturating_sub(clock.now().since(began))).await;
-                    }
-                    match partition.read_for_push(outbox.to, outbox.stream, epoch, batches) {
-                        NextPush::Send(epoch, message) => {
-                            Some(codec::encode_leader(partition.topic_bytes(), partition.id(), epoch, message))
-                        }
-                        NextPush::Nothing | NextPush::Read { .. } => None,
-                    }
-                }
-                Ok(Err(why)) => {
-                    warn!(partition = %partition.id(), follower = %outbox.to, "cannot read for a follower: {why}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    None
-                }
-                Err(panicked) => {
-                    warn!(partition = %partition.id(), "reading for a follower ended: {panicked}");
-                    None
-                }
-            };
-            outbox.end_reading(&partition, message);
-        });
+        self.outbox.want_read(partition);
     }
-}
-
-/// Whole, verified batches from `from` on.
-pub(super) fn read_batches(
-    partition: &Partition,
-    from: Offset,
-    below: Offset,
-) -> Result<Vec<PlacedBatch>, String> {
-    let read = partition.view().read(from, READ_BYTES, below).map_err(|error| error.to_string())?;
-    Batches::new(read.batches, partition.id())
-        .filter(|batch| batch.as_ref().map_or(true, |batch| batch.base_offset() >= from))
-        .collect::<Result<_, _>>()
-        .map_err(|misfit| misfit.to_string())
 }
 
 fn pushed_bytes(message: &wire::LeaderMessage) -> u64 {

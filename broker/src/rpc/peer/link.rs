@@ -18,6 +18,7 @@ use super::codec;
 use super::frame::Frames;
 use super::links::PeerLinks;
 use super::outbox::Outbox;
+use super::reader::Reader;
 use crate::partition::Partitions;
 use crate::replica::Incarnate;
 
@@ -28,7 +29,7 @@ pub struct LinkSettings {
     pub pause_first: Duration,
     /// Longest pause.
     pub pause_max: Duration,
-    /// Bytes a second that catching up may take per follower.
+    /// Bytes a second that may be read from the log for a follower, on each of its two streams.
     pub catch_up_bytes_per_s: u64,
 }
 
@@ -122,12 +123,7 @@ impl Link {
     async fn stream(&self, channel: Channel) -> String {
         let stream = self.links.mint();
         let outbox = Outbox::new(stream, self.to, self.lane, self.links.identity.hello(self.lane));
-        let frames = Frames::new(
-            Arc::clone(&outbox),
-            Arc::clone(&self.links),
-            Arc::clone(&self.clock),
-            self.settings.catch_up_bytes_per_s,
-        );
+        let frames = Frames::new(Arc::clone(&outbox), Arc::clone(&self.links));
         let mut client = ReplicationServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
@@ -150,7 +146,13 @@ impl Link {
                 partition.stream_up(stream, incarnate);
             }
         }
-        self.hear(&outbox, replies).await
+        let pace = self.settings.catch_up_bytes_per_s;
+        let reader = Reader::new(Arc::clone(&outbox), Arc::clone(&self.clock), pace);
+        // Stopping either is safe: positions belong to the stream and end with it.
+        tokio::select! {
+            why = self.hear(&outbox, replies) => why,
+            () = reader.run() => unreachable!("it reads for as long as the stream lives"),
+        }
     }
 
     async fn greeted(&self, replies: &mut Streaming<wire::FollowerFrame>) -> Result<Incarnate, String> {
@@ -185,6 +187,7 @@ impl Link {
                     Err(error) => return error.to_string(),
                 }
             }
+            outbox.call_reader();
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
 use super::codec;
+use super::inflow::Inflow;
 use super::outbox::Outbox;
 use super::reply_outbox::ReplyOutbox;
 use super::tail;
@@ -70,6 +71,7 @@ pub struct PeerLinks {
     quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
     next_stream: AtomicU64,
+    pub(super) inflow: Inflow,
     outgoing: ArcSwap<HashMap<StreamId, Outgoing>>,
     incoming: ArcSwap<HashMap<StreamId, Arc<ReplyOutbox>>>,
     /// Serialises changes of the two maps; reading them takes no lock.
@@ -102,6 +104,7 @@ impl PeerLinks {
             quorum,
             runtime: Handle::current(),
             next_stream: AtomicU64::new(1),
+            inflow: Inflow::default(),
             outgoing: ArcSwap::default(),
             incoming: ArcSwap::default(),
             changing: Mutex::new(()),
@@ -171,9 +174,14 @@ impl PeerLinks {
         self.move_to(partition, to, wire::Lane::CatchUp)
     }
 
-    /// Sends a partition that has nearly caught up back to the live stream, when there is one.
-    pub(super) fn move_to_live(&self, partition: &Arc<Partition>, to: BrokerId) -> bool {
-        self.move_to(partition, to, wire::Lane::Live)
+    /// Sends a partition that has nearly caught up back to the live stream, when there is one and fewer than
+    /// `reading_max` are read for on it.
+    pub(super) fn move_to_live(&self, partition: &Arc<Partition>, to: BrokerId, reading_max: usize) -> bool {
+        let outgoing = self.outgoing.load();
+        let is_it = |it: &&Outgoing| it.outbox.to == to && it.outbox.lane == wire::Lane::Live;
+        let has_room =
+            outgoing.values().find(is_it).is_some_and(|it| it.outbox.reading_count() < reading_max);
+        has_room && self.move_to(partition, to, wire::Lane::Live)
     }
 
     /// The in-sync set of a proposal, each member named by the life the leader knows it in (N8).
@@ -257,6 +265,10 @@ impl Links for PeerLinks {
                 debug!(%partition, "a change of the in-sync set was not accepted: {error}");
             }
         });
+    }
+
+    fn held_changed(&self, before: u64, after: u64) {
+        self.inflow.change(before, after);
     }
 
     fn read_tail(

@@ -7,10 +7,13 @@
 
 mod codec;
 mod frame;
+mod inflow;
 mod link;
 mod links;
 mod meta_service;
 mod outbox;
+mod pace;
+mod reader;
 mod remote_quorum;
 mod replication_service;
 mod reply_outbox;

@@ -4,6 +4,9 @@
 //! send, asks each for its next batches. `committed_end` travels with pushes; where none goes out within
 //! [`COMMITTED_DELAY`] it gets a message of its own (N2: within 5 ms).
 //!
+//! What had to be read from the log comes from the stream's reader and waits apart. Always true: while a partition is
+//! being read for, until what was read has gone out, nothing else is pushed for it, so that its batches go out in order.
+//!
 //! Lock order: a partition may lock an outbox, never the other way round: poll takes what waits, lets go, then asks.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -14,6 +17,7 @@ use std::time::Duration;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_record::types::{BrokerId, TopicPartition};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::partition::Partition;
@@ -21,6 +25,8 @@ use crate::replica::StreamId;
 
 /// How long the committed end may wait for a push to travel with.
 pub(super) const COMMITTED_DELAY: Duration = Duration::from_millis(2);
+/// Read and not sent yet: what the reader may be ahead of the stream.
+const READ_AHEAD_MAX: usize = 2;
 
 /// One outgoing stream's queue.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) struct Outbox {
     /// Which of the two streams to it.
     pub(super) lane: wire::Lane,
     state: Mutex<State>,
+    /// Calls the reader: something is wanted, was sent, or was reported.
+    reader: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +50,11 @@ struct State {
     /// Partitions with something to push, each once.
     ready: VecDeque<Arc<Partition>>,
     queued: HashSet<TopicPartition>,
-    /// Partitions whose log is being read for this stream: not asked again until that is done.
+    /// Partitions whose log is to be read.
+    wanted: VecDeque<Arc<Partition>>,
+    /// What was read for them.
+    read: VecDeque<(Arc<Partition>, wire::LeaderMessage)>,
+    /// Partitions that are wanted, being read for, or read for: not asked again until that has gone out.
     reading: HashSet<TopicPartition>,
     /// Partitions whose committed end moved.
     committed: BTreeMap<TopicPartition, Arc<Partition>>,
@@ -57,6 +69,7 @@ pub(super) struct Taken {
     pub(super) hello: Option<wire::Hello>,
     pub(super) control: VecDeque<wire::LeaderMessage>,
     pub(super) ready: VecDeque<Arc<Partition>>,
+    pub(super) read: VecDeque<(Arc<Partition>, wire::LeaderMessage)>,
     pub(super) committed: Vec<Arc<Partition>>,
     pub(super) closed: bool,
 }
@@ -64,7 +77,7 @@ pub(super) struct Taken {
 impl Outbox {
     pub(super) fn new(stream: StreamId, to: BrokerId, lane: wire::Lane, hello: wire::Hello) -> Arc<Self> {
         let state = Mutex::new(State { hello: Some(hello), ..State::default() });
-        Arc::new(Self { stream, to, lane, state })
+        Arc::new(Self { stream, to, lane, state, reader: Notify::new() })
     }
 
     /// Whom to wake for the change, when the stream waits and the change says so.
@@ -107,23 +120,62 @@ impl Outbox {
         })
     }
 
-    /// The partition's log is about to be read for this stream; `false` when it is already.
-    pub(super) fn begin_reading(&self, id: TopicPartition) -> bool {
-        self.state.lock().reading.insert(id)
+    /// The partition's log is to be read; ignored while that is so already.
+    pub(super) fn want_read(&self, partition: Arc<Partition>) {
+        let mut state = self.state.lock();
+        if state.reading.insert(partition.id()) {
+            state.wanted.push_back(partition);
+            self.reader.notify_one();
+        }
     }
 
-    /// The reading is over: what came of it is said, and the partition asked again.
-    pub(super) fn end_reading(&self, partition: &Arc<Partition>, message: Option<wire::LeaderMessage>) {
+    /// Partitions being read for.
+    pub(super) fn reading_count(&self) -> usize {
+        self.state.lock().reading.len()
+    }
+
+    /// The next partition to be read for, once the stream has sent enough of what was read.
+    pub(super) async fn next_wanted(&self) -> Arc<Partition> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if state.read.len() < READ_AHEAD_MAX
+                    && let Some(partition) = state.wanted.pop_front()
+                {
+                    return partition;
+                }
+            }
+            // Stopping here is safe: nothing was taken.
+            self.reader_called().await;
+        }
+    }
+
+    /// Waits for [`Self::call_reader`], or what else may concern it. For the reader alone.
+    pub(super) async fn reader_called(&self) {
+        self.reader.notified().await;
+    }
+
+    /// The follower said something: there may be credit again.
+    pub(super) fn call_reader(&self) {
+        self.reader.notify_one();
+    }
+
+    /// The reading is over: what came of it goes out; when that is nothing, the partition is asked again.
+    pub(super) fn end_reading(&self, partition: Arc<Partition>, message: Option<wire::LeaderMessage>) {
         let waker = self.change(|state| {
-            let id = partition.id();
-            state.reading.remove(&id);
-            state.control.extend(message);
-            if state.queued.insert(id) {
-                state.ready.push_back(Arc::clone(partition));
+            match message {
+                Some(message) => state.read.push_back((partition, message)),
+                None => state.ask_again(partition),
             }
             true
         });
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// What was read for the partition is in a frame.
+    pub(super) fn read_sent(&self, partition: Arc<Partition>) {
+        self.state.lock().ask_again(partition);
+        self.reader.notify_one();
     }
 
     /// Ends the stream.
@@ -140,7 +192,13 @@ impl Outbox {
     pub(super) fn take(&self, waker: &Waker) -> Result<Taken, Option<Instant>> {
         let mut state = self.state.lock();
         let due = state.committed_due.is_some_and(|due| due <= Instant::now());
-        let nothing = state.hello.is_none() && state.control.is_empty() && state.ready.is_empty();
+        // Whoever is being read for is asked again when that has gone out.
+        let State { ready, reading, .. } = &mut *state;
+        ready.retain(|partition| !reading.contains(&partition.id()));
+        let nothing = state.hello.is_none()
+            && state.control.is_empty()
+            && state.ready.is_empty()
+            && state.read.is_empty();
         if nothing && !due && !state.closed {
             state.waker = Some(waker.clone());
             return Err(state.committed_due);
@@ -150,6 +208,7 @@ impl Outbox {
             hello: state.hello.take(),
             control: std::mem::take(&mut state.control),
             ready: std::mem::take(&mut state.ready),
+            read: std::mem::take(&mut state.read),
             committed: Vec::new(),
             closed: state.closed,
         };
@@ -161,15 +220,28 @@ impl Outbox {
     }
 
     /// Puts back what did not fit into the frame.
-    pub(super) fn put_back(&self, control: VecDeque<wire::LeaderMessage>, ready: VecDeque<Arc<Partition>>) {
+    pub(super) fn put_back(&self, rest: Taken) {
         let mut state = self.state.lock();
-        for message in control.into_iter().rev() {
+        for message in rest.control.into_iter().rev() {
             state.control.push_front(message);
         }
-        for partition in ready.into_iter().rev() {
+        for partition in rest.ready.into_iter().rev() {
             if state.queued.insert(partition.id()) {
                 state.ready.push_front(partition);
             }
+        }
+        for read in rest.read.into_iter().rev() {
+            state.read.push_front(read);
+        }
+    }
+}
+
+impl State {
+    fn ask_again(&mut self, partition: Arc<Partition>) {
+        let id = partition.id();
+        self.reading.remove(&id);
+        if self.queued.insert(id) {
+            self.ready.push_back(partition);
         }
     }
 }

@@ -38,10 +38,12 @@ impl ReplicationServer {
     async fn follow(
         self,
         stream: StreamId,
+        lane: wire::Lane,
         mut frames: Streaming<wire::LeaderFrame>,
         replies: Arc<ReplyOutbox>,
     ) {
         let why = loop {
+            self.links.inflow.room(lane).await;
             // Stopping here is safe: what was taken into a partition is in its log's queue already.
             match frames.message().await {
                 Ok(Some(frame)) => {
@@ -116,10 +118,11 @@ impl ReplicationService for ReplicationServer {
             )));
         }
         let stream = self.links.mint();
-        let replies = ReplyOutbox::new(identity.hello(hello.lane()));
+        let lane = hello.lane();
+        let replies = ReplyOutbox::new(identity.hello(lane));
         self.links.add_incoming(stream, Arc::clone(&replies));
         self.take(stream, first, &replies).map_err(Status::invalid_argument)?;
-        tokio::spawn(self.clone().follow(stream, frames, Arc::clone(&replies)));
+        tokio::spawn(self.clone().follow(stream, lane, frames, Arc::clone(&replies)));
         Ok(Response::new(Replies(replies)))
     }
 

@@ -21,6 +21,10 @@ pub struct Following {
     heard_committed_end: Offset,
     /// The leader's start.
     heard_start: Offset,
+    /// Epoch of the leader's last batch when it began.
+    leader_last_epoch: LeaderEpoch,
+    /// People have heard that it would have to cut below what is committed.
+    alarmed: bool,
     /// The start the log was asked to advance to.
     asked_start: Offset,
     /// Batches that fit and have no room in the log yet.
@@ -96,8 +100,8 @@ impl<W> Machine<W> {
             self.refuse(stream, epoch, cause, message);
             return;
         }
-        if let LeaderMessage::Begin { start, committed_end } = message {
-            self.begin(stream, epoch, start, committed_end);
+        if let LeaderMessage::Begin { start, committed_end, last_epoch } = message {
+            self.begin(stream, epoch, (start, committed_end, last_epoch));
             return;
         }
         let Role::Follower(following) = &mut self.role else { return };
@@ -166,7 +170,8 @@ impl<W> Machine<W> {
         self.effects.push(Effect::Reply { stream, epoch, message });
     }
 
-    fn begin(&mut self, stream: StreamId, epoch: LeaderEpoch, start: Offset, committed_end: Offset) {
+    fn begin(&mut self, stream: StreamId, epoch: LeaderEpoch, leader: (Offset, Offset, LeaderEpoch)) {
+        let (start, committed_end, last_epoch) = leader;
         let (own_start, own_end) = (self.log.start, self.log.end);
         let Role::Follower(following) = &mut self.role else { return };
         if self.cutting.is_some() {
@@ -178,6 +183,7 @@ impl<W> Machine<W> {
         following.stream = Some((stream, epoch));
         following.heard_committed_end = committed_end;
         following.heard_start = start;
+        following.leader_last_epoch = last_epoch;
         following.unpark_all();
         if start > own_end || (own_end == own_start && start > own_start) {
             // All we have was passed by retention: beginning anew there is not a cut (N5).
@@ -199,13 +205,17 @@ impl<W> Machine<W> {
 
     fn take_step(&mut self, step: Step) {
         match step {
-            Step::Ask { epoch, end } => self.reply(FollowerMessage::Ask { epoch, end }),
+            Step::Ask { epoch, end } => self.ask(epoch, end),
             Step::AgreeUpTo(to) | Step::StartOver(to) if to < self.log.committed_end => {
                 let message = format!(
                     "{}: the leader's log parts from ours at {to}, below our committed end {}; nothing was cut",
                     self.id, self.log.committed_end
                 );
-                self.effects.push(Effect::Alarm(message.clone()));
+                if let Role::Follower(following) = &mut self.role
+                    && !std::mem::replace(&mut following.alarmed, true)
+                {
+                    self.effects.push(Effect::Alarm(message.clone()));
+                }
                 if let Role::Follower(Following { stream: Some((stream, epoch)), .. }) = self.role {
                     self.refuse(stream, epoch, RefusalCause::WouldCutCommitted, message);
                 }
@@ -220,6 +230,13 @@ impl<W> Machine<W> {
             }
             Step::AgreeUpTo(_) => self.match_here(),
         }
+    }
+
+    fn ask(&mut self, epoch: LeaderEpoch, end: Offset) {
+        let Role::Follower(following) = &self.role else { return };
+        let shared = self.log.epochs.end_of(following.leader_last_epoch, self.log.end);
+        let (shared_epoch, shared_end) = shared.unwrap_or_default();
+        self.reply(FollowerMessage::Ask { epoch, end, shared_epoch, shared_end });
     }
 
     fn start_over(&mut self, at: Offset) {

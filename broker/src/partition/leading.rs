@@ -19,12 +19,15 @@ use super::outcome::{ProduceAnswer, Stages, Stored};
 use super::pending::{Joined, Waiting};
 use super::produce::Parked;
 use crate::replica::message::{FollowerMessage, LeaderMessage, RefusalCause};
-use crate::replica::{FollowerState, Followers, InSync, Incarnate, StreamId, committed_end};
+use crate::replica::{FollowerState, Followers, InSync, Incarnate, StreamId, Told, committed_end};
 
 /// A follower that says nothing after `Begin` for this many times [`MachineLimits::replica_down_ms_max`] is asked anew.
 ///
 /// [`MachineLimits::replica_down_ms_max`]: super::machine::MachineLimits::replica_down_ms_max
 const SILENCE_IN_DOWN_TIMES: u64 = 2;
+
+/// The pause before a follower that cannot follow is asked anew doubles this often: with 200 ms, up to 13 s.
+const RETRY_DOUBLINGS_MAX: u32 = 6;
 
 /// What a leader knows.
 #[derive(Debug)]
@@ -125,7 +128,11 @@ impl<W> Machine<W> {
 
     pub(super) fn say_begin(&mut self, to: BrokerId, stream: StreamId) {
         let Role::Leader(leading) = &self.role else { return };
-        let message = LeaderMessage::Begin { start: self.log.start, committed_end: self.log.committed_end };
+        let message = LeaderMessage::Begin {
+            start: self.log.start,
+            committed_end: self.log.committed_end,
+            last_epoch: self.log.epochs.last_epoch(),
+        };
         self.effects.push(Effect::Tell { to, stream, epoch: leading.epoch, message });
     }
 
@@ -150,7 +157,10 @@ impl<W> Machine<W> {
             return;
         }
         match message {
-            FollowerMessage::Ask { epoch, end } => self.asked(from, stream, epoch, end, now),
+            FollowerMessage::Ask { epoch, end, shared_epoch, shared_end } => {
+                let told = Told { last_epoch: epoch, end, shared_epoch, shared_end };
+                self.asked(from, stream, told, now);
+            }
             FollowerMessage::Matched { end, durable_end, last_epoch } => {
                 self.matched(from, stream, end, durable_end, last_epoch, now);
             }
@@ -168,16 +178,16 @@ impl<W> Machine<W> {
         }
     }
 
-    fn asked(&mut self, from: BrokerId, stream: StreamId, asked: LeaderEpoch, end: Offset, now: Moment) {
+    fn asked(&mut self, from: BrokerId, stream: StreamId, told: Told, now: Moment) {
         let Role::Leader(leading) = &mut self.role else { return };
         let Some(follower) = leading.followers.get_mut(from) else { return };
         follower.silent_since = None;
         if leading.opening.is_some() {
-            follower.told = Some((asked, end));
+            follower.told = Some(told);
             self.open_if_told(now);
             return;
         }
-        self.answer_ask(from, stream, asked);
+        self.answer_ask(from, stream, told.last_epoch);
     }
 
     fn answer_ask(&mut self, to: BrokerId, stream: StreamId, asked: LeaderEpoch) {
@@ -215,7 +225,7 @@ impl<W> Machine<W> {
         if leading.opening.is_some() {
             // An empty follower matches without asking.
             if let Some(follower) = leading.followers.get_mut(from) {
-                follower.told = Some((last_epoch, end));
+                follower.told = Some(Told { last_epoch, end, shared_epoch: last_epoch, shared_end: end });
             }
         }
         match leading.followers.matched(from, end, durable_end, own_epoch, self.log.end) {
@@ -238,7 +248,11 @@ impl<W> Machine<W> {
     }
 
     fn begin_later(&mut self, from: BrokerId, stream: StreamId, now: Moment) {
-        let retry_at = now.plus(Duration::from_millis(self.limits.retry_ms));
+        self.begin_after(from, stream, self.limits.retry_ms, now);
+    }
+
+    fn begin_after(&mut self, from: BrokerId, stream: StreamId, pause_ms: u64, now: Moment) {
+        let retry_at = now.plus(Duration::from_millis(pause_ms));
         let Role::Leader(leading) = &mut self.role else { return };
         if let Some(incarnate) = leading.followers.get(from).and_then(|follower| follower.incarnate) {
             leading.followers.begin(stream, incarnate);
@@ -257,22 +271,34 @@ impl<W> Machine<W> {
         epoch: LeaderEpoch,
         now: Moment,
     ) {
-        match cause {
-            RefusalCause::Gap
-            | RefusalCause::UnknownEpoch
-            | RefusalCause::NotAReplica
-            | RefusalCause::DiskFull => {}
-            RefusalCause::Fenced
+        let Role::Leader(leading) = &mut self.role else { return };
+        let Some(follower) = leading.followers.get_mut(from) else { return };
+        let is_news = follower.refusals.is_none_or(|refusals| refusals.cause != cause);
+        let count = follower.note_refusal(cause);
+        let doublings = match cause {
+            // Over soon: whoever says it is about to follow.
+            RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica => 0,
+            RefusalCause::DiskFull
+            | RefusalCause::Fenced
             | RefusalCause::Stopped
             | RefusalCause::WouldCutCommitted
-            | RefusalCause::Corrupt => {
-                self.effects.push(Effect::Alarm(format!(
-                    "{}: broker {from}, which has seen epoch {epoch}, cannot follow: {message}",
-                    self.id
-                )));
-            }
+            | RefusalCause::Corrupt => (count - 1).min(RETRY_DOUBLINGS_MAX),
+        };
+        let alarms = !matches!(
+            cause,
+            RefusalCause::Gap
+                | RefusalCause::UnknownEpoch
+                | RefusalCause::NotAReplica
+                | RefusalCause::DiskFull
+        );
+        if alarms && is_news {
+            self.effects.push(Effect::Alarm(format!(
+                "{}: broker {from}, which has seen epoch {epoch}, cannot follow: {message}",
+                self.id
+            )));
         }
-        self.begin_later(from, stream, now);
+        self.begin_after(from, stream, self.limits.retry_ms << doublings, now);
+        self.open_if_told(now);
     }
 
     /// Begins again where a refusal's pause is over, or nothing has come back for long: the stream on which it was said

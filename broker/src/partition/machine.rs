@@ -133,6 +133,8 @@ pub struct Machine<W> {
     /// A cut or a start-over is on its way to the disk, whoever leads by now: until it is done nothing is appended,
     /// matched, opened or believed synced.
     pub(super) cutting: Option<Cutting>,
+    /// The log's end when idle producers were last forgotten.
+    pub(super) expired_end: Offset,
     pub(super) effects: Vec<Effect<W>>,
 }
 
@@ -157,6 +159,7 @@ impl<W> Machine<W> {
             unclean,
             securing: false,
             cutting: None,
+            expired_end: Offset::ZERO,
             effects: Vec::new(),
         }
     }
@@ -267,10 +270,10 @@ impl<W> Machine<W> {
         if matches!(self.role, Role::Stopped(_)) {
             return;
         }
-        self.leave_role(Unknown::LogFailed(why.to_owned()));
         if let Role::Follower(following) = &self.role {
             self.effects.extend(following.refuse_stopped(why));
         }
+        self.leave_role(Unknown::LogFailed(why.to_owned()));
         self.role = Role::Stopped(why.to_owned());
         self.effects.push(Effect::Alarm(format!("{}: stopped: {why}", self.id)));
         self.effects.push(Effect::Publish);

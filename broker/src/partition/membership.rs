@@ -30,6 +30,9 @@ impl<W> Machine<W> {
     fn lags(&self, follower: &Follower, now: Moment) -> bool {
         let down = Duration::from_millis(self.limits.replica_down_ms_max);
         let lag = Duration::from_millis(self.limits.replica_lag_ms_max);
+        if follower.says_stopped() {
+            return true;
+        }
         match follower.state {
             FollowerState::Down => now.since(follower.down_since) >= down,
             FollowerState::Beginning { .. } | FollowerState::Matched { .. } => {
@@ -95,7 +98,10 @@ impl<W> Machine<W> {
         let Role::Leader(leading) = &mut self.role else { return };
         leading.proposed_at = Some(now);
         let epoch = leading.epoch;
-        let proposed = leading.in_sync.propose(wanted);
+        let added = wanted.iter().filter(|id| !leading.in_sync.committed().contains(id));
+        // The life of the stream that the report which makes it ready came on (N8).
+        let added = added.filter_map(|&id| leading.followers.get(id)?.incarnate).collect();
+        let proposed = leading.in_sync.propose(wanted, added);
         self.effects.push(Effect::Propose { epoch, proposed });
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fidelog_log::Verdict;
 use fidelog_log::env::Moment;
 use fidelog_record::types::{LeaderEpoch, Offset};
-use fidelog_record::{EncodedBatch, Placement};
+use fidelog_record::{BatchHeader, EncodedBatch, Placement};
 
 use super::effect::Effect;
 use super::leading::duplicate_answer;
@@ -104,8 +104,7 @@ impl<W> Machine<W> {
     /// Gives the batch its offset, or recognises it.
     fn place(&mut self, parked: Parked<W>, now: Moment, wall_ms: u64) {
         let header = *parked.batch.header();
-        let verdict = self.log.producers.check(header.producer, header.record_count, self.limits.producers);
-        match verdict {
+        match self.judge(&header) {
             Verdict::New => {}
             Verdict::Duplicate { base_offset, end_offset } => {
                 self.join(parked, base_offset, end_offset, false, now);
@@ -147,6 +146,19 @@ impl<W> Machine<W> {
             }
         }
         self.accept(placed);
+    }
+
+    /// Whoever is idle makes room before somebody new is refused. What is idle the append times in the log say, so that a
+    /// second look without an append in between would find nothing.
+    fn judge(&mut self, header: &BatchHeader) -> Verdict {
+        let (stamp, count, limits) = (header.producer, header.record_count, self.limits.producers);
+        let verdict = self.log.producers.check(stamp, count, limits);
+        if !matches!(verdict, Verdict::TooMany { .. }) || self.expired_end == self.log.end {
+            return verdict;
+        }
+        self.expired_end = self.log.end;
+        self.log.producers.expire(limits.idle_ms);
+        self.log.producers.check(stamp, count, limits)
     }
 
     /// A resend waits for its original (N17).

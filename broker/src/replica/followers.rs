@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, VecDeque};
 use fidelog_log::env::Moment;
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset};
 
+use super::message::RefusalCause;
+
 /// One stream between two brokers, numbered by the side that opened it; never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
@@ -54,6 +56,39 @@ pub enum FollowerState {
     },
 }
 
+/// What a follower refused with, until it reports again or comes back as another life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// Why, the last time.
+    pub cause: RefusalCause,
+    /// How often in a row for that cause.
+    pub count: u32,
+}
+
+/// What an opening leader was told of a follower's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its last epoch; 0 when it holds nothing.
+    pub last_epoch: LeaderEpoch,
+    /// Its end.
+    pub end: Offset,
+    /// Its largest epoch at or below the leader's last one; 0 when there is none.
+    pub shared_epoch: LeaderEpoch,
+    /// Where that ends in its log.
+    pub shared_end: Offset,
+}
+
+impl Told {
+    /// Whether all of a log that ends at `end`, in epoch `last_epoch`, is in the follower's, and the follower's goes on
+    /// beyond it.
+    #[must_use]
+    pub fn extends(&self, last_epoch: LeaderEpoch, end: Offset) -> bool {
+        let shares_all = self.last_epoch == last_epoch
+            || self.last_epoch > last_epoch && self.shared_epoch == last_epoch && self.shared_end >= end;
+        shares_all && self.end > end
+    }
+}
+
 /// A follower as its leader sees it.
 #[derive(Clone, Debug)]
 pub struct Follower {
@@ -67,8 +102,10 @@ pub struct Follower {
     pub caught_up_at: Moment,
     /// The leader's end when that was last examined.
     examined_end: Offset,
-    /// What an opening leader was told: its last epoch and where that ends.
-    pub told: Option<(LeaderEpoch, Offset)>,
+    /// What an opening leader was told.
+    pub told: Option<Told>,
+    /// Set while it cannot follow.
+    pub refusals: Option<Refusals>,
     /// Said `committed_end` and `start`.
     pub told_committed_end: Offset,
     /// When to begin again after a refusal.
@@ -89,6 +126,7 @@ impl Follower {
             caught_up_at: now,
             examined_end: Offset::ZERO,
             told: None,
+            refusals: None,
             told_committed_end: Offset::ZERO,
             retry_at: None,
             silent_since: None,
@@ -120,6 +158,21 @@ impl Follower {
             FollowerState::Matched { durable_end, .. } => Some(durable_end),
             FollowerState::Down | FollowerState::Beginning { .. } => None,
         }
+    }
+
+    /// Whether its log takes nothing any more, by its own words.
+    #[must_use]
+    pub fn says_stopped(&self) -> bool {
+        let stopped = self.refusals.is_some_and(|refusals| refusals.cause == RefusalCause::Stopped);
+        stopped && matches!(self.state, FollowerState::Beginning { .. })
+    }
+
+    /// Notes a refusal; how often in a row it has refused for this cause.
+    pub fn note_refusal(&mut self, cause: RefusalCause) -> u32 {
+        let before = self.refusals.filter(|refusals| refusals.cause == cause);
+        let count = before.map_or(0, |refusals| refusals.count).saturating_add(1);
+        self.refusals = Some(Refusals { cause, count });
+        count
     }
 
     /// Its stream, if it has one.
@@ -177,7 +230,9 @@ impl Followers {
     /// A stream to the follower is there: forget its position, begin anew on it.
     pub fn begin(&mut self, stream: StreamId, incarnate: Incarnate) {
         if let Some(follower) = self.by_id.get_mut(&incarnate.broker) {
-            follower.incarnate = Some(incarnate);
+            if follower.incarnate.replace(incarnate) != Some(incarnate) {
+                follower.refusals = None;
+            }
             follower.forget_position(FollowerState::Beginning { stream });
         }
     }
@@ -248,6 +303,7 @@ impl Followers {
             ));
         }
         *durable_end = reported;
+        follower.refusals = None;
         while let Some(&(end, bytes)) = follower.in_flight.front()
             && end <= reported
         {

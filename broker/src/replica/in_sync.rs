@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use fidelog_record::types::{BrokerId, PartitionEpoch};
 
+use super::followers::Incarnate;
+
 /// A change the leader wants, to be sent to the quorum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposed {
@@ -15,6 +17,8 @@ pub struct Proposed {
     pub partition_epoch: PartitionEpoch,
     /// The set it wants, the leader included.
     pub isr: BTreeSet<BrokerId>,
+    /// The lives of those it adds: the quorum adds no other (N8).
+    pub added: Vec<Incarnate>,
 }
 
 /// The in-sync set of a partition, from its leader's view.
@@ -65,12 +69,12 @@ impl InSync {
         !self.sent.is_empty()
     }
 
-    /// Notes that `isr` is about to be sent; must be called *before* it is.
-    pub fn propose(&mut self, isr: BTreeSet<BrokerId>) -> Proposed {
+    /// Notes that `isr`, which adds the lives `added`, is about to be sent; must be called *before* it is.
+    pub fn propose(&mut self, isr: BTreeSet<BrokerId>, added: Vec<Incarnate>) -> Proposed {
         if !self.sent.contains(&isr) {
             self.sent.push(isr.clone());
         }
-        Proposed { partition_epoch: self.partition_epoch, isr }
+        Proposed { partition_epoch: self.partition_epoch, isr, added }
     }
 }
 
@@ -85,7 +89,7 @@ mod tests {
     #[test]
     fn a_growth_is_waited_for_from_the_moment_it_is_sent_until_a_later_epoch_is_seen() {
         let mut in_sync = InSync::new(PartitionEpoch(3), set(&[1, 2]));
-        in_sync.propose(set(&[1, 2, 3]));
+        in_sync.propose(set(&[1, 2, 3]), Vec::new());
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2, 3]));
         in_sync.seen(PartitionEpoch(3), set(&[1, 2]));
         assert_eq!(
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn a_shrink_goes_on_waiting_for_the_laggard_until_the_watch_shows_it_gone() {
         let mut in_sync = InSync::new(PartitionEpoch(3), set(&[1, 2, 3]));
-        in_sync.propose(set(&[1, 2]));
+        in_sync.propose(set(&[1, 2]), Vec::new());
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2, 3]));
         in_sync.seen(PartitionEpoch(4), set(&[1, 2]));
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2]));

@@ -12,6 +12,8 @@ pub enum LeaderMessage {
         start: Offset,
         /// What it knows to be committed.
         committed_end: Offset,
+        /// Epoch of its last batch; 0 when there is none.
+        last_epoch: LeaderEpoch,
     },
     /// Answer to [`FollowerMessage::Ask`].
     EpochEnd {
@@ -57,6 +59,10 @@ pub enum FollowerMessage {
         epoch: LeaderEpoch,
         /// Where it ends in the follower's log.
         end: Offset,
+        /// The follower's largest epoch at or below the leader's last one; 0 when there is none.
+        shared_epoch: LeaderEpoch,
+        /// Where that ends in the follower's log.
+        shared_end: Offset,
     },
     /// The follower's log is a prefix of the leader's; its cut, if any, is synced.
     Matched {

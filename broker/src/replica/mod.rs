@@ -11,6 +11,6 @@ pub mod message;
 mod reconciliation;
 
 pub use committed::committed_end;
-pub use followers::{Follower, FollowerState, Followers, Incarnate, StreamId};
+pub use followers::{Follower, FollowerState, Followers, Incarnate, StreamId, Told};
 pub use in_sync::{InSync, Proposed};
 pub use reconciliation::{Reconciliation, Step};

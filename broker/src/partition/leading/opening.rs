@@ -1,5 +1,5 @@
 //! How a leader whose former process stopped uncleanly opens its epoch: it hears what its followers hold, copies what it
-//! lacks of the last common epoch, and shrinks nothing until then.
+//! lacks, and shrinks nothing until then.
 
 use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
@@ -39,23 +39,22 @@ impl<W> Machine<W> {
         let members = leading.in_sync.committed().iter().copied().filter(|&id| id != me);
         let mut told = Vec::new();
         for id in members {
-            match leading.followers.get(id).map(|follower| (follower.told, follower.stream())) {
-                Some((Some(tail), Some(_))) => told.push((id, tail)),
-                Some((None, None)) if waited => {} // It does not live.
+            let Some(follower) = leading.followers.get(id) else { return };
+            match (follower.told, follower.stream()) {
+                (Some(tail), Some(_)) => told.push((id, tail)),
+                (None, None) if waited => {} // It does not live.
+                (None, Some(_)) if waited && follower.says_stopped() => {} // Nor does its log.
                 _ => return,
             }
         }
         if told.is_empty() {
             return;
         }
-        let own_last = self.log.epochs.last_epoch();
-        let beyond =
-            told.iter().filter(|(_, (epoch, _))| *epoch == own_last).max_by_key(|(_, (_, end))| *end);
-        if let Some(&(from, (_, end))) = beyond
-            && end > self.log.end
-        {
+        let (own_epoch, own_end) = (self.log.epochs.last_epoch(), self.log.end);
+        let beyond = told.iter().filter(|(_, tail)| tail.extends(own_epoch, own_end));
+        if let Some((from, tail)) = beyond.max_by_key(|(_, tail)| (tail.last_epoch, tail.end)) {
             leading.opening = Some(Opening { copying: true, ..opening });
-            let (start, epoch) = (self.log.end, leading.epoch);
+            let (from, start, end, epoch) = (*from, own_end, tail.end, leading.epoch);
             self.effects.push(Effect::ReadTail { from, start, end, epoch });
             return;
         }
@@ -74,7 +73,7 @@ impl<W> Machine<W> {
             .followers
             .iter()
             .filter(|(_, follower)| matches!(follower.state, FollowerState::Beginning { .. }))
-            .filter_map(|(id, follower)| Some((id, follower.stream()?, follower.told?.0)))
+            .filter_map(|(id, follower)| Some((id, follower.stream()?, follower.told?.last_epoch)))
             .collect();
         for (id, stream, asked) in asks {
             self.answer_ask(id, stream, asked);
@@ -93,7 +92,7 @@ impl<W> Machine<W> {
     /// # Errors
     /// A sentence, when they do not continue our log; nothing is appended then.
     pub fn tail_copied(&mut self, batches: Vec<PlacedBatch>, now: Moment) -> Result<(), String> {
-        let (own_end, own_epoch) = (self.log.end, self.log.epochs.last_epoch());
+        let (own_end, mut epoch) = (self.log.end, self.log.epochs.last_epoch());
         let Role::Leader(leading) = &mut self.role else { return Ok(()) };
         if leading.opening.is_none_or(|opening| !opening.copying) {
             return Ok(());
@@ -103,15 +102,16 @@ impl<W> Machine<W> {
         }
         let mut end = own_end;
         for batch in &batches {
-            if batch.base_offset() != end || batch.leader_epoch() != own_epoch {
+            let follows = epoch <= batch.leader_epoch() && batch.leader_epoch() < leading.epoch;
+            if batch.base_offset() != end || !follows {
                 return Err(format!(
-                    "{}: a copied batch at {} of epoch {} does not continue our end {end} of epoch {own_epoch}",
+                    "{}: a copied batch at {} of epoch {} does not continue our end {end} of epoch {epoch}",
                     self.id,
                     batch.base_offset(),
                     batch.leader_epoch(),
                 ));
             }
-            end = batch.end_offset();
+            (end, epoch) = (batch.end_offset(), batch.leader_epoch());
         }
         leading.copied = batches;
         self.append_copied(now);

@@ -43,6 +43,8 @@ pub(super) struct Broker {
     pub(super) log: ModelLog,
     pub(super) machine: Option<Machine<u64>>,
     pub(super) unclean: bool,
+    /// Its disk lost what it had synced, and it has not opened an epoch since.
+    pub(super) lossy: bool,
     /// The next entry its watch will show.
     pub(super) watch: usize,
     /// Produces its machine has not answered yet.
@@ -120,6 +122,7 @@ impl Cluster {
             log: ModelLog::default(),
             machine: None,
             unclean: false,
+            lossy: false,
             watch: 0,
             held: BTreeSet::new(),
         };
@@ -171,6 +174,24 @@ impl Cluster {
         self.tell(|| format!("broker {} crashes", index + 1));
     }
 
+    /// The leader's process ends, and its disk had lied about syncs. The rest of the in-sync set makes up for one such
+    /// loss at a time.
+    pub(super) fn crash_lossily(&mut self) {
+        let entry = self.quorum.now();
+        let Some(index) = entry.leader.map(index_of).filter(|_| entry.isr.len() > 1) else { return };
+        if self.brokers.iter().any(|broker| broker.lossy) || self.brokers[index].machine.is_none() {
+            return;
+        }
+        let broker = &mut self.brokers[index];
+        broker.log.crash_lossily(&mut self.random);
+        (broker.unclean, broker.lossy) = (true, true);
+        self.end_process(index);
+        // What it had proposed might leave it alone in the set: nobody could make up for the loss then.
+        self.quorum.proposals.retain(|proposal| proposal.from != id_of(index));
+        let end = self.brokers[index].log.end();
+        self.tell(|| format!("broker {} crashes, and its disk keeps only what is below {end}", index + 1));
+    }
+
     /// A clean stop: everyone is told, and everything is synced.
     pub(super) fn stop(&mut self, index: usize) {
         self.step(index, |machine, _| machine.stopping());
@@ -178,7 +199,7 @@ impl Cluster {
         let broker = &mut self.brokers[index];
         broker.log.keep_committed();
         broker.log.crash(&mut self.random);
-        broker.unclean = false;
+        broker.unclean = broker.lossy;
         self.end_process(index);
         self.tell(|| format!("broker {} stops", index + 1));
     }
@@ -205,6 +226,10 @@ impl Cluster {
             self.carry_out(index, effect);
         }
         self.judge.positions(index, &self.brokers, self.quorum.now());
+        let broker = &mut self.brokers[index];
+        if let Some(Role::Leader(leading)) = broker.machine.as_ref().map(Machine::role) {
+            broker.lossy &= !leading.is_open();
+        }
     }
 
     fn carry_out(&mut self, index: usize, effect: Effect<u64>) {
@@ -268,13 +293,8 @@ impl Cluster {
     }
 
     fn propose(&mut self, index: usize, epoch: LeaderEpoch, proposed: crate::replica::Proposed) {
-        let Some(Role::Leader(leading)) = self.brokers[index].machine.as_ref().map(Machine::role) else {
-            return;
-        };
-        let followers = leading.followers.iter();
-        let lives = followers.filter_map(|(id, follower)| Some((id, follower.incarnate?.epoch))).collect();
         self.tell(|| format!("broker {} proposes {:?}", index + 1, proposed.isr));
-        self.quorum.proposals.push(Proposal { from: id_of(index), epoch, proposed, lives });
+        self.quorum.proposals.push(Proposal { from: id_of(index), epoch, proposed });
     }
 
     /// The flusher does some work, and perhaps syncs.

@@ -207,6 +207,17 @@ impl ModelLog {
         self.room_bytes = ROOM_BYTES;
     }
 
+    /// The process ends, and the disk had lied: of what was synced a part is gone, too.
+    pub(super) fn crash_lossily(&mut self, random: &mut Random) {
+        self.crash(random);
+        let least = self.placed.partition_point(|batch| batch.end_offset() <= self.start) + 1;
+        let kept = least + random.below(1 + self.placed.len().saturating_sub(least));
+        self.placed.truncate(kept);
+        (self.written_count, self.durable_count) = (self.placed.len(), self.placed.len());
+        self.committed_end = self.committed_end.min(self.end());
+        self.kept_committed_end = self.committed_end;
+    }
+
     /// What a start finds.
     pub(super) fn recovered(&self) -> LogState {
         let (mut epochs, mut producers) = (self.before.epochs.clone(), self.before.producers.clone());

@@ -14,8 +14,6 @@ pub(super) struct Proposal {
     pub(super) from: BrokerId,
     pub(super) epoch: LeaderEpoch,
     pub(super) proposed: Proposed,
-    /// Which life of each member the leader means (N8).
-    pub(super) lives: Vec<(BrokerId, BrokerEpoch)>,
 }
 
 #[derive(Debug)]
@@ -72,8 +70,8 @@ impl Quorum {
             && now.leader_epoch == proposal.epoch
             && now.partition_epoch == proposal.proposed.partition_epoch;
         let is_another_life = |id: &BrokerId| {
-            let meant = proposal.lives.iter().find(|(member, _)| member == id).map(|(_, life)| *life);
-            meant != Some(lives[id.0 as usize - 1])
+            let meant = proposal.proposed.added.iter().find(|life| life.broker == *id);
+            meant.map(|life| life.epoch) != Some(lives[id.0 as usize - 1])
         };
         let added: BTreeSet<_> = proposal.proposed.isr.difference(&now.isr).copied().collect();
         if !current || added.iter().any(is_another_life) {

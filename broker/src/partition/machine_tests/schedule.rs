@@ -48,7 +48,8 @@ impl Cluster {
             925..945 => drop_answer(self.finish_read()),
             945..955 => drop_answer(self.finish_tail()),
             955..962 => self.crash_something(index),
-            962..966 => self.stop_something(index),
+            962..965 => self.stop_something(index),
+            965..966 => self.crash_lossily(),
             966..978 if self.brokers[index].machine.is_none() => self.start(index),
             978..984 => self.elect(),
             984..987 => self.brokers[index].log.disk_full = true,
@@ -181,7 +182,9 @@ impl Cluster {
     fn elect(&mut self) {
         let members: Vec<_> = self.quorum.now().isr.iter().copied().collect();
         let Some(id) = self.random.pick(&members).copied() else { return };
-        if self.brokers[index_of(id)].machine.is_some() {
+        // Who may lead after a disk lost something is not decided here (N10).
+        let lossy = self.brokers.iter().any(|broker| broker.lossy);
+        if self.brokers[index_of(id)].machine.is_some() && !lossy {
             self.quorum.elect(id);
             self.tell(|| format!("the quorum lets broker {id} lead"));
         }

@@ -35,9 +35,11 @@ pub(super) fn encode_leader(
 ) -> wire::LeaderMessage {
     use wire::leader_message::Event;
     let event = match message {
-        LeaderMessage::Begin { start, committed_end } => {
-            Event::Begin(wire::Begin { start_offset: start.0, committed_end: committed_end.0 })
-        }
+        LeaderMessage::Begin { start, committed_end, last_epoch } => Event::Begin(wire::Begin {
+            start_offset: start.0,
+            committed_end: committed_end.0,
+            last_epoch: last_epoch.0,
+        }),
         LeaderMessage::EpochEnd { asked, epoch, end } => {
             Event::EpochEnd(wire::EpochEnd { asked_epoch: asked.0, epoch: epoch.0, end_offset: end.0 })
         }
@@ -79,6 +81,7 @@ pub(super) fn decode_leader(
         Event::Begin(begin) => LeaderMessage::Begin {
             start: Offset(begin.start_offset),
             committed_end: Offset(begin.committed_end),
+            last_epoch: LeaderEpoch(begin.last_epoch),
         },
         Event::EpochEnd(answer) => LeaderMessage::EpochEnd {
             asked: LeaderEpoch(answer.asked_epoch),
@@ -113,7 +116,12 @@ pub(super) fn encode_follower(
 ) -> wire::FollowerMessage {
     use wire::follower_message::Event;
     let event = match message {
-        FollowerMessage::Ask { epoch, end } => Event::Ask(wire::Ask { epoch: epoch.0, end_offset: end.0 }),
+        FollowerMessage::Ask { epoch, end, shared_epoch, shared_end } => Event::Ask(wire::Ask {
+            epoch: epoch.0,
+            end_offset: end.0,
+            shared_epoch: shared_epoch.0,
+            shared_end: shared_end.0,
+        }),
         FollowerMessage::Matched { end, durable_end, last_epoch } => Event::Matched(wire::Matched {
             end_offset: end.0,
             durable_end: durable_end.0,
@@ -141,9 +149,12 @@ pub(super) fn decode_follower(
     use wire::follower_message::Event;
     let at = place_of(&message.topic_id, message.partition)?;
     let decoded = match message.event.ok_or(CodecError::Event(at))? {
-        Event::Ask(ask) => {
-            FollowerMessage::Ask { epoch: LeaderEpoch(ask.epoch), end: Offset(ask.end_offset) }
-        }
+        Event::Ask(ask) => FollowerMessage::Ask {
+            epoch: LeaderEpoch(ask.epoch),
+            end: Offset(ask.end_offset),
+            shared_epoch: LeaderEpoch(ask.shared_epoch),
+            shared_end: Offset(ask.shared_end),
+        },
         Event::Matched(matched) => FollowerMessage::Matched {
             end: Offset(matched.end_offset),
             durable_end: Offset(matched.durable_end),

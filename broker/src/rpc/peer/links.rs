@@ -183,32 +183,24 @@ impl PeerLinks {
             outgoing.values().find(is_it).is_some_and(|it| it.outbox.reading_count() < reading_max);
         has_room && self.move_to(partition, to, wire::Lane::Live)
     }
+}
 
-    /// The in-sync set of a proposal, each member named by the life the leader knows it in (N8).
-    fn members(&self, proposed: &Proposed) -> Option<Vec<IsrMember>> {
-        let state = self.view.state()?;
-        let outgoing = self.outgoing.load();
-        proposed
-            .isr
-            .iter()
-            .map(|&broker| {
-                if broker == self.identity.broker {
-                    let Identity { epoch, directory, .. } = self.identity;
-                    return Some(IsrMember { broker, broker_epoch: epoch, directory });
-                }
-                // A member that is not on a stream stays as the metadata knows it; only additions must match.
-                let live = outgoing.values().find(|it| it.incarnate.broker == broker).map(|it| it.incarnate);
-                match live {
-                    Some(it) => Some(IsrMember { broker, broker_epoch: it.epoch, directory: it.directory }),
-                    None => state.broker(broker).map(|entry| IsrMember {
-                        broker,
-                        broker_epoch: entry.epoch,
-                        directory: entry.directory,
-                    }),
-                }
-            })
-            .collect()
-    }
+/// The in-sync set of a proposal, each member named by its life (N8): whoever is added by the one whose report justified
+/// it, whoever stays as it is `registered`.
+fn members(
+    me: Identity,
+    proposed: &Proposed,
+    registered: impl Fn(BrokerId) -> Option<Incarnate>,
+) -> Option<Vec<IsrMember>> {
+    let life = |broker: BrokerId| {
+        if broker == me.broker {
+            return Some(Incarnate { broker, epoch: me.epoch, directory: me.directory });
+        }
+        proposed.added.iter().find(|added| added.broker == broker).copied().or_else(|| registered(broker))
+    };
+    let member =
+        |it: Incarnate| IsrMember { broker: it.broker, broker_epoch: it.epoch, directory: it.directory };
+    proposed.isr.iter().map(|&broker| life(broker).map(member)).collect()
 }
 
 impl Reachability for PeerLinks {
@@ -249,7 +241,12 @@ impl Links for PeerLinks {
     }
 
     fn propose(&self, partition: TopicPartition, epoch: LeaderEpoch, proposed: Proposed) {
-        let Some(isr) = self.members(&proposed) else { return };
+        let Some(state) = self.view.state() else { return };
+        let registered = |broker: BrokerId| {
+            let entry = state.broker(broker)?;
+            Some(Incarnate { broker, epoch: entry.epoch, directory: entry.directory })
+        };
+        let Some(isr) = members(self.identity, &proposed, registered) else { return };
         let Identity { broker, epoch: broker_epoch, .. } = self.identity;
         let answer = self.quorum.propose(Proposal::ChangeIsr {
             partition,
@@ -292,5 +289,39 @@ impl Links for PeerLinks {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use fidelog_record::types::PartitionEpoch;
+
+    use super::*;
+
+    /// A follower reported on one of its streams, restarted, and was known by its new life on the other and in the
+    /// metadata before the proposal went out: the new life was added on the word of the old one.
+    #[test]
+    fn n8_whoever_is_added_is_named_by_the_life_that_reported() {
+        let life = |broker: u32, epoch| Incarnate {
+            broker: BrokerId(broker),
+            epoch: BrokerEpoch(epoch),
+            directory: DirectoryId::NIL,
+        };
+        let me = Identity {
+            cluster: ClusterId::from_random([1; 16]),
+            broker: BrokerId(1),
+            epoch: BrokerEpoch(9),
+            directory: DirectoryId::NIL,
+        };
+        let proposed = Proposed {
+            partition_epoch: PartitionEpoch(4),
+            isr: BTreeSet::from([BrokerId(1), BrokerId(2), BrokerId(3)]),
+            added: vec![life(3, 5)],
+        };
+        let members = members(me, &proposed, |broker| Some(life(broker.0, 7))).unwrap();
+        let named: Vec<_> = members.iter().map(|it| (it.broker.0, it.broker_epoch.0)).collect();
+        assert_eq!(named, [(1, 9), (2, 7), (3, 5)]);
     }
 }

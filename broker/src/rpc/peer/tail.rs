@@ -12,10 +12,10 @@ use tonic::transport::Endpoint;
 
 use crate::partition::Partition;
 
-/// The most a tail may hold: what a leader may have unacknowledged, and some room.
-const TAIL_BYTES_MAX: usize = 256 << 20;
+/// Copied at once; what is left of a longer tail comes with the next reading.
+const TAIL_BYTES: usize = 16 << 20;
 
-/// The verified batches of `start..end`, from the follower at `address`.
+/// The verified batches of `start..end`, or as many of them as are copied at once, from the follower at `address`.
 pub(super) async fn read(
     address: &str,
     partition: &Partition,
@@ -39,10 +39,10 @@ pub(super) async fn read(
     let mut stream = client.read_tail(request).await.map_err(|status| status.to_string())?.into_inner();
     let mut bytes = BytesMut::new();
     while let Some(part) = stream.message().await.map_err(|status| status.to_string())? {
-        if bytes.len() + part.batches.len() > TAIL_BYTES_MAX {
-            return Err(format!("the tail from {start} to {end} is larger than {TAIL_BYTES_MAX} bytes"));
-        }
         bytes.extend_from_slice(&part.batches);
+        if bytes.len() >= TAIL_BYTES {
+            break;
+        }
     }
     Batches::new(bytes.freeze(), partition.id())
         .collect::<Result<_, _>>()

@@ -6,7 +6,7 @@ use super::*;
 fn an_unclean_leader_copies_what_a_member_holds_beyond_it_before_it_opens() {
     let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO]);
     talk.up(TWO, STREAM);
-    let effects = talk.heard(TWO, STREAM, FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(2) });
+    let effects = talk.heard(TWO, STREAM, ask(3, 2));
     assert!(
         matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(2), .. }]),
         "{effects:?}"
@@ -24,8 +24,59 @@ fn an_unclean_leader_waits_for_one_member_however_long_and_shrinks_nothing() {
     assert!(proposed(&talk.later(10_000)).is_empty());
     assert_eq!(talk.machine.published().leading, None);
     talk.up(TWO, STREAM);
-    talk.heard(TWO, STREAM, FollowerMessage::Ask { epoch: LeaderEpoch(3), end: Offset(1) });
+    talk.heard(TWO, STREAM, ask(3, 1));
     assert_eq!(talk.machine.published().leading, Some(EPOCH), "broker 3 does not live");
+}
+
+/// The leader had lost the whole of its last epoch; its follower held it, and the records before it that the leader
+/// lacked as well. Only the follower's last epoch was looked at, which the leader did not know: nothing was copied.
+#[test]
+fn an_unclean_leader_copies_on_from_the_last_common_epoch() {
+    let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO]);
+    talk.up(TWO, STREAM);
+    let (epoch, end) = (LeaderEpoch(4), Offset(3));
+    let asks = FollowerMessage::Ask { epoch, end, shared_epoch: LeaderEpoch(3), shared_end: Offset(2) };
+    let effects = talk.heard(TWO, STREAM, asks);
+    assert!(
+        matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(3), .. }]),
+        "{effects:?}"
+    );
+    talk.machine.tail_copied(vec![placed(1, 3)], talk.now).unwrap();
+    assert!(
+        matches!(talk.effects()[..], [Effect::Append(_), Effect::ReadTail { start: Offset(2), .. }]),
+        "what came was not all"
+    );
+    talk.machine.tail_copied(vec![placed(2, 4)], talk.now).unwrap();
+    talk.synced(3);
+    assert_eq!(talk.machine.published().leading, Some(EPOCH));
+}
+
+/// The leader's log went on in an epoch that the follower never had: what the follower holds is no continuation.
+#[test]
+fn an_unclean_leader_copies_nothing_into_its_midst() {
+    let mut talk = Talk::with(ONE, log(0, 2, &[(2, 0), (3, 1)]), true, &[ONE, TWO]);
+    talk.up(TWO, STREAM);
+    let effects = talk.heard(TWO, STREAM, ask(2, 4));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::ReadTail { .. })), "{effects:?}");
+    assert_eq!(talk.machine.published().leading, Some(EPOCH));
+}
+
+#[test]
+fn a_member_whose_log_is_stopped_does_not_hold_the_opening_up() {
+    let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO, THREE]);
+    talk.up(TWO, STREAM);
+    talk.up(THREE, StreamId(3));
+    talk.heard(TWO, STREAM, ask(3, 1));
+    let stopped = FollowerMessage::Refused {
+        cause: RefusalCause::Stopped,
+        message: "its disk is gone".to_owned(),
+        epoch: EPOCH,
+    };
+    talk.heard(THREE, StreamId(3), stopped.clone());
+    assert_eq!(talk.machine.published().leading, None, "it may be about to stop, and come back");
+    talk.later(LIMITS.replica_down_ms_max);
+    talk.heard(THREE, StreamId(3), stopped);
+    assert_eq!(talk.machine.published().leading, Some(EPOCH));
 }
 
 #[test]
@@ -73,4 +124,32 @@ fn n17_a_gap_is_refused_for_good() {
     let effects = talk.produce(2, 5);
     let refusal = ProduceRefusal::OutOfOrder { expected: Sequence(1) };
     assert_eq!(answers(&effects), [(2, &ProduceAnswer::Refused(refusal))]);
+}
+
+/// Every run of a command-line producer takes an id; after a hundred thousand of them on one partition each new one was
+/// refused until the leader restarted, however long the old ones had been silent.
+#[test]
+fn d6_idle_producers_make_room_for_new_ones() {
+    let producers = fidelog_log::ProducerLimits { count_max: 3, idle_ms: 1_000 };
+    let limits = crate::partition::MachineLimits { producers, ..LIMITS };
+    let setup = Setup { id: partition(), me: ONE, log: log(0, 0, &[]), unclean: false, limits };
+    let mut machine: Machine<u64> = Machine::new(setup);
+    machine.assigned(Assignment { min_insync: 1, ..entry(1, &[ONE]) }, Moment::default());
+    // The first three at once; the others each so much later that whoever came before is idle.
+    for (id, wall_ms) in [(1, 1), (2, 1), (3, 1), (4, 1), (5, 5_000), (3, 5_001), (6, 5_002), (7, 5_003)] {
+        let mut builder = BatchBuilder::new(Codec::None);
+        let record = RecordRef { key: None, value: Some(b"v"), headers: &[], timestamp_ms: 1 };
+        builder.try_push(record).unwrap();
+        let id = ProducerId(id);
+        let stamp =
+            ProducerStamp { id, epoch: ProducerEpoch(u32::from(wall_ms > 1)), base_sequence: Sequence(0) };
+        let (arrived, wait, epoch) = (Moment::default(), Duration::from_secs(1), LeaderEpoch(0));
+        let produce = Produce { batch: builder.finish(stamp).unwrap(), arrived, wait, epoch, waiter: id.0 };
+        machine.produce(produce, Moment::default(), wall_ms);
+    }
+    let mut effects = Vec::new();
+    machine.take_effects(&mut effects);
+    let refused: Vec<_> = answers(&effects).into_iter().map(|(waiter, _)| waiter).collect();
+    // 4 came while nobody was idle by the log's own times, and so did 5, the first to come later.
+    assert_eq!(refused, [4, 5]);
 }

@@ -19,6 +19,7 @@ mod kill_rounds;
 mod panic_aborts;
 mod positions;
 mod power_cut;
+mod positions_bounds;
 mod python;
 mod raw;
 mod restart_clean;

@@ -8,6 +8,7 @@ use fidelog_record::types::{BrokerId, ClusterId};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
+use super::committed_ends::CommittedEnds;
 use super::forward::Forwarder;
 use super::limits::RpcLimits;
 use super::placement::Sticky;
@@ -72,6 +73,7 @@ pub struct Context {
     pub(super) forwarder: Forwarder,
     pub(super) producer_ids: ProducerIds,
     pub(super) sticky: Sticky,
+    pub(super) committed_ends: CommittedEnds,
 }
 
 impl Context {
@@ -98,6 +100,7 @@ impl Context {
             reads: Budget::new("read_bytes_max", limits.read_bytes_max, limits.room_wait),
             forwarder: Forwarder::default(),
             sticky: Sticky::default(),
+            committed_ends: CommittedEnds::default(),
         })
     }
 }

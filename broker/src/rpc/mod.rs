@@ -18,6 +18,7 @@ mod arrival;
 mod budget;
 mod cluster;
 mod co_stream;
+mod committed_ends;
 mod consume;
 mod context;
 mod deadline;

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
-use super::deadline;
+use super::deadline::{self, Deadline};
 use super::forward::{Effect, Way};
 use super::mapping::positions_failure;
 use super::paging::page_size;
@@ -57,6 +57,18 @@ impl PositionServer {
         })
     }
 
+    /// Whether each offset exists, in the order given.
+    async fn checked(
+        &self,
+        topic: &TopicEntry,
+        wanted: impl Iterator<Item = (PartitionIndex, Offset)>,
+        deadline: Deadline,
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let located = wanted.map(|(index, offset)| Ok((route::partition(topic, index.0)?, offset)));
+        let located = located.collect::<Result<Vec<_>, Failure>>()?;
+        Ok(self.context.check_positions(located, deadline).await)
+    }
+
     /// Whether a call belongs to another broker: then its answer.
     async fn elsewhere<T, A, F>(
         &self,
@@ -78,19 +90,6 @@ impl PositionServer {
                 Ok(Ok(answer.into_inner()))
             }
         }
-    }
-
-    /// Holds an offset against what this broker knows of the partition.
-    fn check_offset(&self, at: TopicPartition, offset: Offset) -> Result<(), Failure> {
-        let Some(partition) = self.context.partitions.get(at) else { return Ok(()) };
-        let published = partition.published().borrow().clone();
-        let end = published.positions.committed_end;
-        // Only a leader whose epoch is confirmed knows the end; a consumer may have it from a later one.
-        if published.leading.is_none() || !published.confirmed || offset <= end {
-            return Ok(());
-        }
-        let message = format!("partition {at}: offset {offset} is above {end}, the committed end");
-        Err(Failure::new(Reason::OffsetOutOfRange, message).with("offset", offset).with("end", end))
     }
 }
 
@@ -132,6 +131,7 @@ impl v1::position_service_server::PositionService for PositionServer {
         &self,
         call: Request<v1::CommitPositionsRequest>,
     ) -> Answered<v1::CommitPositionsResponse> {
+        let deadline = deadline::of_call(&call);
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
         let ask = |mut client: PositionServiceClient<_>, request| async move {
             client.commit_positions(request).await
@@ -142,15 +142,31 @@ impl v1::position_service_server::PositionService for PositionServer {
         };
         let (_, topic) = self.topic("", &request.topic_id)?;
         named_once(request.commits.iter().map(|commit| commit.partition), "commits")?;
-        let commits = request.commits.iter().map(|wish| {
-            let commit: Commit = committed(wish);
-            let at = route::partition(&topic, wish.partition)?;
-            self.check_offset(at, commit.offset).map(|()| commit)
-        });
-        let commits = commits.collect::<Result<Vec<_>, Failure>>()?;
-        let all = CommitAll { group: group_name(&request.group)?, topic: topic.id, commits };
+        let commits: Vec<Commit> = request.commits.iter().map(committed).collect();
+        let wanted = commits.iter().map(|commit| (commit.partition, commit.offset));
+        let checked = self.checked(&topic, wanted, deadline).await?;
+        // A partition whose leader is away keeps back its own commit, not those of the others.
+        let (mut good, mut refused) = (Vec::new(), Vec::new());
+        for (commit, check) in commits.into_iter().zip(checked) {
+            match check {
+                Ok(()) => good.push(commit),
+                Err(failure) => refused.push((commit.partition, failure)),
+            }
+        }
+        if good.is_empty()
+            && let Some((_, first)) = refused.first()
+        {
+            return Err(first.clone().into());
+        }
+        let all = CommitAll { group: group_name(&request.group)?, topic: topic.id, commits: good };
         let results = self.context.positions.commit(all).await.map_err(|error| self.failure(&error))?;
-        Ok(Response::new(v1::CommitPositionsResponse { results: results.into_iter().map(result).collect() }))
+        let refused = refused.into_iter().map(|(partition, failure)| v1::PositionResult {
+            partition: partition.0,
+            position: None,
+            error: Some(failure.into()),
+        });
+        let results = results.into_iter().map(result).chain(refused).collect();
+        Ok(Response::new(v1::CommitPositionsResponse { results }))
     }
 
     async fn fetch_positions(
@@ -176,6 +192,7 @@ impl v1::position_service_server::PositionService for PositionServer {
         &self,
         call: Request<v1::ResetPositionsRequest>,
     ) -> Answered<v1::ResetPositionsResponse> {
+        let deadline = deadline::of_call(&call);
         let owner = self.owner(&group_name(&call.get_ref().group)?)?;
         let ask = |mut client: PositionServiceClient<_>, request| async move {
             client.reset_positions(request).await
@@ -186,12 +203,15 @@ impl v1::position_service_server::PositionService for PositionServer {
         };
         let (_, topic) = self.topic(&request.topic, &request.topic_id)?;
         named_once(request.resets.iter().map(|reset| reset.partition), "resets")?;
-        let resets = request.resets.iter().map(|wish| {
-            let (at, offset) = (route::partition(&topic, wish.partition)?, Offset(wish.offset));
-            self.check_offset(at, offset)?;
-            Ok(ResetTo { partition: at.partition, offset, leader_epoch: LeaderEpoch(0) })
+        let resets = request.resets.iter().map(|wish| ResetTo {
+            partition: PartitionIndex(wish.partition),
+            offset: Offset(wish.offset),
+            leader_epoch: LeaderEpoch(0),
         });
-        let resets = resets.collect::<Result<Vec<_>, Failure>>()?;
+        let resets: Vec<ResetTo> = resets.collect();
+        let wanted = resets.iter().map(|reset| (reset.partition, reset.offset));
+        // All or none: somebody moves a group to one point, not to half of it.
+        self.checked(&topic, wanted, deadline).await?.into_iter().collect::<Result<(), Failure>>()?;
         let reset = Reset { group: group_name(&request.group)?, topic: topic.id, resets };
         let moved = self.context.positions.reset(reset).await.map_err(|error| self.failure(&error))?;
         Ok(Response::new(v1::ResetPositionsResponse { positions: moved.into_iter().map(position).collect() }))

@@ -37,6 +37,11 @@ impl Context {
         })
     }
 
+    /// A partition as people know it: `orders/0`, or with the topic's id while its name is not known.
+    pub(super) fn name_of(&self, at: TopicPartition) -> String {
+        name_in(self.meta.state().as_deref(), at)
+    }
+
     /// The failure that names the leader, as the caller of a partition at `at` must hear it.
     pub(super) fn not_leader(&self, at: TopicPartition) -> Failure {
         let Ok(state) = self.state() else { return hint_of(None, at, None, LeaderEpoch(0)) };
@@ -60,6 +65,14 @@ impl Context {
     /// A failure that names the leader when this broker does not host it.
     pub(super) fn hosted(&self, at: TopicPartition) -> Result<Arc<Partition>, Failure> {
         self.partitions.get(at).ok_or_else(|| self.not_leader(at))
+    }
+}
+
+/// A partition's name in this state: with its topic's name, or its id when it has none.
+pub(super) fn name_in(state: Option<&ClusterState>, at: TopicPartition) -> String {
+    match state.and_then(|state| state.topic(at.topic)) {
+        Some(topic) => format!("{}/{}", topic.name, at.partition),
+        None => at.to_string(),
     }
 }
 

@@ -1,0 +1,164 @@
+//! Whether offsets that somebody wants stored as positions exist: none above a partition's committed end is taken.
+//!
+//! ```text
+//!   offset <= this broker's replica's committed_end, or an end heard before --> it exists (ends only rise)
+//!   else: this broker leads --> its own end decides
+//!         another one does  --> it is asked, once
+//!         nobody can say    --> refused, retriable: a position is never believed
+//! ```
+//!
+//! Always true: a position above the end would skip, silently, every record that is still to be written below it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use fidelog_proto::v1::{self, Reason, fetch_service_client::FetchServiceClient, list_offsets_request::At};
+use fidelog_record::types::{Offset, TopicPartition};
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::context::Context;
+use super::deadline::Deadline;
+use super::forward::Effect;
+use super::limits::RpcLimits;
+use super::list_offsets::list_offsets;
+use super::route::id_bytes;
+use super::status::Failure;
+
+/// How long a partition's leader may take to say where it ends.
+const ASK_WAIT: Duration = Duration::from_secs(5);
+/// Leaders asked at the same time for one call.
+const ASKING_MAX: usize = 32;
+/// Partitions whose ends are remembered: as many as a cluster may have.
+const REMEMBERED_MAX: usize = 20_000;
+
+/// Ends that leaders have told.
+#[derive(Debug, Default)]
+pub(super) struct CommittedEnds {
+    told: Mutex<HashMap<TopicPartition, Offset>>,
+}
+
+impl CommittedEnds {
+    fn covers(&self, at: TopicPartition, offset: Offset) -> bool {
+        self.told.lock().get(&at).is_some_and(|&end| offset <= end)
+    }
+
+    fn remember(&self, at: TopicPartition, end: Offset) {
+        let mut told = self.told.lock();
+        // Topics come and go: forgetting all costs one question each, keeping all would grow for ever.
+        if told.len() >= REMEMBERED_MAX && !told.contains_key(&at) {
+            told.clear();
+        }
+        let known = told.entry(at).or_default();
+        *known = end.max(*known);
+    }
+}
+
+impl Context {
+    /// Whether each of these offsets is at most its partition's committed end, in the order given.
+    pub(super) async fn check_positions(
+        &self,
+        wanted: impl IntoIterator<Item = (TopicPartition, Offset)>,
+        deadline: Deadline,
+    ) -> Vec<Result<(), Failure>> {
+        // Stopping here is safe: nothing was changed by asking.
+        let checks = wanted.into_iter().map(|(at, offset)| self.check_position(at, offset, deadline));
+        futures::stream::iter(checks).buffered(ASKING_MAX).collect().await
+    }
+
+    async fn check_position(
+        &self,
+        at: TopicPartition,
+        offset: Offset,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        if offset == Offset(0) || self.covered_here(at, offset) || self.committed_ends.covers(at, offset) {
+            return Ok(());
+        }
+        let bounds = self.ask_end(at, deadline).await.map_err(|why| self.unchecked(at, offset, &why))?;
+        let (start, end) = (Offset(bounds.start_offset), Offset(bounds.committed_end));
+        self.committed_ends.remember(at, end);
+        if offset <= end {
+            return Ok(());
+        }
+        let message = format!(
+            "partition {}: offset {offset} is above {end}, its committed end; a position is at most there",
+            self.name_of(at)
+        );
+        let failure = Failure::new(Reason::OffsetOutOfRange, message).with("offset", offset);
+        Err(failure.with("partition", at.partition).with("start", start).with("end", end))
+    }
+
+    /// A replica's committed end is true wherever it is, if perhaps old.
+    fn covered_here(&self, at: TopicPartition, offset: Offset) -> bool {
+        let partition = self.partitions.get(at);
+        partition.is_some_and(|it| offset <= it.published().borrow().positions.committed_end)
+    }
+
+    async fn ask_end(
+        &self,
+        at: TopicPartition,
+        deadline: Deadline,
+    ) -> Result<v1::ListOffsetsResponse, String> {
+        let state = self.state().map_err(|failure| failure.message().to_owned())?;
+        let leader = state.partition(at).and_then(|entry| entry.leader);
+        let elsewhere = leader.filter(|&leader| leader != self.me).and_then(|leader| state.broker(leader));
+        let Some(broker) = elsewhere else {
+            let answer = list_offsets(self, at, Some(At::End(true))).await;
+            return answer.map_err(|failure| failure.message().to_owned());
+        };
+        let request = v1::ListOffsetsRequest {
+            topic_id: id_bytes(at.topic.as_bytes()),
+            partition: at.partition.0,
+            at: Some(At::End(true)),
+            ..v1::ListOffsetsRequest::default()
+        };
+        let ask = |channel, request| async move {
+            let client = FetchServiceClient::new(channel);
+            client.max_decoding_message_size(RpcLimits::MESSAGE_BYTES_MAX).list_offsets(request).await
+        };
+        let leader = (broker.id, broker.peer_address.clone());
+        let answer = self.forward(leader, (request, Effect::Reads), (deadline, ASK_WAIT), ask).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+    }
+
+    fn unchecked(&self, at: TopicPartition, offset: Offset, why: &str) -> Failure {
+        let message = format!(
+            "partition {}: whether offset {offset} exists cannot be asked of its leader ({why}); nothing was \
+             stored, try again",
+            self.name_of(at)
+        );
+        let failure = Failure::new(Reason::LeaderNotAvailable, message);
+        failure.with("partition", at.partition).with("offset", offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fidelog_record::types::{PartitionIndex, TopicId};
+
+    use super::*;
+
+    fn at(index: u32) -> TopicPartition {
+        TopicPartition { topic: TopicId::default(), partition: PartitionIndex(index) }
+    }
+
+    #[test]
+    fn an_end_that_was_told_covers_what_lies_at_or_below_it_for_ever() {
+        let ends = CommittedEnds::default();
+        assert!(!ends.covers(at(0), Offset(1)));
+        ends.remember(at(0), Offset(7));
+        ends.remember(at(0), Offset(5));
+        assert!(ends.covers(at(0), Offset(7)), "an older answer that came late lowered it");
+        assert!(!ends.covers(at(0), Offset(8)) && !ends.covers(at(1), Offset(1)));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let ends = CommittedEnds::default();
+        for index in 0..u32::try_from(REMEMBERED_MAX).unwrap() + 5 {
+            ends.remember(at(index), Offset(1));
+        }
+        assert!(ends.told.lock().len() <= REMEMBERED_MAX);
+    }
+}

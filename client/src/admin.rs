@@ -28,7 +28,7 @@ pub struct NewTopic {
     pub replication_factor: u32,
     /// Settings; keys are those of `ConfigChange`.
     pub configs: BTreeMap<String, String>,
-    /// Must be true for a replication factor of 1.
+    /// Must be true for a replication factor, or a `min_insync_replicas`, of 1.
     pub allow_unreplicated: bool,
     /// Check only.
     pub dry_run: bool,
@@ -150,7 +150,8 @@ impl Admin {
             .await
     }
 
-    /// Changes settings; `None` goes back to the cluster's default.
+    /// Changes settings; `None` goes back to the cluster's default. `allow_unreplicated` must be true to lower
+    /// `min_insync_replicas` to 1.
     ///
     /// # Errors
     /// When there is no such topic or setting, a value is out of range, or the outcome is unknown.
@@ -158,12 +159,14 @@ impl Admin {
         &self,
         topic: &str,
         changes: BTreeMap<String, Option<String>>,
+        allow_unreplicated: bool,
         dry_run: bool,
     ) -> Result<v1::TopicDescription, RequestError> {
         check_topic(topic)?;
         let configs = changes.into_iter().map(|(key, value)| ConfigChange { key, value }).collect();
-        let request =
-            v1::AlterTopicRequest { name: topic.to_owned(), topic_id: Bytes::new(), configs, dry_run };
+        let name = topic.to_owned();
+        let topic_id = Bytes::new();
+        let request = v1::AlterTopicRequest { name, topic_id, configs, dry_run, allow_unreplicated };
         let answer = call!(self, Repeat::IfDefinite, topics, alter_topic, request)?;
         answer.topic.ok_or(RequestError::Malformed("an altered topic without its description"))
     }

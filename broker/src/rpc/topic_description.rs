@@ -16,6 +16,7 @@ pub(super) fn description(state: &ClusterState, topic: &TopicEntry) -> v1::Topic
         internal: topic.internal,
         created_at_ms: topic.created_at_ms,
         ready: topic.state == TopicState::Open,
+        may_be_unreplicated: topic.min_insync_replicas() == 1,
         partitions: partitions.map(|(index, entry)| partition(index, entry)).collect(),
         configs: config
             .list()

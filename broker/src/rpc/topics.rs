@@ -6,6 +6,7 @@ use std::time::Duration;
 use fidelog_proto::v1;
 use fidelog_record::types::{TopicId, TopicName};
 use tonic::{Request, Response, Status};
+use tracing::warn;
 
 use super::context::Context;
 use super::deadline::{self, Deadline};
@@ -18,7 +19,7 @@ use super::topic_description::{description, summary};
 use crate::meta::quorum::Accepted;
 use crate::meta::state::{
     ClusterState, ConfigChange, ConfigError, ConfigKey, Entry, Minted, Outcome, Proposal, TopicConfig,
-    TopicState,
+    TopicEntry, TopicState,
 };
 
 const READY_WAIT_DEFAULT: Duration = Duration::from_secs(10);
@@ -96,6 +97,14 @@ impl TopicServer {
     }
 }
 
+/// Whoever looks for a lost record later finds who allowed it.
+fn warn_if_unreplicated(topic: &TopicEntry) {
+    if topic.min_insync_replicas() == 1 {
+        let (topic, replicas) = (&topic.name, topic.replication_factor);
+        warn!(%topic, replicas, "an acknowledgement of this topic may stand for one copy, as was allowed");
+    }
+}
+
 fn no_answer(wait: Duration) -> Failure {
     let message = format!(
         "the metadata quorum did not answer within {} ms; the change may have been made: look, then decide",
@@ -129,6 +138,9 @@ impl v1::topic_service_server::TopicService for TopicServer {
             let Outcome::TopicCreated { topic } = accepted.outcome else {
                 return Err(unexpected(&accepted.outcome).into());
             };
+            if let Some(topic) = state.topic(topic) {
+                warn_if_unreplicated(topic);
+            }
             Some(self.ready(topic, state, deadline.cap(wait)).await?)
         };
         Ok(Response::new(v1::CreateTopicResponse { topic }))
@@ -200,13 +212,19 @@ impl v1::topic_service_server::TopicService for TopicServer {
         if changes.is_empty() {
             return Err(Failure::invalid("configs", "no setting is named; name one or more").into());
         }
-        let proposal = Proposal::AlterTopic { topic: topic.id, changes };
+        let allow_unreplicated = request.allow_unreplicated;
+        let proposal = Proposal::AlterTopic { topic: topic.id, changes, allow_unreplicated };
         let shown = if request.dry_run {
             let (tried, _) = self.try_out(&state, &proposal)?;
             tried.topic(topic.id).map(|topic| description(&tried, topic))
         } else {
             let (_, state) = self.change(proposal, deadline).await?;
-            state.topic(topic.id).map(|topic| description(&state, topic))
+            let altered = state.topic(topic.id);
+            if let Some(altered) = altered.filter(|it| it.min_insync_replicas() < topic.min_insync_replicas())
+            {
+                warn_if_unreplicated(altered);
+            }
+            altered.map(|topic| description(&state, topic))
         };
         Ok(Response::new(v1::AlterTopicResponse { topic: shown }))
     }

@@ -89,6 +89,13 @@ pub struct TopicConfig {
     /// See [`ConfigKey::MinInsyncReplicas`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_insync_replicas: Option<u16>,
+    /// Whether nobody asked for that minimum: it is the default of when the topic was made, kept for it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub min_insync_inherited: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl TopicConfig {
@@ -121,6 +128,7 @@ impl TopicConfig {
             ConfigKey::SegmentBytes => self.segment_bytes = value,
             ConfigKey::RecordBytesMax => self.record_bytes_max = value,
             ConfigKey::MinInsyncReplicas => {
+                self.min_insync_inherited = false;
                 self.min_insync_replicas = value.map(|value| {
                     u16::try_from(value).expect("the range of min_insync_replicas fits 16 bits")
                 });
@@ -144,13 +152,17 @@ impl TopicConfig {
             Some(bytes) => Effective { value: Some(bytes), source: Source::Topic },
             None => Effective { value: defaults.retention_bytes, source: Source::ClusterDefault },
         };
+        let mut min_insync_replicas = Effective::of(self.min_insync_replicas, defaults.min_insync_replicas);
+        if self.min_insync_inherited {
+            min_insync_replicas.source = Source::ClusterDefault;
+        }
         EffectiveConfig {
             retention_ms: Effective::of(self.retention_ms, defaults.retention_ms),
             retention_bytes,
             segment_ms: Effective::of(self.segment_ms, defaults.segment_ms),
             segment_bytes: Effective::of(self.segment_bytes, defaults.segment_bytes),
             record_bytes_max: Effective::of(self.record_bytes_max, defaults.record_bytes_max),
-            min_insync_replicas: Effective::of(self.min_insync_replicas, defaults.min_insync_replicas),
+            min_insync_replicas,
         }
     }
 }
@@ -277,6 +289,13 @@ mod tests {
         assert_eq!(effective.list()[1], (ConfigKey::RetentionBytes, None, Source::ClusterDefault));
         config.set(ConfigKey::RetentionMs, None).unwrap();
         assert_eq!(config, TopicConfig::default());
+        let source =
+            |config: &TopicConfig| config.effective(&TopicDefaults::default()).min_insync_replicas.source;
+        let kept = TopicConfig { min_insync_replicas: Some(2), min_insync_inherited: true, ..config.clone() };
+        assert_eq!(source(&kept), Source::ClusterDefault, "nobody set it on the topic");
+        let mut asked = kept;
+        asked.set(ConfigKey::MinInsyncReplicas, Some(2)).unwrap();
+        assert_eq!(source(&asked), Source::Topic);
     }
 
     #[test]

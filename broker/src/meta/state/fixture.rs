@@ -70,7 +70,11 @@ pub(in crate::meta) fn create(name: &str, partitions: u32, replication_factor: u
         name: TopicName::internal(name).unwrap(),
         partition_count: Some(partitions),
         replication_factor: Some(replication_factor),
-        config: TopicConfig::default(),
+        // As old entries have it: set, and nobody says by whom.
+        config: TopicConfig {
+            min_insync_replicas: Some(replication_factor.clamp(1, 2)),
+            ..TopicConfig::default()
+        },
         allow_unreplicated: replication_factor == 1,
         internal: false,
         assignment: None,

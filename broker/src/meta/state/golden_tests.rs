@@ -42,7 +42,14 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("replicas_ready", Entry::ReplicasReady { broker: one, directory: directory(1), topic: topic_id }),
         ("replicas_lost", Entry::ReplicasLost { broker: one, partitions: vec![at(0xaa, 1)] }),
         ("isr_changed", Entry::IsrChanged { partition: at(0xaa, 1), isr: vec![two] }),
-        ("topic_altered", Entry::TopicAltered { topic: topic_id, config }),
+        ("topic_altered", Entry::TopicAltered { topic: topic_id, config: config.clone() }),
+        (
+            "topic_altered_inherited",
+            Entry::TopicAltered {
+                topic: topic_id,
+                config: TopicConfig { min_insync_inherited: true, ..config },
+            },
+        ),
         ("topic_deleted", Entry::TopicDeleted { topic: topic_id, deleted_at_ms: 1_750_000_000_001 }),
         ("replica_deleted", Entry::ReplicaDeleted { broker: two, topic: topic_id }),
         ("producer_ids_granted", Entry::ProducerIdsGranted { broker: one, from: 1, to_end: 1001 }),
@@ -74,6 +81,7 @@ const GOLDEN: &[(&str, &[u8])] = golden_files![
     "replicas_lost",
     "isr_changed",
     "topic_altered",
+    "topic_altered_inherited",
     "topic_deleted",
     "replica_deleted",
     "producer_ids_granted",

@@ -68,8 +68,10 @@ fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
         Wish::Create { name, partitions, replicas, min, id } => {
             let name = ["orders", "ORDERS", "b", "c"][usize::from(*name)];
             let mut proposal = create(name, *partitions, *replicas);
-            if let Proposal::CreateTopic { config, name: given, .. } = &mut proposal {
+            if let Proposal::CreateTopic { config, name: given, allow_unreplicated, .. } = &mut proposal {
                 config.min_insync_replicas = *min;
+                // Now and then one copy is wanted and not allowed.
+                *allow_unreplicated |= *min == Some(1) && id % 4 > 0;
                 *given = TopicName::new(name).unwrap();
             }
             return (proposal, u32::from(*id));
@@ -107,7 +109,8 @@ fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
         }
         Wish::Alter { topic, min } => {
             let changes = vec![ConfigChange { key: ConfigKey::MinInsyncReplicas, value: *min }];
-            Proposal::AlterTopic { topic: nth_topic(state, *topic), changes }
+            let allow_unreplicated = *topic % 2 == 0;
+            Proposal::AlterTopic { topic: nth_topic(state, *topic), changes, allow_unreplicated }
         }
         Wish::Delete { topic } => Proposal::DeleteTopic { topic: nth_topic(state, *topic) },
         Wish::Confirm { broker, topic } => {

@@ -104,7 +104,7 @@ pub enum Proposal {
         replication_factor: Option<u16>,
         /// What is set for it, the minimum included.
         config: TopicConfig,
-        /// Whether one replica is wanted in so many words (G1).
+        /// Whether one replica, or a minimum of one, is wanted in so many words (G1).
         allow_unreplicated: bool,
         /// Whether Fidelog itself asks: only then the name may, and must, begin with `__`.
         internal: bool,
@@ -152,6 +152,9 @@ pub enum Proposal {
         topic: TopicId,
         /// What to change; the last change of a key counts.
         changes: Vec<ConfigChange>,
+        /// Whether a minimum of one is wanted in so many words (G1).
+        #[serde(default)]
+        allow_unreplicated: bool,
     },
     /// A topic is to go, with its data.
     DeleteTopic {

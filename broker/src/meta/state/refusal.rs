@@ -100,6 +100,12 @@ pub enum Refusal {
          --allow-unreplicated"
     )]
     UnreplicatedNotAllowed {},
+    /// A minimum of one, not asked for in so many words.
+    #[error(
+        "min_insync_replicas = 1 lets an acknowledgement stand for one copy although there are {replication_factor} \
+         replicas; set it to 2 or more, or ask for it with --allow-unreplicated"
+    )]
+    MinInsyncOneNotAllowed { replication_factor: u16 },
     /// The minimum could never be met.
     #[error(
         "min_insync_replicas = {min} is above the replication factor {replication_factor}; allowed is 1 to {replication_factor}"

@@ -53,7 +53,7 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         Refusal::NotEnoughBrokers { given, brokers } => {
             because(Reason::NotEnoughBrokers).with("replication_factor", given).with("brokers", brokers)
         }
-        Refusal::UnreplicatedNotAllowed {} => {
+        Refusal::UnreplicatedNotAllowed {} | Refusal::MinInsyncOneNotAllowed { .. } => {
             because(Reason::NotPermitted).with("field", "allow_unreplicated")
         }
         Refusal::TopicIsInternal { name } => because(Reason::NotPermitted).with("topic", name),

@@ -20,6 +20,9 @@ pub(super) struct Alter {
     /// Back to the cluster's default; may be repeated
     #[arg(long, value_name = "KEY")]
     reset: Vec<String>,
+    /// Needed for min_insync_replicas=1: an acknowledgement then may stand for a single copy
+    #[arg(long)]
+    allow_unreplicated: bool,
     /// Check only; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -38,7 +41,8 @@ pub(super) async fn run(context: &Context, command: Alter) -> Result<Exit, Failu
         let named = changes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         command.consent.ask(&format!("Change {named} of topic `{topic}`"))?;
     }
-    let altered = context.connect().await?.admin().alter_topic(topic, changes, command.dry_run).await;
+    let (allow, dry_run) = (command.allow_unreplicated, command.dry_run);
+    let altered = context.connect().await?.admin().alter_topic(topic, changes, allow, dry_run).await;
     let altered = altered.map_err(|error| Failure::from(error).context(format!("topic `{topic}`")))?;
     context.print(&TopicReport::new(altered, Vec::new()))?;
     context.note(if command.dry_run { "dry run: nothing was changed" } else { "changed" });

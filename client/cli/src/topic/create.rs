@@ -28,7 +28,7 @@ pub(crate) struct Create {
     /// A setting; may be repeated
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = parse_setting)]
     configs: Vec<(String, String)>,
-    /// Needed for a single copy: it is lost with its one disk
+    /// Needed for a single copy, or min_insync_replicas=1: what is acknowledged can be lost with one disk
     #[arg(long)]
     allow_unreplicated: bool,
     /// Check only; change nothing

@@ -37,6 +37,9 @@ impl ClusterState {
         let replication_factor = replication_factor.unwrap_or(self.defaults.replication_factor);
         self.check_replication(replication_factor, *allow_unreplicated)?;
         let config = self.settled_config(config.clone(), replication_factor)?;
+        if config.min_insync_replicas == Some(1) && !allow_unreplicated {
+            return Err(Refusal::MinInsyncOneNotAllowed { replication_factor });
+        }
         let assignment = match assignment {
             Some(given) => self.check_assignment(given, partition_count, replication_factor)?,
             None => self.place(partition_count, replication_factor),
@@ -97,7 +100,10 @@ impl ClusterState {
         replication_factor: u16,
     ) -> Result<TopicConfig, Refusal> {
         config.check_ranges()?;
-        let min = config.min_insync_replicas.unwrap_or(self.defaults.min_insync_for(replication_factor));
+        let min = config.min_insync_replicas.unwrap_or_else(|| {
+            config.min_insync_inherited = true;
+            self.defaults.min_insync_for(replication_factor)
+        });
         if min > replication_factor {
             return Err(Refusal::MinInsyncAboveReplicationFactor { min, replication_factor });
         }

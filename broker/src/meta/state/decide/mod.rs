@@ -46,7 +46,9 @@ impl ClusterState {
                 self.decide_lost(*broker, *broker_epoch, partitions)
             }
             Proposal::ChangeIsr { .. } => self.decide_isr(proposal),
-            Proposal::AlterTopic { topic, changes } => self.decide_alteration(*topic, changes),
+            Proposal::AlterTopic { topic, changes, allow_unreplicated } => {
+                self.decide_alteration(*topic, changes, *allow_unreplicated)
+            }
             Proposal::DeleteTopic { topic } => self.decide_deletion(*topic, now_ms),
             Proposal::ReplicaDeleted { broker, broker_epoch, topic } => {
                 self.decide_confirmation(*broker, *broker_epoch, *topic)

@@ -254,12 +254,61 @@ fn a_topic_is_refused_with_the_limit_and_what_to_do() {
     says(&with(&|config, _| config.segment_bytes = Some(1000)), "segment_bytes = 1000");
 }
 
+fn create_by_default(name: &str, replication_factor: u16) -> Proposal {
+    let mut proposal = create(name, 1, replication_factor);
+    if let Proposal::CreateTopic { config, .. } = &mut proposal {
+        *config = TopicConfig::default();
+    }
+    proposal
+}
+
 #[test]
-fn a_topic_keeps_its_minimum_in_its_own_settings() {
+fn a_topic_keeps_its_minimum_in_its_own_settings_and_tells_who_set_it() {
     let mut state = opened(2);
-    assert_eq!(state.topic(topic_id(0xaa)).unwrap().config.min_insync_replicas, Some(2));
-    step(&mut state, &create("one", 1, 1), 0xbb).unwrap();
+    step(&mut state, &create_by_default("two", 2), 0xcc).unwrap();
+    step(&mut state, &create_by_default("one", 1), 0xbb).unwrap();
+    let config = |state: &ClusterState, id| state.topic(topic_id(id)).unwrap().config.clone();
+    assert_eq!(config(&state, 0xcc).min_insync_replicas, Some(2));
+    assert!(config(&state, 0xcc).min_insync_inherited, "nobody asked for it");
     assert_eq!(state.topic(topic_id(0xbb)).unwrap().min_insync_replicas(), 1);
+    let alter = |value| Proposal::AlterTopic {
+        topic: topic_id(0xcc),
+        changes: vec![ConfigChange { key: ConfigKey::MinInsyncReplicas, value }],
+        allow_unreplicated: false,
+    };
+    done(&mut state, &alter(Some(2)));
+    assert!(!config(&state, 0xcc).min_insync_inherited, "now it was asked for");
+    done(&mut state, &alter(None));
+    assert!(config(&state, 0xcc).min_insync_inherited, "and now not any more");
+}
+
+/// Several replicas whose acknowledgement stands for one are as unsafe as one replica, and nobody gets them by
+/// mistake: `--config min_insync_replicas=1` alone made such a topic once.
+#[test]
+fn a_minimum_of_one_needs_its_permission_at_creation_and_at_alteration() {
+    let mut state = opened(3);
+    let with_minimum_of_one = |allow| {
+        let mut proposal = create("mini", 1, 3);
+        if let Proposal::CreateTopic { config, allow_unreplicated, .. } = &mut proposal {
+            (config.min_insync_replicas, *allow_unreplicated) = (Some(1), allow);
+        }
+        proposal
+    };
+    let refusal = refused(&state, &with_minimum_of_one(false));
+    assert_eq!(refusal, Refusal::MinInsyncOneNotAllowed { replication_factor: 3 });
+    assert!(refusal.to_string().contains("--allow-unreplicated"), "{refusal}");
+    step(&mut state, &with_minimum_of_one(true), 0xbb).unwrap();
+
+    let alter = |topic, value, allow_unreplicated| Proposal::AlterTopic {
+        topic: topic_id(topic),
+        changes: vec![ConfigChange { key: ConfigKey::MinInsyncReplicas, value }],
+        allow_unreplicated,
+    };
+    let refusal = refused(&state, &alter(0xaa, Some(1), false));
+    assert_eq!(refusal, Refusal::MinInsyncOneNotAllowed { replication_factor: 3 });
+    done(&mut state, &alter(0xbb, Some(1), false));
+    done(&mut state, &alter(0xaa, Some(1), true));
+    assert_eq!(state.topic(topic_id(0xaa)).unwrap().min_insync_replicas(), 1);
 }
 
 #[test]
@@ -269,6 +318,7 @@ fn a_change_of_the_minimum_raises_the_partition_epochs_and_stays_within_the_repl
     let alter = |key, value| Proposal::AlterTopic {
         topic: topic_id(0xaa),
         changes: vec![ConfigChange { key, value }],
+        allow_unreplicated: false,
     };
     done(&mut state, &alter(ConfigKey::MinInsyncReplicas, Some(3)));
     assert_eq!(orders(&state).epoch, before.next());

@@ -10,6 +10,7 @@ impl ClusterState {
         &self,
         topic: TopicId,
         changes: &[ConfigChange],
+        allow_unreplicated: bool,
     ) -> Result<Entry, Refusal> {
         let entry = self.existing(topic)?;
         if changes.is_empty() {
@@ -19,7 +20,14 @@ impl ClusterState {
         for change in changes {
             config.set(change.key, change.value)?;
         }
-        Ok(Entry::TopicAltered { topic, config: self.settled_config(config, entry.replication_factor)? })
+        let replication_factor = entry.replication_factor;
+        let config = self.settled_config(config, replication_factor)?;
+        // A topic that was allowed to stand for one copy before needs no second permission.
+        let falls_to_one = config.min_insync_replicas == Some(1) && entry.min_insync_replicas() > 1;
+        if falls_to_one && !allow_unreplicated {
+            return Err(Refusal::MinInsyncOneNotAllowed { replication_factor });
+        }
+        Ok(Entry::TopicAltered { topic, config })
     }
 
     pub(super) fn decide_deletion(&self, topic: TopicId, now_ms: u64) -> Result<Entry, Refusal> {

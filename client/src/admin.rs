@@ -246,7 +246,7 @@ impl Admin {
     pub async fn delete_group(&self, group: &str, topic: Option<&str>) -> Result<u32, RequestError> {
         check_group(group)?;
         let topic = topic.unwrap_or_default().to_owned();
-        let request = v1::DeleteGroupRequest { group: group.to_owned(), topic };
+        let request = v1::DeleteGroupRequest { group: group.to_owned(), topic, ..Default::default() };
         Ok(call!(self, Repeat::IfDefinite, positions, delete_group, request)?.positions)
     }
 

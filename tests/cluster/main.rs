@@ -16,6 +16,7 @@ mod failing_sync;
 mod follower_down;
 mod idempotence;
 mod kill_rounds;
+mod message_sizes;
 mod panic_aborts;
 mod positions;
 mod power_cut;

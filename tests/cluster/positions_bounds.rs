@@ -4,8 +4,9 @@
 use fidelog_client::{Client, Record};
 use fidelog_proto::v1::position_service_client::PositionServiceClient;
 use fidelog_proto::v1::{
-    CommitPositionsRequest, CommitPositionsResponse, OpenPositionsRequest, PositionCommit, PositionReset,
-    Reason, ResetPositionsRequest, ResetPositionsResponse,
+    CommitPositionsRequest, CommitPositionsResponse, DeleteGroupRequest, ListGroupsRequest,
+    OpenPositionsRequest, PositionCommit, PositionReset, Reason, ResetPositionsRequest,
+    ResetPositionsResponse,
 };
 use tonic::Status;
 use tonic::transport::Channel;
@@ -91,4 +92,31 @@ async fn a_position_beyond_the_end_is_refused_whoever_leads() {
     let other = Positions(cluster.channel(1 + leader % 3));
     let refused = other.reset(2, NOWHERE).await.expect_err("nobody can say whether it exists");
     assert_eq!(reason(&refused), "LEADER_NOT_AVAILABLE", "{refused}");
+}
+
+/// `group lag` of a group that had read two topics failed for both once one of them was deleted, and nothing but the
+/// whole group could be forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn positions_of_a_deleted_topic_are_told_as_such_and_forgotten_by_its_id() {
+    let cluster = Cluster::start("deleted").await;
+    let client = written(&cluster, 1).await;
+    cluster.topic_of(&client, "passing", 1, &[]).await;
+    let mut positions = PositionServiceClient::new(cluster.channel(1));
+    let mut ids = Vec::new();
+    for topic in ["orders", "passing"] {
+        let open = OpenPositionsRequest { group: "mix".into(), topic: topic.into(), ..Default::default() };
+        ids.push(positions.open_positions(open).await.expect("the group opens").into_inner().topic_id);
+    }
+    client.admin().delete_topic("passing", None).await.expect("it is deleted");
+
+    let list = || ListGroupsRequest { group: "mix".into(), ..Default::default() };
+    let told = positions.list_groups(list()).await.expect("groups are listed").into_inner();
+    let topic = |id| told.groups[0].topics.iter().find(|topic| topic.topic_id == id).expect("it is listed");
+    assert_eq!((topic(&ids[0]).topic.as_str(), topic(&ids[0]).deleted), ("orders", false));
+    assert_eq!((topic(&ids[1]).topic.as_str(), topic(&ids[1]).deleted), ("", true));
+
+    let forget = DeleteGroupRequest { group: "mix".into(), topic_id: ids[1].clone(), ..Default::default() };
+    assert_eq!(positions.delete_group(forget).await.expect("it is forgotten").into_inner().positions, 1);
+    let told = positions.list_groups(list()).await.expect("groups are listed").into_inner();
+    assert_eq!(told.groups[0].topics.len(), 1, "the other topic's positions stay");
 }

@@ -1,5 +1,6 @@
 //! The cluster: who is there, and who leads what, as this broker sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fidelog_proto::v1;
@@ -82,6 +83,12 @@ impl v1::cluster_service_server::ClusterService for ClusterServer {
             let message =
                 format!("{} topics are named; at most {TOPICS_MAX} are allowed at once", names.len());
             return Err(Failure::invalid("topics", message).into());
+        }
+        // A large topic named a thousand times would make an answer that only its asker wanted that big.
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+            let shown: String = twice.chars().take(64).collect();
+            return Err(Failure::invalid("topics", format!("topic {shown:?} is named twice")).into());
         }
         let state = self.context.state()?;
         Ok(Response::new(v1::GetRoutesResponse {

@@ -19,8 +19,7 @@ use parking_lot::Mutex;
 
 use super::context::Context;
 use super::deadline::Deadline;
-use super::forward::Effect;
-use super::limits::RpcLimits;
+use super::forward::{Effect, sized_client};
 use super::list_offsets::list_offsets;
 use super::route::id_bytes;
 use super::status::Failure;
@@ -114,8 +113,7 @@ impl Context {
             ..v1::ListOffsetsRequest::default()
         };
         let ask = |channel, request| async move {
-            let client = FetchServiceClient::new(channel);
-            client.max_decoding_message_size(RpcLimits::MESSAGE_BYTES_MAX).list_offsets(request).await
+            sized_client!(FetchServiceClient, channel).list_offsets(request).await
         };
         let leader = (broker.id, broker.peer_address.clone());
         let answer = self.forward(leader, (request, Effect::Reads), (deadline, ASK_WAIT), ask).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fidelog_proto::v1::{self, fetch_service_client::FetchServiceClient};
 use fidelog_record::types::limits::{
-    FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX, FETCH_WAIT_MS_DEFAULT, FETCH_WAIT_MS_MAX, MESSAGE_BYTES_MAX,
+    FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX, FETCH_WAIT_MS_DEFAULT, FETCH_WAIT_MS_MAX,
 };
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use super::budget::{Held, Reserved};
 use super::consume::Consuming;
 use super::context::Context;
 use super::deadline;
-use super::forward::{Effect, Way};
+use super::forward::{Effect, Way, sized_client};
 use super::reading::{self, Found, Reading};
 use super::route::{self, Named};
 use super::status::Failure;
@@ -57,9 +57,7 @@ impl v1::fetch_service_server::FetchService for FetchServer {
         let wait = deadline.cap(Duration::from_millis(wait_ms.into()));
         if let Way::To(leader, address) = self.context.way(&call, at) {
             let ask = |channel, request| async move {
-                let mut client =
-                    FetchServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-                client.fetch(request).await
+                sized_client!(FetchServiceClient, channel).fetch(request).await
             };
             let message = (call.into_inner(), Effect::Reads);
             let wait = (deadline, wait + FORWARD_EXTRA);
@@ -101,7 +99,7 @@ impl v1::fetch_service_server::FetchService for FetchServer {
         let at = self.partition_of(&request.topic, &request.topic_id, request.partition)?;
         if let Way::To(leader, address) = self.context.way(&call, at) {
             let ask = |channel, request| async move {
-                FetchServiceClient::new(channel).list_offsets(request).await
+                sized_client!(FetchServiceClient, channel).list_offsets(request).await
             };
             let message = (call.into_inner(), Effect::Reads);
             let answer =

@@ -75,6 +75,17 @@ impl Forwarder {
     }
 }
 
+/// A client for another broker, with the limits of both ends.
+macro_rules! sized_client {
+    ($service:ident, $channel:expr) => {
+        $service::new($channel)
+            .max_decoding_message_size($crate::rpc::RpcLimits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size($crate::rpc::RpcLimits::MESSAGE_BYTES_MAX)
+    };
+}
+
+pub(super) use sized_client;
+
 /// Where a call goes.
 #[derive(Debug)]
 pub(super) enum Way {

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_proto::v1::{self, Reason, position_service_client::PositionServiceClient};
-use fidelog_record::types::{GroupName, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::types::{GroupName, LeaderEpoch, Offset, PartitionIndex, TopicPartition};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::context::Context;
 use super::deadline::{self, Deadline};
-use super::forward::{Effect, Way};
+use super::forward::{Effect, Way, sized_client};
 use super::mapping::positions_failure;
 use super::paging::page_size;
 use super::position_forms::{committed, group_name, named_once, owner_name, position, result};
-use super::route::{self, Named, id_bytes};
+use super::route::{self, Named, id_bytes, optional_topic_id};
 use super::status::Failure;
 use crate::group::state::{Commit, GroupPositions, ResetTo};
 use crate::group::{CommitAll, Delete, Fetch, List, Open, PositionsError, Reset};
@@ -84,7 +84,7 @@ impl PositionServer {
             Way::Here => Ok(Err(call.into_inner())),
             Way::To(leader, address) => {
                 let message = (call.into_inner(), effect);
-                let ask = |channel, request| ask(PositionServiceClient::new(channel), request);
+                let ask = |channel, request| ask(sized_client!(PositionServiceClient, channel), request);
                 let answer =
                     self.context.forward((leader, address), message, (deadline, OWNER_WAIT), ask).await?;
                 Ok(Ok(answer.into_inner()))
@@ -257,9 +257,11 @@ impl v1::position_service_server::PositionService for PositionServer {
             Ok(answer) => return Ok(Response::new(answer)),
             Err(request) => request,
         };
-        let topic = match request.topic.as_str() {
-            "" => None,
-            name => Some(self.topic(name, &[])?.1.id),
+        let topic = match (request.topic.as_str(), optional_topic_id(&request.topic_id)?) {
+            ("", None) => None,
+            // A topic that is gone has no name any more, and its positions are still to be forgotten.
+            ("", Some(id)) => Some(id),
+            (name, _) => Some(self.topic(name, &request.topic_id)?.1.id),
         };
         let delete = Delete { group: group_name(&request.group)?, topic };
         let count = self.context.positions.delete(delete).await.map_err(|error| self.failure(&error))?;
@@ -281,15 +283,16 @@ fn split_token(token: &str) -> Result<(u32, Option<GroupName>), Failure> {
     Ok((index.parse().map_err(|_| invalid())?, group_name_if(after).map_err(|_| invalid())?))
 }
 
+/// A deleted topic has no name here: the one it had may be another topic's by now.
 fn described(state: &ClusterState, group: GroupPositions) -> v1::GroupDescription {
-    let name_of = |id: TopicId| {
-        let deleted = || state.tombstone(id).map(|tombstone| tombstone.name.to_string());
-        state.topic(id).map(|topic| topic.name.to_string()).or_else(deleted).unwrap_or_default()
-    };
-    let topics = group.topics.into_iter().map(|topic| v1::GroupTopic {
-        topic: name_of(topic.topic),
-        topic_id: id_bytes(topic.topic.as_bytes()),
-        positions: topic.positions.into_iter().map(position).collect(),
+    let topics = group.topics.into_iter().map(|of| {
+        let topic = state.topic(of.topic);
+        v1::GroupTopic {
+            topic: topic.map(|topic| topic.name.to_string()).unwrap_or_default(),
+            topic_id: id_bytes(of.topic.as_bytes()),
+            positions: of.positions.into_iter().map(position).collect(),
+            deleted: topic.is_none(),
+        }
     });
     v1::GroupDescription { group: group.group.to_string(), topics: topics.collect() }
 }

@@ -8,9 +8,7 @@ use fidelog_proto::v1::{
     self, Reason, produce_request::Payload, produce_service_client::ProduceServiceClient,
 };
 use fidelog_record::door::DoorLimits;
-use fidelog_record::types::limits::{
-    ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, MESSAGE_BYTES_MAX, PRODUCER_WINDOW_BATCHES,
-};
+use fidelog_record::types::limits::{ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, PRODUCER_WINDOW_BATCHES};
 use fidelog_record::types::{LeaderEpoch, TopicPartition};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
@@ -19,7 +17,7 @@ use super::admission::{Admission, admit};
 use super::budget::Reserved;
 use super::context::Context;
 use super::deadline::{self, Deadline};
-use super::forward::{Effect, Way};
+use super::forward::{Effect, Way, sized_client};
 use super::mapping::{produce_failure, unknown_failure};
 use super::produce_stream::ProduceAnswers;
 use super::receipt::receipt;
@@ -58,7 +56,7 @@ impl ProduceServer {
     ) -> Result<Response<v1::ProduceResponse>, Status> {
         let wait = ack_wait(request.ack_timeout_ms);
         let call = |channel, request| async move {
-            let mut client = ProduceServiceClient::new(channel).max_encoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = sized_client!(ProduceServiceClient, channel);
             client.produce(request).await
         };
         let answer = self.context.forward(to, (request, Effect::Changes), (deadline, wait), call).await?;

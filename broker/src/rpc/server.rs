@@ -63,15 +63,19 @@ pub fn public_routes(context: &Arc<Context>, health: &Health) -> Routes {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("both descriptor sets were made by the build");
-    Routes::new(
-        ProduceServiceServer::new(ProduceServer::new(context())).max_decoding_message_size(message_bytes_max),
-    )
-    .add_service(FetchServiceServer::new(FetchServer::new(context())))
-    .add_service(TopicServiceServer::new(TopicServer::new(context())))
-    .add_service(ClusterServiceServer::new(ClusterServer::new(context())))
-    .add_service(PositionServiceServer::new(PositionServer::new(context())))
-    .add_service(health.service())
-    .add_service(reflection)
+    // The library's own limit is a quarter of what is promised, and none on the way out.
+    macro_rules! sized {
+        ($server:expr) => {
+            $server.max_decoding_message_size(message_bytes_max).max_encoding_message_size(message_bytes_max)
+        };
+    }
+    Routes::new(sized!(ProduceServiceServer::new(ProduceServer::new(context()))))
+        .add_service(sized!(FetchServiceServer::new(FetchServer::new(context()))))
+        .add_service(sized!(TopicServiceServer::new(TopicServer::new(context()))))
+        .add_service(sized!(ClusterServiceServer::new(ClusterServer::new(context()))))
+        .add_service(sized!(PositionServiceServer::new(PositionServer::new(context()))))
+        .add_service(health.service())
+        .add_service(reflection)
 }
 
 /// Serves `routes` to whoever connects to `listener`, until `stopping`; then every call that has begun is finished.

@@ -165,3 +165,27 @@ fn pages_go_through_all_groups_in_order() {
     assert_eq!(rest.next_after, None);
     assert_eq!(state.page(None, 0).groups.len(), 1, "a page makes progress");
 }
+
+/// A thousand positions with long owners in each of twenty groups made an answer beyond what the wire carries.
+#[test]
+fn a_page_of_groups_is_bounded_by_bytes() {
+    let mut state = PositionsState::empty();
+    let (partitions, owner) = ((0..1_000).collect::<Vec<u32>>(), "x".repeat(240));
+    for name in 0..40 {
+        apply(&mut state, &open(&format!("group-{name:02}"), 1, &partitions, &owner));
+    }
+    let (mut after, mut seen, mut pages) = (None, 0, 0);
+    loop {
+        let page = state.page(after.as_ref(), 1_000);
+        let positions: usize =
+            page.groups.iter().flat_map(|it| &it.topics).map(|it| it.positions.len()).sum();
+        assert!(positions * owner.len() <= 4 << 20, "a page with {positions} positions");
+        (seen, pages) = (seen + page.groups.len(), pages + 1);
+        after = page.next_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, 40);
+    assert!(pages > 2, "{pages} pages");
+}

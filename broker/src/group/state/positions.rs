@@ -11,8 +11,12 @@ use fidelog_record::types::{Generation, GroupName, Offset, PartitionIndex, Topic
 use super::position::{GroupPositions, PartitionPosition, Position, TopicPositions};
 use super::snapshot::{SnapshotReader, SnapshotSizes};
 
-/// The most positions on one page of groups, unless the first group alone has more.
-const PAGE_POSITION_COUNT_MAX: u64 = 40_000;
+/// About the most bytes one page of groups takes on the wire, unless the first group alone takes more.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+/// What a position takes on the wire beside its owner's name, at most.
+const POSITION_BYTES: usize = 56;
+/// What a topic takes beside its positions, its name (which is not known here) at its longest.
+const TOPIC_BYTES: usize = 288;
 
 pub(super) type Group = BTreeMap<TopicId, BTreeMap<PartitionIndex, Position>>;
 
@@ -133,15 +137,15 @@ impl PositionsState {
     }
 
     /// Groups in the order of their names, from the first behind `after`: at most `group_count_max` (at least 1), and
-    /// fewer when they have many positions.
+    /// fewer when they would pass [`PAGE_BYTES_MAX`].
     #[must_use]
     pub fn page(&self, after: Option<&GroupName>, group_count_max: usize) -> GroupPage {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut page = GroupPage::default();
-        let mut position_count = 0;
+        let mut bytes = 0;
         for (group, topics) in self.groups.range::<GroupName, _>((from, Bound::Unbounded)) {
-            position_count += count_of(topics);
-            let full = page.groups.len() >= group_count_max || position_count > PAGE_POSITION_COUNT_MAX;
+            bytes += group.as_str().len() + bytes_of(topics);
+            let full = page.groups.len() >= group_count_max || bytes > PAGE_BYTES_MAX;
             if full && let Some(last) = page.groups.last() {
                 page.next_after = Some(last.group.clone());
                 break;
@@ -154,6 +158,13 @@ impl PositionsState {
 
 fn count_of(topics: &Group) -> u64 {
     topics.values().map(|positions| positions.len() as u64).sum()
+}
+
+fn bytes_of(topics: &Group) -> usize {
+    let position = |position: &Position| POSITION_BYTES + position.owner.as_str().len();
+    let topic =
+        |positions: &BTreeMap<_, Position>| TOPIC_BYTES + positions.values().map(position).sum::<usize>();
+    topics.values().map(topic).sum()
 }
 
 fn listed(positions: &BTreeMap<PartitionIndex, Position>) -> Vec<PartitionPosition> {

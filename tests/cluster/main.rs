@@ -22,6 +22,7 @@ mod positions;
 mod power_cut;
 mod positions_bounds;
 mod python;
+mod quorum_away;
 mod raw;
 mod restart_clean;
 mod roundtrip;

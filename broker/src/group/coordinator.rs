@@ -21,8 +21,8 @@ use crate::partition::Partition;
 
 /// The internal topic that holds positions.
 pub const POSITIONS_TOPIC: &str = "__positions";
-/// How many partitions it gets.
-pub const POSITIONS_PARTITIONS: u32 = 1;
+/// How many partitions it gets: their leaders are spread, so that one dead broker takes its share of the groups only.
+pub const POSITIONS_PARTITIONS: u32 = 8;
 /// The most calls that wait for one owner.
 const CALLS_WAITING_MAX: usize = 1024;
 
@@ -61,6 +61,9 @@ impl Positions {
     /// When its partition count is 0, or differs from what was said before: groups would lose their positions.
     pub fn topic_exists(&self, topic: TopicId, partition_count: u32) {
         assert!(partition_count > 0, "the positions topic {topic} has no partitions");
+        if self.inner.read().topic == Some((topic, partition_count)) {
+            return;
+        }
         let mut inner = self.inner.write();
         if let Some(before) = inner.topic {
             assert_eq!(

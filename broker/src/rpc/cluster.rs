@@ -38,7 +38,7 @@ impl ClusterServer {
             address: broker.client_address.clone(),
             rack: broker.rack.clone().unwrap_or_default(),
             broker_epoch: broker.epoch.0,
-            reachable: broker.id == self.context.me || self.context.reachability.is_reachable(broker.id),
+            reachable: self.context.reaches(broker.id),
             directory_id: id_bytes(broker.directory.as_bytes()),
         }
     }
@@ -70,7 +70,7 @@ impl v1::cluster_service_server::ClusterService for ClusterServer {
             topics: count(state.topics()),
             partitions: u32::try_from(state.partition_count()).unwrap_or(u32::MAX),
             under_replicated: count(partitions().filter(|(_, entry)| is_under_replicated(entry))),
-            leaderless: count(partitions().filter(|(_, entry)| entry.leader.is_none())),
+            leaderless: count(partitions().filter(|(_, entry)| context.is_leaderless(entry))),
         }))
     }
 

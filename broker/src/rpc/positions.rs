@@ -17,7 +17,7 @@ use super::position_forms::{committed, group_name, named_once, owner_name, posit
 use super::route::{self, Named, id_bytes, optional_topic_id};
 use super::status::Failure;
 use crate::group::state::{Commit, GroupPositions, ResetTo};
-use crate::group::{CommitAll, Delete, Fetch, List, Open, PositionsError, Reset};
+use crate::group::{CommitAll, Delete, Fetch, List, Open, POSITIONS_TOPIC, PositionsError, Reset};
 use crate::meta::state::{ClusterState, TopicEntry};
 
 /// How long the owner of a group may take.
@@ -44,7 +44,16 @@ impl PositionServer {
         Ok((state, topic))
     }
 
+    /// Every broker sends a call on, also one that holds no partition of the internal topic.
+    fn learn_topic(&self) -> Result<(), Failure> {
+        if let Some(topic) = self.context.state()?.topic_by_name(POSITIONS_TOPIC) {
+            self.context.positions.topic_exists(topic.id, topic.partition_count);
+        }
+        Ok(())
+    }
+
     fn owner(&self, group: &GroupName) -> Result<TopicPartition, Failure> {
+        self.learn_topic()?;
         self.context.positions.partition_of(group).map_err(|error| self.failure(&error))
     }
 
@@ -218,6 +227,7 @@ impl v1::position_service_server::PositionService for PositionServer {
     }
 
     async fn list_groups(&self, call: Request<v1::ListGroupsRequest>) -> Answered<v1::ListGroupsResponse> {
+        self.learn_topic()?;
         let owners = self.context.positions.partitions().map_err(|error| self.failure(&error))?;
         let (index, after) = match group_name_if(&call.get_ref().group)? {
             Some(group) => (self.owner(&group)?.partition.0, None),

@@ -94,7 +94,7 @@ pub async fn serve(
     router.serve_with_incoming_shutdown(connections, stopping.cancelled_owned()).await
 }
 
-/// Serves the public services to clients; see [`serve`].
+/// Serves the public services to clients, with producer ids in reserve; see [`serve`].
 ///
 /// # Errors
 /// What ends a server early.
@@ -106,5 +106,10 @@ pub async fn public_server(
 ) -> Result<(), tonic::transport::Error> {
     let routes = public_routes(&context, &health);
     let stopping = context.stopping.clone();
+    let reserve = Arc::clone(&context);
+    reserve.producer_ids.begin().await;
+    tokio::spawn(
+        stopping.clone().run_until_cancelled_owned(async move { reserve.producer_ids.keep().await }),
+    );
     serve(&context, routes, listener, limits, stopping).await
 }

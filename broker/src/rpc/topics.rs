@@ -86,12 +86,12 @@ impl TopicServer {
                 return Err(Failure::new(v1::Reason::Conflict, message).with("topic_id", id));
             };
             if topic.state == TopicState::Open {
-                return Ok(description(&state, topic));
+                return Ok(description(&self.context, &state, topic));
             }
             let next = self.context.meta.wait_for(state.index().next());
             match tokio::time::timeout_at(until, next).await {
                 Ok(later) => state = later,
-                Err(_) => return Ok(description(&state, topic)),
+                Err(_) => return Ok(description(&self.context, &state, topic)),
             }
         }
     }
@@ -132,7 +132,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
             let Outcome::TopicCreated { topic } = Outcome::of(&entry) else {
                 return Err(unexpected(&entry).into());
             };
-            tried.topic(topic).map(|topic| description(&tried, topic))
+            tried.topic(topic).map(|topic| description(&self.context, &tried, topic))
         } else {
             let (accepted, state) = self.change(proposal, deadline).await?;
             let Outcome::TopicCreated { topic } = accepted.outcome else {
@@ -155,7 +155,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let state = self.context.state()?;
         let shown = state.topics().filter(|topic| request.include_internal || !topic.internal).collect();
         let (topics, next_page_token) = page(shown, |topic| topic.name.as_str(), &request.page_token, size);
-        let topics = topics.into_iter().map(|topic| summary(&state, topic)).collect();
+        let topics = topics.into_iter().map(|topic| summary(&self.context, &state, topic)).collect();
         Ok(Response::new(v1::ListTopicsResponse { topics, next_page_token }))
     }
 
@@ -167,7 +167,9 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let state = self.context.state()?;
         let topic =
             route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
-        Ok(Response::new(v1::DescribeTopicResponse { topic: Some(description(&state, &topic)) }))
+        Ok(Response::new(v1::DescribeTopicResponse {
+            topic: Some(description(&self.context, &state, &topic)),
+        }))
     }
 
     async fn describe_partitions(
@@ -216,7 +218,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
         let proposal = Proposal::AlterTopic { topic: topic.id, changes, allow_unreplicated };
         let shown = if request.dry_run {
             let (tried, _) = self.try_out(&state, &proposal)?;
-            tried.topic(topic.id).map(|topic| description(&tried, topic))
+            tried.topic(topic.id).map(|topic| description(&self.context, &tried, topic))
         } else {
             let (_, state) = self.change(proposal, deadline).await?;
             let altered = state.topic(topic.id);
@@ -224,7 +226,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
             {
                 warn_if_unreplicated(altered);
             }
-            altered.map(|topic| description(&state, topic))
+            altered.map(|topic| description(&self.context, &state, topic))
         };
         Ok(Response::new(v1::AlterTopicResponse { topic: shown }))
     }

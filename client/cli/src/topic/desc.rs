@@ -260,6 +260,7 @@ mod tests {
             isr: vec![1],
             eligible: vec![1],
             offline: String::new(),
+            ..Default::default()
         };
         let config =
             ConfigValue { key: "retention_ms".into(), value: "604800000".into(), source: "default".into() };

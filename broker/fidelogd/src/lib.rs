@@ -52,7 +52,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Serve(serve) => serve::serve(&serve.target.config, serve.parent, &args.log),
         Verb::Format(format) => serve::format(&format.config, &args.log),
         Verb::Config(verb) => match verb {
-            ConfigVerb::Check(target) => config::check(&target.config),
+            ConfigVerb::Check(target) => match logging::start(&args.log) {
+                Ok(()) => config::check(&target.config),
+                Err(error) => {
+                    eprintln!("fidelogd: {error}");
+                    ExitCode::from(exit::USAGE)
+                }
+            },
             ConfigVerb::Print(target) => config::print(&target.config),
         },
         Verb::Dev(dev) => dev::run(&dev, &args.log),

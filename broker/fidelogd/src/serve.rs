@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use fidelog_broker::node::{self, Node, StopReason};
+use fidelog_broker::node::{self, Node, NodeConfig, StopReason};
 use tracing::{error, info};
 
 use crate::args::LogArgs;
@@ -16,14 +16,7 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
         eprintln!("fidelogd: {error}");
         return ExitCode::from(exit::FAILED);
     }
-    let config =
-        match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
-            Ok(loaded) => loaded.node,
-            Err(error) => {
-                eprintln!("fidelogd: {error}");
-                return ExitCode::from(exit::USAGE);
-            }
-        };
+    let Some(config) = configured(path, log) else { return ExitCode::from(exit::USAGE) };
     descriptors::raise_limit();
     let node = match Node::start(config) {
         Ok(node) => node,
@@ -52,6 +45,15 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
     }
 }
 
+/// Starts logging and reads the configuration; says what is wrong with either.
+fn configured(path: &Path, log: &LogArgs) -> Option<NodeConfig> {
+    if let Err(error) = logging::start(log) {
+        eprintln!("fidelogd: {error}");
+        return None;
+    }
+    config::load(path).map_err(|errors| config::complain(&errors)).ok().map(|loaded| loaded.node)
+}
+
 /// Waits for SIGTERM, SIGINT or the node's own failure.
 fn wait(node: &Node) -> std::io::Result<Option<StopReason>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -69,14 +71,7 @@ fn wait(node: &Node) -> std::io::Result<Option<StopReason>> {
 
 /// Makes the data directory.
 pub(crate) fn format(path: &Path, log: &LogArgs) -> ExitCode {
-    let config =
-        match logging::start(log).and_then(|()| config::load(path).map_err(|error| error.to_string())) {
-            Ok(loaded) => loaded.node,
-            Err(error) => {
-                eprintln!("fidelogd: {error}");
-                return ExitCode::from(exit::USAGE);
-            }
-        };
+    let Some(config) = configured(path, log) else { return ExitCode::from(exit::USAGE) };
     match node::format(&config) {
         Ok(identity) => {
             println!(

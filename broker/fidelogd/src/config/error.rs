@@ -1,4 +1,4 @@
-//! Why a configuration is refused.
+//! Why a configuration is refused: every mistake there is, one line each.
 
 use std::path::PathBuf;
 
@@ -16,12 +16,22 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Not TOML, a key twice.
-    #[error("{}: {message}", path.display())]
+    #[error("{source_}: {message}")]
     Syntax {
-        /// Which file.
-        path: PathBuf,
-        /// Line, column, and what is wrong.
+        /// Where.
+        source_: Source,
+        /// What is wrong.
         message: String,
+    },
+    /// Nobody knows this section.
+    #[error("{source_}: unknown section [{section}]{}", hint_section(near))]
+    UnknownSection {
+        /// Where.
+        source_: Source,
+        /// What.
+        section: String,
+        /// A section that looks like it.
+        near: Option<&'static str>,
     },
     /// Nobody knows this key.
     #[error("{source_}: unknown key `{key}`{}", hint(near))]
@@ -54,8 +64,27 @@ pub enum ConfigError {
         doc: &'static str,
     },
     /// Values that do not fit each other.
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{source_}: {message}")]
+    Conflict {
+        /// Where the one was set that was looked at last.
+        source_: Source,
+        /// What does not fit what.
+        message: String,
+    },
+}
+
+/// All mistakes of a configuration, in the order in which they were found; at least one.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+fn lines(mistakes: &[ConfigError]) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn hint_section(near: &Option<&'static str>) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean [{near}]?"))
 }
 
 fn hint(near: &Option<&'static str>) -> String {

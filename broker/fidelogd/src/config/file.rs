@@ -7,35 +7,49 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::settings::{ListedBroker, Source, Values};
+use super::settings::{self, ListedBroker, Source, Values};
 
-/// Adds what `text` sets to `values`.
-pub(super) fn read(path: &Path, text: &str, values: &mut Values) -> Result<(), ConfigError> {
-    let syntax = |message: String| ConfigError::Syntax { path: path.to_owned(), message };
-    let document = DeTable::parse(text).map_err(|error| syntax(error.to_string().trim_end().to_owned()))?;
+/// Adds what `text` sets to `values`; gives what is wrong with it.
+pub(super) fn read(path: &Path, text: &str, values: &mut Values) -> Vec<ConfigError> {
     let at = |position: usize| {
         let line = text.bytes().take(position).filter(|&byte| byte == b'\n').count() + 1;
         Source::File(path.to_owned(), line)
     };
+    let (document, faults) = DeTable::parse_recoverable(text);
+    let fault = |error: toml::de::Error| ConfigError::Syntax {
+        source_: at(error.span().map_or(0, |span| span.start)),
+        message: error.message().trim_end().replace('\n', ", "),
+    };
+    let mut mistakes: Vec<ConfigError> = faults.into_iter().map(fault).collect();
+    if !mistakes.is_empty() {
+        return mistakes;
+    }
     for (section, content) in document.get_ref() {
+        let source_ = at(section.span().start);
+        let name = section.get_ref().to_string();
         let DeValue::Table(table) = content.get_ref() else {
-            return Err(ConfigError::UnknownKey {
-                source_: at(section.span().start),
-                key: section.get_ref().to_string(),
-                near: None,
-            });
+            mistakes.push(ConfigError::UnknownKey { source_, key: name, near: None });
+            continue;
         };
+        if let Err(unknown) = settings::check_section(&name, source_) {
+            mistakes.push(unknown);
+            continue;
+        }
         for (name, value) in table {
             let (key, source) = (format!("{}.{}", section.get_ref(), name.get_ref()), at(name.span().start));
             if key == "cluster.brokers" {
-                values.brokers = brokers(value, &key, &at)?;
+                values.brokers_source = Some(source);
+                match brokers(value, &key, &at) {
+                    Ok(found) => values.brokers = found,
+                    Err(mistake) => mistakes.push(mistake),
+                }
             } else {
-                let text = scalar(value.get_ref()).ok_or_else(|| not_scalar(&key, source.clone()))?;
-                values.set(&key, text, source)?;
+                let scalar = scalar(value.get_ref()).ok_or_else(|| not_scalar(&key, source.clone()));
+                mistakes.extend(scalar.and_then(|text| values.set(&key, text, source)).err());
             }
         }
     }
-    Ok(())
+    mistakes
 }
 
 fn not_scalar(key: &str, source_: Source) -> ConfigError {

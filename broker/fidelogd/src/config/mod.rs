@@ -1,10 +1,11 @@
 //! The configuration: a TOML file, overridden by the environment. Every value knows where it comes from.
 //!
-//! Unknown keys, wrong types and values out of range stop the start; the message names file and line, or the variable,
-//! the key, its value and what is allowed. `FIDELOGD_BROKER__ID=2` overrides `[broker] id`.
+//! Unknown keys, wrong types and values out of range stop the start; every mistake is told, one line each, with file and
+//! line or the variable, the key, its value and what is allowed. `FIDELOGD_BROKER__ID=2` overrides `[broker] id`.
 
 mod error;
 mod file;
+mod machine;
 mod node;
 mod settings;
 
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use fidelog_broker::node::NodeConfig;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 pub use settings::{SETTINGS, Setting, Source, Values};
 
 use crate::exit;
@@ -30,38 +31,54 @@ pub struct Loaded {
 /// Reads `path`, lets the environment override it, and checks everything.
 ///
 /// # Errors
-/// [`ConfigError`].
-pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+/// [`ConfigErrors`].
+pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        .map_err(|source| ConfigErrors(vec![ConfigError::Unreadable { path: path.to_owned(), source }]))?;
     load_text(path, &text, std::env::vars())
 }
 
 /// The same with the text and the environment given.
 ///
 /// # Errors
-/// [`ConfigError`].
+/// [`ConfigErrors`].
 pub fn load_text(
     path: &Path,
     text: &str,
     environment: impl Iterator<Item = (String, String)>,
-) -> Result<Loaded, ConfigError> {
+) -> Result<Loaded, ConfigErrors> {
     let mut values = Values::defaults();
-    file::read(path, text, &mut values)?;
-    values.take_environment(environment)?;
-    let node = node::build(&values)?;
-    Ok(Loaded { values, node })
+    let mut mistakes = file::read(path, text, &mut values);
+    let unreadable = mistakes.iter().any(|mistake| matches!(mistake, ConfigError::Syntax { .. }));
+    mistakes.extend(values.take_environment(environment));
+    // What a file that is no TOML does not set is not missing from it.
+    let node = if unreadable { None } else { node::build(&values, &mut mistakes) };
+    match node {
+        Some(node) if mistakes.is_empty() => Ok(Loaded { values, node }),
+        _ => Err(ConfigErrors(mistakes)),
+    }
 }
 
-/// `config check`.
+/// One line a mistake.
+pub(crate) fn complain(errors: &ConfigErrors) {
+    for mistake in &errors.0 {
+        eprintln!("fidelogd: {mistake}");
+    }
+}
+
+/// `config check`: also what `format` and `serve` would refuse on this machine.
 pub(crate) fn check(path: &Path) -> ExitCode {
-    match load(path) {
-        Ok(_) => {
-            println!("{}: a broker would start with it", path.display());
+    let checked = load(path).and_then(|loaded| {
+        let mistakes = machine::mistakes(&loaded);
+        if mistakes.is_empty() { Ok(()) } else { Err(ConfigErrors(mistakes)) }
+    });
+    match checked {
+        Ok(()) => {
+            println!("{}: no mistake found; a broker would start with it", path.display());
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("fidelogd: {error}");
+        Err(errors) => {
+            complain(&errors);
             ExitCode::from(exit::USAGE)
         }
     }
@@ -74,8 +91,8 @@ pub(crate) fn print(path: &Path) -> ExitCode {
             print!("{}", loaded.values);
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("fidelogd: {error}");
+        Err(errors) => {
+            complain(&errors);
             ExitCode::from(exit::USAGE)
         }
     }

@@ -122,6 +122,8 @@ pub struct Values {
     by_key: BTreeMap<&'static str, Value>,
     /// `cluster.brokers`.
     pub brokers: Vec<ListedBroker>,
+    /// Where that list stands.
+    pub brokers_source: Option<Source>,
 }
 
 impl Values {
@@ -132,7 +134,8 @@ impl Values {
             let text = setting.default?.to_owned();
             Some((setting.key, Value { text, source: Source::Default }))
         };
-        Self { by_key: SETTINGS.iter().filter_map(default).collect(), brokers: Vec::new() }
+        let by_key = SETTINGS.iter().filter_map(default).collect();
+        Self { by_key, brokers: Vec::new(), brokers_source: None }
     }
 
     /// The value of `key`.
@@ -157,16 +160,17 @@ impl Values {
     pub(super) fn take_environment(
         &mut self,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<(), ConfigError> {
+    ) -> Vec<ConfigError> {
+        let mut mistakes = Vec::new();
         for (name, text) in environment {
             let Some((section, key)) = name.strip_prefix("FIDELOGD_").and_then(|rest| rest.split_once("__"))
             else {
                 continue;
             };
             let key = format!("{}.{}", section.to_ascii_lowercase(), key.to_ascii_lowercase());
-            self.set(&key, text, Source::Environment(name))?;
+            mistakes.extend(self.set(&key, text, Source::Environment(name)).err());
         }
-        Ok(())
+        mistakes
     }
 }
 
@@ -186,6 +190,16 @@ impl fmt::Display for Values {
         }
         Ok(())
     }
+}
+
+/// Whether anything may be set in this section.
+pub(super) fn check_section(section: &str, source_: Source) -> Result<(), ConfigError> {
+    let sections = || SETTINGS.iter().filter_map(|setting| setting.key.split_once('.')).map(|(name, _)| name);
+    if sections().any(|known| known == section) {
+        return Ok(());
+    }
+    let near = sections().find(|known| section.starts_with(known) || known.starts_with(section));
+    Err(ConfigError::UnknownSection { source_, section: section.to_owned(), near })
 }
 
 /// The known key that shares the most letters at either end with `key`, when it is close.

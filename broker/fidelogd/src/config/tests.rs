@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ConfigError, Loaded, load_text};
+use super::{ConfigErrors, Loaded, load_text};
 
 const GOOD: &str = r#"
 [broker]
@@ -17,7 +17,7 @@ brokers = [
 ]
 "#;
 
-fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     load_text(Path::new("broker.toml"), text, environment)
 }
@@ -83,6 +83,33 @@ brokers = [{ id = 1, client = "127.0.0.1:9094", peer = "127.0.0.1:9095" }]
 "#;
     assert!(refusal(lone).contains("allow_unreplicated"));
     assert!(load(&format!("{lone}allow_unreplicated = true\n"), &[]).is_ok());
+}
+
+/// `config check` named one mistake of several, and some without their line.
+#[test]
+fn every_mistake_is_named_on_a_line_of_its_own_with_where_it_stands() {
+    let text = format!(
+        "{GOOD}allow_unreplicated = 1\nfoo = 1\n[logg]\n# segment_ms = 1\n[topic_defaults]\nreplication_factor = 9\n\
+         min_insync_replicas = 12\nretention_ms = 5\n[broker.more]\n"
+    );
+    let text = text.replacen("id = 1\ndata", "id = 9\nbar = 2\nlisten = \"0.0.0.0:9094\"\ndata", 1);
+    let message = refusal(&text);
+    let lines: Vec<&str> = message.lines().collect();
+    for expected in [
+        "broker.toml:4: unknown key `broker.bar`",
+        "broker.toml:3: cluster.brokers does not list broker 9",
+        "broker.toml:5: broker.listen = 0.0.0.0:9094: this is beyond loopback",
+        "broker.toml:14: cluster.allow_unreplicated = 1",
+        "broker.toml:15: unknown key `cluster.foo`",
+        "broker.toml:16: unknown section [logg]; did you mean [log]?",
+        "broker.toml:19: topic_defaults.replication_factor = 9: cluster.brokers lists 3",
+        "broker.toml:20: topic_defaults.min_insync_replicas = 12: topic_defaults.replication_factor is 9",
+        "broker.toml:21: [topic_defaults] retention_ms = 5 is",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected:?} is not in\n{message}");
+    }
+    let broken = refusal("[broker]\nid = \nlisten = [\n");
+    assert!(broken.lines().all(|line| line.starts_with("broker.toml:")), "{broken}");
 }
 
 const EXAMPLE: &str = include_str!("../../fidelog.example.toml");

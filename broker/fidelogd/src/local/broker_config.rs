@@ -51,7 +51,7 @@ pub(super) fn name(broker: u16) -> String {
 }
 
 /// What a broker would be told by it: the environment has no say in it.
-pub(super) fn load(path: &Path, text: &str) -> Result<crate::config::Loaded, crate::config::ConfigError> {
+pub(super) fn load(path: &Path, text: &str) -> Result<crate::config::Loaded, crate::config::ConfigErrors> {
     crate::config::load_text(path, text, std::iter::empty())
 }
 

@@ -93,7 +93,7 @@ pub(crate) enum LocalError {
     },
     /// The configuration that was written is refused: the environment or this program is wrong.
     #[error("{0}")]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] crate::config::ConfigErrors),
     /// A data directory was not made.
     #[error("broker {broker} has no data directory: {cause}")]
     Format {

@@ -40,13 +40,13 @@ pub enum ProposeError {
         refusal: Refusal,
     },
     /// Definite: it was not taken, and can be sent again later.
-    #[error("the metadata quorum takes no proposals: {reason}")]
+    #[error("the metadata quorum cannot take it now, and nothing was changed: {reason}")]
     Unavailable {
         /// Why.
         reason: String,
     },
     /// Unknown: it may have been accepted or may yet be. The watch will show.
-    #[error("the metadata quorum cannot be reached, and the proposal may have been accepted: {reason}")]
+    #[error("the metadata quorum's answer was lost, and the change may have been made: {reason}")]
     Unreachable {
         /// What happened.
         reason: String,

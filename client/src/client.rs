@@ -200,7 +200,21 @@ impl Core {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let give_up_at = Instant::now() + self.request_timeout;
+        self.call_within(self.request_timeout, repeat, send).await
+    }
+
+    /// As [`Self::call`], for no longer than `budget`.
+    pub(crate) async fn call_within<T, F, Fut>(
+        &self,
+        budget: Duration,
+        repeat: Repeat,
+        send: F,
+    ) -> Result<T, RequestError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let give_up_at = Instant::now() + budget;
         let mut failures = 0;
         loop {
             let error = match self.call_once_each(repeat, give_up_at, &send).await {

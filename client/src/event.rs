@@ -66,7 +66,18 @@ pub enum Event {
         /// How long it waits.
         wait: Duration,
     },
-    /// A subscription ended and is taken up again at exactly the next offset.
+    /// A partition cannot be read for now; it is tried again, and [`Self::ConsumerResumed`] tells when records come.
+    ConsumerWaiting {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The first offset not yet read.
+        offset: u64,
+        /// Why.
+        cause: String,
+    },
+    /// Records of a partition that had to wait come again, at exactly the next offset.
     ConsumerResumed {
         /// The topic's name.
         topic: String,

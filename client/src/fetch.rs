@@ -1,5 +1,6 @@
 //! Single requests about a partition's records: fetch, offsets, lag. For standing reading use a consumer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -112,6 +113,22 @@ impl Client {
         self.core.list_offsets(topic, partition, at).await
     }
 
+    /// Asks for one offset of each of these partitions, all at once, through any broker. Every partition has its own
+    /// answer: a leader that is away does not hide what the others say. Each is waited for no longer than a third of
+    /// the client's request timeout.
+    pub async fn list_offsets_each(
+        &self,
+        topic: &str,
+        partitions: &[u32],
+        at: OffsetAt,
+    ) -> BTreeMap<u32, Result<ListedOffset, RequestError>> {
+        let patience = self.core.patience();
+        let asked = partitions.iter().map(|&partition| async move {
+            (partition, self.core.list_offsets_within(topic, partition, at, patience).await)
+        });
+        futures::future::join_all(asked).await.into_iter().collect()
+    }
+
     /// The topic's id and how many partitions it has.
     ///
     /// # Errors
@@ -124,24 +141,41 @@ impl Client {
 }
 
 impl Admin {
-    /// How far a group is behind on a topic, in records and in time, for every partition.
+    /// How far a group is behind on a topic, in records and in time, by partition. Every partition has its own
+    /// answer: a leader that is away does not hide what the others say. Each is waited for no longer than a third of
+    /// the client's request timeout.
     ///
     /// Time is the age of the next unread record, whose timestamp its producer chose.
     ///
     /// # Errors
-    /// When there is no such topic, or a partition's leader could not answer.
-    pub async fn lag(&self, group: &str, topic: &str) -> Result<Vec<PartitionLag>, ConsumeError> {
+    /// When there is no such topic, or the group's positions cannot be had.
+    pub async fn lag(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<u32, Result<PartitionLag, ConsumeError>>, RequestError> {
         let positions = self.fetch_positions(group, topic).await?;
         let partitions = self.core().routes(topic).await?.partition_count();
         let position_of =
             |partition| positions.iter().find(|position| position.partition == partition)?.offset;
-        let lags = (0..partitions).map(|partition| self.core().lag(topic, partition, position_of(partition)));
-        futures::future::try_join_all(lags).await
+        let lags = (0..partitions).map(|partition| async move {
+            (partition, self.core().lag(topic, partition, position_of(partition)).await)
+        });
+        Ok(futures::future::join_all(lags).await.into_iter().collect())
     }
 }
 
 impl Core {
+    /// How long one partition of many is waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.request_timeout / 3
+    }
+
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<ConsumedBatch, ConsumeError> {
+        self.fetch_within(fetch, self.request_timeout).await
+    }
+
+    async fn fetch_within(&self, fetch: Fetch, budget: Duration) -> Result<ConsumedBatch, ConsumeError> {
         check_topic(&fetch.topic)?;
         let topic_id = self.routes(&fetch.topic).await?.id;
         let at = TopicPartition { topic: topic_id, partition: PartitionIndex(fetch.partition) };
@@ -156,7 +190,7 @@ impl Core {
             leader_epoch: 0,
         };
         let answer = self
-            .call(Repeat::Always, |channel| {
+            .call_within(budget, Repeat::Always, |channel| {
                 let request = request.clone();
                 async move { fetch_client(channel).fetch(request).await }
             })
@@ -174,6 +208,16 @@ impl Core {
         partition: u32,
         at: OffsetAt,
     ) -> Result<ListedOffset, RequestError> {
+        self.list_offsets_within(topic, partition, at, self.request_timeout).await
+    }
+
+    pub(crate) async fn list_offsets_within(
+        &self,
+        topic: &str,
+        partition: u32,
+        at: OffsetAt,
+        budget: Duration,
+    ) -> Result<ListedOffset, RequestError> {
         check_topic(topic)?;
         let at = match at {
             OffsetAt::Start => list_offsets_request::At::Start(true),
@@ -187,7 +231,7 @@ impl Core {
             at: Some(at),
         };
         let answer = self
-            .call(Repeat::Always, |channel| {
+            .call_within(budget, Repeat::Always, |channel| {
                 let request = request.clone();
                 async move { fetch_client(channel).list_offsets(request).await }
             })
@@ -210,7 +254,7 @@ impl Core {
         partition: u32,
         position: Option<u64>,
     ) -> Result<PartitionLag, ConsumeError> {
-        let bounds = self.list_offsets(topic, partition, OffsetAt::End).await?;
+        let bounds = self.list_offsets_within(topic, partition, OffsetAt::End, self.patience()).await?;
         let committed_end = bounds.committed_end;
         // What retention took is unread too, but can be read no more.
         let next = position.unwrap_or(bounds.start_offset).max(bounds.start_offset);
@@ -224,7 +268,7 @@ impl Core {
 
     async fn age_ms(&self, topic: &str, partition: u32, offset: u64) -> Result<u64, ConsumeError> {
         let fetch = Fetch { bytes_max: 1, wait: Duration::ZERO, ..Fetch::new(topic, partition, offset) };
-        let first = self.fetch(fetch).await?.records().next().transpose();
+        let first = self.fetch_within(fetch, self.patience()).await?.records().next().transpose();
         let first = first.map_err(|cause| ConsumeError::Unreadable { partition, cause })?;
         Ok(first.map_or(0, |record| unix_ms().saturating_sub(record.timestamp_ms)))
     }

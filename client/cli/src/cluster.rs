@@ -48,6 +48,8 @@ struct ClusterReport {
     partitions: u32,
     under_replicated: u32,
     leaderless: u32,
+    /// Brokers that the answering one is not in touch with: what they lead can neither be read nor written.
+    unreachable: Vec<u32>,
     brokers: Vec<BrokerRow>,
 }
 
@@ -106,6 +108,7 @@ impl From<DescribeClusterResponse> for ClusterReport {
             partitions: answer.partitions,
             under_replicated: answer.under_replicated,
             leaderless: answer.leaderless,
+            unreachable: answer.brokers.iter().filter(|it| !it.reachable).map(|it| it.id).collect(),
             brokers: answer.brokers.into_iter().map(BrokerRow::from).collect(),
         }
     }
@@ -130,6 +133,7 @@ impl Show for ClusterReport {
             ("partitions", self.partitions.to_string()),
             ("under-replicated", self.under_replicated.to_string()),
             ("leaderless", self.leaderless.to_string()),
+            ("unreachable brokers", crate::output::list(&self.unreachable)),
         ]);
         format!("{facts}\n\n{}", Table::of(&self.brokers, wide))
     }

@@ -32,10 +32,6 @@ impl Context {
         &self.globals.brokers
     }
 
-    pub(crate) fn json(&self) -> bool {
-        self.globals.json()
-    }
-
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         self.connect_to(&self.globals.brokers).await
     }

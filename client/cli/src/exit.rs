@@ -40,14 +40,14 @@ impl From<Exit> for ExitCode {
 }
 
 /// Why a command did not do what it was asked to.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
-    reason: Option<&'static str>,
-    details: BTreeMap<String, String>,
-    outcome: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) details: BTreeMap<String, String>,
+    pub(crate) outcome: Option<&'static str>,
 }
 
 /// The error object of `-o json`.
@@ -212,6 +212,7 @@ impl From<ConsumeError> for Failure {
             ConsumeError::Request(error) => error.into(),
             ConsumeError::Refused { refusal, .. } => Self::refused(&refusal, message),
             ConsumeError::OutOfRange { .. } => Self::new(Exit::NotFound, message),
+            ConsumeError::Unreachable { .. } => Self::new(Exit::Unreachable, message),
             ConsumeError::Fenced { .. } => Self::new(Exit::Conflict, message),
             _ => Self::new(Exit::Failure, message),
         }

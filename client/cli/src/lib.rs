@@ -32,6 +32,7 @@ mod interrupt;
 mod line_reader;
 mod offsets;
 mod output;
+mod partial;
 mod produce;
 mod progress;
 mod quantity;

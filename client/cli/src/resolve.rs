@@ -7,6 +7,7 @@ use fidelog_client::{Client, OffsetAt};
 use crate::context::unix_ms;
 use crate::exit::Failure;
 use crate::offsets::OffsetSpec;
+use crate::partial::Missing;
 
 /// The bounds of a partition when it was asked.
 #[derive(Clone, Copy, Debug)]
@@ -29,26 +30,40 @@ pub(crate) fn within(bounds: Bounds, spec: OffsetSpec) -> Option<u64> {
     }
 }
 
+/// What was asked of partitions, by those that answered; and who did not.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) offsets: BTreeMap<u32, u64>,
+    pub(crate) bounds: BTreeMap<u32, Bounds>,
+    pub(crate) missing: Missing,
+}
+
 /// The offsets that `spec` means, partition by partition.
 pub(crate) async fn resolve(
     client: &Client,
     topic: &str,
     partitions: &[u32],
     spec: OffsetSpec,
-) -> Result<BTreeMap<u32, u64>, Failure> {
-    let now_ms = unix_ms();
-    let asked = partitions.iter().map(|&partition| async move {
-        let at = match spec {
-            OffsetSpec::Time(ms) => OffsetAt::Timestamp(ms),
-            OffsetSpec::Ago(ms) => OffsetAt::Timestamp(now_ms.saturating_sub(ms)),
-            OffsetSpec::Group => return Err(Failure::usage("`group` cannot be used here; name an offset")),
-            _ => OffsetAt::End,
-        };
-        let listed = client.list_offsets(topic, partition, at).await?;
-        let bounds = Bounds { start: listed.start_offset, committed_end: listed.committed_end };
-        Ok((partition, within(bounds, spec).unwrap_or(listed.offset)))
-    });
-    Ok(futures::future::try_join_all(asked).await?.into_iter().collect())
+) -> Result<Resolved, Failure> {
+    let at = match spec {
+        OffsetSpec::Time(ms) => OffsetAt::Timestamp(ms),
+        OffsetSpec::Ago(ms) => OffsetAt::Timestamp(unix_ms().saturating_sub(ms)),
+        OffsetSpec::Group => return Err(Failure::usage("`group` cannot be used here; name an offset")),
+        _ => OffsetAt::End,
+    };
+    let missing = Missing::new("did not answer", partitions.len());
+    let mut resolved = Resolved { offsets: BTreeMap::new(), bounds: BTreeMap::new(), missing };
+    for (partition, answer) in client.list_offsets_each(topic, partitions, at).await {
+        match answer {
+            Ok(listed) => {
+                let bounds = Bounds { start: listed.start_offset, committed_end: listed.committed_end };
+                resolved.bounds.insert(partition, bounds);
+                resolved.offsets.insert(partition, within(bounds, spec).unwrap_or(listed.offset));
+            }
+            Err(error) => resolved.missing.note(partition, error.into()),
+        }
+    }
+    Ok(resolved)
 }
 
 /// The partitions asked for, or all of them.

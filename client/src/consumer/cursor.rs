@@ -52,6 +52,8 @@ pub(crate) struct Cursor {
     out_of_range: WhenOutOfRange,
     state: State,
     failures: u32,
+    /// Since when nothing came although it was asked for.
+    failing_since_ms: Option<u64>,
     unfit: u32,
 }
 
@@ -74,7 +76,7 @@ impl Cursor {
     pub(crate) fn new(at: TopicPartition, next: u64, end: Option<u64>, out_of_range: WhenOutOfRange) -> Self {
         let over = end.is_some_and(|end| next >= end);
         let state = if over { State::Over } else { State::Resting { until_ms: 0 } };
-        Self { at, next, end, out_of_range, state, failures: 0, unfit: 0 }
+        Self { at, next, end, out_of_range, state, failures: 0, failing_since_ms: None, unfit: 0 }
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -108,8 +110,20 @@ impl Cursor {
     /// Waits before it is subscribed again.
     pub(crate) fn rest(&mut self, now_ms: u64, chance: u64) {
         self.failures += 1;
+        self.failing_since_ms.get_or_insert(now_ms);
         let wait_ms = u64::try_from(backoff::wait(self.failures, chance).as_millis()).unwrap_or(u64::MAX);
         self.state = State::Resting { until_ms: now_ms.saturating_add(wait_ms) };
+    }
+
+    /// Ends the reading if nothing came for so long, and tells why.
+    pub(crate) fn give_up(&mut self, now_ms: u64, patience_ms: u64) -> Option<ConsumeError> {
+        let waited_ms = now_ms.saturating_sub(self.failing_since_ms?);
+        if self.resting_until_ms().is_none() || waited_ms < patience_ms {
+            return None;
+        }
+        self.state = State::Over;
+        let partition = self.at.partition.0;
+        Some(ConsumeError::Unreachable { partition, cause: format!("nothing came for {waited_ms} ms") })
     }
 
     pub(crate) fn records(&mut self, answer: FetchResponse, now_ms: u64, chance: u64) -> Move {
@@ -120,7 +134,7 @@ impl Cursor {
     }
 
     fn deliver(&mut self, mut batch: ConsumedBatch) -> Move {
-        (self.failures, self.unfit) = (0, 0);
+        (self.failures, self.unfit, self.failing_since_ms) = (0, 0, None);
         if let Some(end) = self.end {
             batch.cut(end);
         }

@@ -3,21 +3,25 @@
 //!
 //! It ends when every partition is over, or the consumer is dropped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fidelog_proto::v1::{RecordFormat, Subscribe};
+use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, OptionFuture};
+use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
+use crate::backoff;
 use crate::client::Core;
 use crate::event::Event;
 
 use super::batch::ConsumedBatch;
 use super::cursor::{Cursor, Move};
 use super::error::ConsumeError;
+use super::placement::{Placed, Plan};
 use super::stream::{Said, Stream, StreamEvent};
 
 /// A batch on its way to the program, and the stream whose credit it used.
@@ -41,7 +45,9 @@ pub(crate) struct Driver {
     topic_id: Bytes,
     bytes_max: u32,
     buffer_bytes: u64,
+    give_up_after_ms: Option<u64>,
     cursors: BTreeMap<u32, Cursor>,
+    placing: FuturesUnordered<BoxFuture<'static, (u32, Result<Placed, ConsumeError>)>>,
     streams: HashMap<String, OpenStream>,
     next_id: u64,
     events: mpsc::UnboundedReceiver<StreamEvent>,
@@ -49,6 +55,8 @@ pub(crate) struct Driver {
     /// Bounded by the credit granted.
     deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
     consumed: mpsc::UnboundedReceiver<Spent>,
+    /// Partitions that were told to wait.
+    waiting: BTreeSet<u32>,
     refreshing: Option<BoxFuture<'static, bool>>,
     refresh: bool,
     began_at: Instant,
@@ -67,7 +75,11 @@ pub(crate) struct Wish {
     pub(crate) topic_id: Bytes,
     pub(crate) bytes_max: u32,
     pub(crate) buffer_bytes: u64,
+    /// How long a leader may be away before its partition is given up; `None`: for ever.
+    pub(crate) give_up_after: Option<Duration>,
     pub(crate) cursors: BTreeMap<u32, Cursor>,
+    /// Partitions whose leader has not told yet where to begin.
+    pub(crate) unplaced: Vec<Plan>,
 }
 
 impl Driver {
@@ -78,20 +90,27 @@ impl Driver {
         consumed: mpsc::UnboundedReceiver<Spent>,
     ) -> Self {
         let (events_to, events) = mpsc::unbounded_channel();
-        let Wish { topic, topic_id, bytes_max, buffer_bytes, cursors } = wish;
+        let Wish { topic, topic_id, bytes_max, buffer_bytes, give_up_after, cursors, unplaced } = wish;
+        let placing = FuturesUnordered::new();
+        for plan in unplaced {
+            placing.push(place(core.clone(), topic.clone(), plan).boxed());
+        }
         Self {
             core,
             topic,
             topic_id,
             bytes_max,
             buffer_bytes,
+            give_up_after_ms: give_up_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             cursors,
+            placing,
             streams: HashMap::new(),
             next_id: 1,
             events,
             events_to,
             deliver,
             consumed,
+            waiting: BTreeSet::new(),
             refreshing: None,
             refresh: false,
             began_at: Instant::now(),
@@ -99,7 +118,11 @@ impl Driver {
     }
 
     pub(crate) async fn run(mut self) {
-        while !self.cursors.values().all(Cursor::is_over) {
+        loop {
+            self.give_up();
+            if self.placing.is_empty() && self.cursors.values().all(Cursor::is_over) {
+                return;
+            }
             self.subscribe_rested();
             if self.refresh && self.refreshing.is_none() {
                 self.start_refresh();
@@ -112,8 +135,37 @@ impl Driver {
                     Some(spent) => self.give_back(spent),
                     None => return,
                 },
+                Some((partition, placed)) = self.placing.next(), if !self.placing.is_empty() => {
+                    self.placed(partition, placed);
+                }
                 Some(_) = OptionFuture::from(self.refreshing.as_mut()) => self.refreshing = None,
                 Some(()) = OptionFuture::from(sleep) => {}
+            }
+        }
+    }
+
+    fn placed(&mut self, partition: u32, placed: Result<Placed, ConsumeError>) {
+        match placed {
+            Ok(Placed { cursor, reset }) => {
+                if let Some((from, to)) = reset {
+                    let topic = self.topic.clone();
+                    self.core.listener.tell(Event::ConsumerReset { topic, partition, from, to });
+                }
+                self.cursors.insert(partition, cursor);
+            }
+            Err(error) => {
+                let _gone = self.deliver.send(Err(error));
+            }
+        }
+    }
+
+    /// Ends partitions whose leader was away for too long.
+    fn give_up(&mut self) {
+        let Some(give_up_after_ms) = self.give_up_after_ms else { return };
+        let now_ms = self.now_ms();
+        for cursor in self.cursors.values_mut() {
+            if let Some(error) = cursor.give_up(now_ms, give_up_after_ms) {
+                let _gone = self.deliver.send(Err(error));
             }
         }
     }
@@ -180,7 +232,12 @@ impl Driver {
                     // Of a subscription that is over: nobody will consume it.
                     return self.give_back(spent);
                 };
+                let offset = cursor.next();
                 let moved = cursor.records(answer, now_ms, rand::random());
+                if matches!(moved, Move::Deliver(_)) && self.waiting.remove(&partition) {
+                    let topic = self.topic.clone();
+                    self.core.listener.tell(Event::ConsumerResumed { topic, partition, offset });
+                }
                 if cursor.resting_until_ms().is_some() || cursor.is_over() {
                     self.unsubscribe(stream, subscription);
                 }
@@ -191,8 +248,9 @@ impl Driver {
                 let cursor = self.cursors.iter_mut().find(|(_, cursor)| cursor.reads(stream, subscription));
                 let Some((&partition, cursor)) = cursor else { return };
                 let _news = self.core.learn_leader(&self.topic, partition, &refusal);
+                let cause = refusal.to_string();
                 let moved = cursor.ended(refusal, now_ms, rand::random());
-                self.tell_resumed(partition);
+                self.tell_waiting(partition, &cause);
                 self.carry_out(partition, moved, None);
             }
             Said::Over { cause } => self.over(stream, &cause),
@@ -234,7 +292,7 @@ impl Driver {
             self.cursors.iter().filter(|(_, cursor)| reading(cursor)).map(|(p, _)| *p).collect();
         for partition in orphans {
             self.rest(partition);
-            self.tell_resumed(partition);
+            self.tell_waiting(partition, cause);
             self.refresh = true;
         }
     }
@@ -246,12 +304,14 @@ impl Driver {
         }
     }
 
-    fn tell_resumed(&self, partition: u32) {
-        if let Some(cursor) = self.cursors.get(&partition)
-            && cursor.resting_until_ms().is_some()
-        {
-            let (topic, offset) = (self.topic.clone(), cursor.next());
-            self.core.listener.tell(Event::ConsumerResumed { topic, partition, offset });
+    /// Tells, once, that a partition has to wait.
+    fn tell_waiting(&mut self, partition: u32, cause: &str) {
+        let now_ms = self.now_ms();
+        let Some(cursor) = self.cursors.get(&partition) else { return };
+        let waits = cursor.resting_until_ms().is_some_and(|until| until > now_ms);
+        if waits && self.waiting.insert(partition) {
+            let (topic, offset, cause) = (self.topic.clone(), cursor.next(), cause.to_owned());
+            self.core.listener.tell(Event::ConsumerWaiting { topic, partition, offset, cause });
         }
     }
 
@@ -286,5 +346,20 @@ impl Driver {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Asks until there is an answer, or an error that waiting does not mend.
+async fn place(core: Arc<Core>, topic: String, plan: Plan) -> (u32, Result<Placed, ConsumeError>) {
+    let mut failures = 0;
+    loop {
+        match plan.place(&core, &topic, core.request_timeout).await {
+            Err(error) if error.is_passing() => {
+                failures += 1;
+                tracing::debug!(topic, %error, "where to begin is not known yet");
+                tokio::time::sleep(backoff::wait(failures, rand::random())).await;
+            }
+            placed => return (plan.partition(), placed),
+        }
     }
 }

@@ -13,8 +13,7 @@ use super::batch::Unfit;
 pub enum ConsumeError {
     /// The offset does not exist any more, or not yet: retention passed it, or it was never written.
     #[error(
-        "partition {partition} holds offsets {start} to {end}, not {offset}; choose where to go on, or say so \
-         beforehand with when_out_of_range"
+        "partition {partition} holds offsets {start} to {end} (exclusive), not {offset}; choose one of these"
     )]
     OutOfRange {
         /// The partition.
@@ -25,6 +24,15 @@ pub enum ConsumeError {
         start: u64,
         /// The first offset not yet committed.
         end: u64,
+    },
+    /// Its leader does not answer: told where reading ends at the end ([`crate::ConsumerBuilder::stop_at_end`]), which
+    /// nobody else knows. Its records are there again once the leader is.
+    #[error("partition {partition}: its leader does not answer: {cause}")]
+    Unreachable {
+        /// The partition.
+        partition: u32,
+        /// What was heard last.
+        cause: String,
     },
     /// A broker refused, for a reason that waiting does not mend.
     #[error("partition {partition}: {refusal}")]
@@ -63,6 +71,27 @@ pub enum ConsumeError {
     /// A request of its own failed.
     #[error(transparent)]
     Request(#[from] RequestError),
+}
+
+impl ConsumeError {
+    /// The partition it is about, if it is about one.
+    #[must_use]
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            Self::OutOfRange { partition, .. }
+            | Self::Unreachable { partition, .. }
+            | Self::Refused { partition, .. }
+            | Self::Unfit { partition, .. }
+            | Self::Unreadable { partition, .. }
+            | Self::Fenced { partition, .. } => Some(*partition),
+            Self::Request(_) => None,
+        }
+    }
+
+    /// Waiting may mend it.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
 }
 
 /// Why a commit did not count.

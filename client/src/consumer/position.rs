@@ -103,16 +103,18 @@ impl super::ConsumedRecord {
 }
 
 impl Consumer {
-    /// Where every partition stands: behind the last record that was delivered to the program.
+    /// Where every partition stands: behind the last record that was delivered to the program. A partition whose
+    /// leader has not told yet where reading begins is not among them.
     #[must_use]
     pub fn position(&self) -> Vec<ConsumerPosition> {
         self.positions.values().copied().collect()
     }
 
     pub(super) fn move_to(&mut self, partition: u32, offset: u64, epoch: LeaderEpoch) {
-        let Some(position) = self.positions.get_mut(&partition) else { return };
+        let moved = ConsumerPosition { partition, offset, leader_epoch: epoch };
+        let position = self.positions.entry(partition).or_insert(moved);
         if offset != position.offset {
-            *position = ConsumerPosition { partition, offset, leader_epoch: epoch };
+            *position = moved;
         }
     }
 

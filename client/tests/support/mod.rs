@@ -4,8 +4,10 @@
 //! Several [`TestBroker`]s may share one [`Partitions`], as brokers of a cluster share a log; one of them leads.
 
 mod admin;
+mod fetch;
+mod produce;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,6 +59,8 @@ struct State {
     requests: u64,
     /// Answers wait until this is false.
     held: bool,
+    /// Partitions whose leader does not answer.
+    away: BTreeSet<u32>,
 }
 
 impl Partitions {
@@ -85,6 +89,11 @@ impl Partitions {
             state.leader = broker;
             state.epoch += 1;
         });
+    }
+
+    /// The leaders of these partitions, and no others, do not answer.
+    pub(crate) fn away(&self, partitions: impl IntoIterator<Item = u32>) {
+        self.change(|state| state.away = partitions.into_iter().collect());
     }
 
     pub(crate) fn hold(&self, held: bool) {
@@ -299,182 +308,4 @@ fn refuse(reason: Reason) -> Status {
     use tonic_types::{ErrorDetails, StatusExt};
     let details = ErrorDetails::with_error_info(reason.name(), "fidelog", HashMap::new());
     Status::with_error_details(tonic::Code::FailedPrecondition, "as the test wished", details)
-}
-
-#[tonic::async_trait]
-impl ProduceService for Service {
-    async fn produce(&self, _: Request<v1::ProduceRequest>) -> Result<Response<v1::ProduceResponse>, Status> {
-        Err(refuse(Reason::Unavailable))
-    }
-
-    type ProduceStreamStream = Answers<v1::ProduceStreamResponse>;
-
-    async fn produce_stream(
-        &self,
-        request: Request<Streaming<v1::ProduceStreamRequest>>,
-    ) -> Result<Response<Self::ProduceStreamStream>, Status> {
-        let mut requests = request.into_inner();
-        let (answers, outbound) = mpsc::unbounded_channel();
-        let Self { id, shared } = self.clone();
-        tokio::spawn(async move {
-            while let Ok(Some(request)) = requests.message().await {
-                let body = request.request.unwrap_or_default();
-                let (answer, lose) = shared.change(|state| {
-                    let answer = state.append(id, body);
-                    let lose = answer.is_ok() && state.answers_to_lose > 0;
-                    state.answers_to_lose -= u32::from(lose);
-                    (answer, lose)
-                });
-                shared.until(|shared| !shared.state.lock().held).await;
-                if lose {
-                    let _gone = answers.send(Err(Status::unavailable("the stream broke")));
-                    return;
-                }
-                let result = match answer {
-                    Ok(receipt) => v1::produce_stream_response::Result::Receipt(receipt),
-                    Err(error) => v1::produce_stream_response::Result::Error(error),
-                };
-                let answer =
-                    v1::ProduceStreamResponse { request_id: request.request_id, result: Some(result) };
-                if answers.send(Ok(answer)).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outbound))))
-    }
-
-    async fn open_producer(
-        &self,
-        _: Request<v1::OpenProducerRequest>,
-    ) -> Result<Response<v1::OpenProducerResponse>, Status> {
-        let producer_id = self.shared.change(|state| {
-            state.producers += 1;
-            state.producers
-        });
-        Ok(Response::new(v1::OpenProducerResponse {
-            producer_id,
-            producer_epoch: 0,
-            batches_in_flight_max: 1024,
-        }))
-    }
-}
-
-#[tonic::async_trait]
-impl FetchService for Service {
-    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<v1::FetchResponse>, Status> {
-        let request = request.into_inner();
-        let state = self.shared.state.lock();
-        if request.offset > state.end(request.partition as usize) {
-            return Err(refuse(Reason::OffsetOutOfRange));
-        }
-        Ok(Response::new(state.fetch(request.partition, request.offset, request.max_bytes.max(1).into())))
-    }
-
-    type ConsumeStream = Answers<v1::ConsumeResponse>;
-
-    async fn consume(
-        &self,
-        request: Request<Streaming<v1::ConsumeRequest>>,
-    ) -> Result<Response<Self::ConsumeStream>, Status> {
-        let requests = request.into_inner();
-        let (answers, outbound) = mpsc::unbounded_channel();
-        let service = self.clone();
-        tokio::spawn(async move { service.feed(requests, answers).await });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outbound))))
-    }
-
-    async fn list_offsets(
-        &self,
-        request: Request<v1::ListOffsetsRequest>,
-    ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
-        let request = request.into_inner();
-        let state = self.shared.state.lock();
-        let committed_end = state.end(request.partition as usize);
-        let offset = match request.at {
-            Some(list_offsets_request::At::End(_)) => committed_end,
-            _ => 0,
-        };
-        Ok(Response::new(v1::ListOffsetsResponse {
-            offset,
-            committed_end,
-            topic_id: Bytes::from_static(&TOPIC_ID),
-            ..Default::default()
-        }))
-    }
-}
-
-impl Service {
-    async fn feed(
-        self,
-        mut requests: Streaming<v1::ConsumeRequest>,
-        answers: mpsc::UnboundedSender<Result<v1::ConsumeResponse, Status>>,
-    ) {
-        let mut credit = 0_i64;
-        let mut subscriptions: BTreeMap<u32, (u32, u64, u32)> = BTreeMap::new();
-        let mut changed = self.shared.changed.subscribe();
-        loop {
-            while credit > 0
-                && let Some((answer, spent)) = self.next_answer(&mut subscriptions)
-            {
-                credit -= i64::try_from(spent).unwrap();
-                // Who waits for bytes to be sent looks again.
-                self.shared.change(|_| ());
-                if answers.send(Ok(answer)).is_err() {
-                    return;
-                }
-            }
-            tokio::select! {
-                request = requests.message() => match request {
-                    Ok(Some(request)) => match request.action {
-                        Some(consume_request::Action::Subscribe(s)) => {
-                            subscriptions.insert(s.subscription_id, (s.partition, s.offset, s.max_bytes));
-                        }
-                        Some(consume_request::Action::Unsubscribe(u)) => {
-                            subscriptions.remove(&u.subscription_id);
-                        }
-                        Some(consume_request::Action::CreditBytes(bytes)) => {
-                            credit += i64::try_from(bytes).unwrap();
-                            self.shared.change(|state| state.granted_bytes += bytes);
-                        }
-                        None => {}
-                    },
-                    _ => return,
-                },
-                _ = changed.changed() => {}
-            }
-        }
-    }
-
-    fn next_answer(
-        &self,
-        subscriptions: &mut BTreeMap<u32, (u32, u64, u32)>,
-    ) -> Option<(v1::ConsumeResponse, u64)> {
-        let mut state = self.shared.state.lock();
-        let (&subscription_id, &(partition, offset, bytes_max)) =
-            subscriptions.iter().find(|(_, (partition, offset, _))| {
-                state.leader != self.id || *offset != state.end(*partition as usize)
-            })?;
-        let end = state.end(partition as usize);
-        let ended = match (state.leader == self.id, offset > end) {
-            (false, _) => Some(state.error(Reason::NotLeader)),
-            (true, true) => {
-                let details =
-                    [("start", 0), ("end", end)].map(|(key, value)| (key.to_owned(), value.to_string()));
-                Some(v1::Error { details: details.into(), ..state.error(Reason::OffsetOutOfRange) })
-            }
-            (true, false) => None,
-        };
-        if let Some(error) = ended {
-            subscriptions.remove(&subscription_id);
-            let event = Some(consume_response::Event::Ended(error));
-            return Some((v1::ConsumeResponse { subscription_id, event }, 0));
-        }
-        let records = state.fetch(partition, offset, bytes_max.into());
-        let spent = records.batches.len() as u64;
-        state.sent_bytes += spent;
-        subscriptions.insert(subscription_id, (partition, records.next_offset, bytes_max));
-        let event = Some(consume_response::Event::Records(records));
-        Some((v1::ConsumeResponse { subscription_id, event }, spent))
-    }
 }

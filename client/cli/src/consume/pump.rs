@@ -10,6 +10,7 @@ use super::printer::Printer;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
+use crate::partial::Missing;
 
 /// How far behind stdout a group's position may be.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,8 +32,10 @@ pub(super) struct Pump {
     commits: bool,
     /// What stdout took and the group does not know yet.
     taken: BTreeMap<u32, ConsumerPosition>,
-    partitions: usize,
-    failures: Vec<Failure>,
+    /// Partitions whose reading ended with an error.
+    missing: Missing,
+    /// How many of them were told.
+    told: usize,
 }
 
 impl Pump {
@@ -42,8 +45,8 @@ impl Pump {
         interrupts: Interrupts,
         count: Option<u64>,
         commits: bool,
+        missing: Missing,
     ) -> Self {
-        let partitions = consumer.position().len();
         Self {
             consumer,
             printer,
@@ -52,8 +55,8 @@ impl Pump {
             printed: 0,
             commits,
             taken: BTreeMap::new(),
-            partitions,
-            failures: Vec::new(),
+            missing,
+            told: 0,
         }
     }
 
@@ -73,7 +76,8 @@ impl Pump {
         let ended = pumped?;
         closed?;
         committed?;
-        self.judge_failures()?;
+        let missing = std::mem::replace(&mut self.missing, Missing::new("", 0));
+        missing.judge()?;
         Ok(ended)
     }
 
@@ -86,6 +90,7 @@ impl Pump {
                 biased;
                 () = interrupts.reached(1) => return Ok(Ended::Interrupted),
                 _ = tick.tick() => {
+                    self.tell_missing(context);
                     self.commit().await?;
                     continue;
                 }
@@ -95,9 +100,9 @@ impl Pump {
                 None => break,
                 Some(Ok(batch)) => self.print(&batch)?,
                 Some(Err(error)) => {
-                    let failure = Failure::from(error);
-                    failure.tell(context.json());
-                    self.failures.push(failure);
+                    let partition =
+                        error.partition().map_or("?".to_owned(), |partition| partition.to_string());
+                    self.missing.note(partition, Failure::from(error));
                 }
             }
         }
@@ -147,12 +152,11 @@ impl Pump {
         Ok(self.consumer.commit(&taken).await?)
     }
 
-    /// Each failure was told when it came.
-    fn judge_failures(&mut self) -> Result<(), Failure> {
-        let count = self.failures.len();
-        let Some(first) = self.failures.first() else { return Ok(()) };
-        let exit = if count >= self.partitions { first.exit } else { Exit::SomeFailed };
-        let said = format!("{count} of {} partitions could not be read to the end", self.partitions);
-        Err(Failure::new(exit, said))
+    /// Those that came together are told together, while the others are read on; all of them at the end.
+    fn tell_missing(&mut self, context: &Context) {
+        if self.missing.count() > self.told {
+            context.note(&self.missing.told_from(self.told));
+            self.told = self.missing.count();
+        }
     }
 }

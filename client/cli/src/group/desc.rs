@@ -78,7 +78,8 @@ fn rows(group: GroupDescription) -> Rows<PositionRow> {
     let name = &group.group;
     let topics = group.topics.into_iter();
     let rows = topics.flat_map(|topic| {
-        topic.positions.into_iter().map(move |position| PositionRow::new(name, &topic.topic, position))
+        let topic_name = super::topic_name(&topic);
+        topic.positions.into_iter().map(move |position| PositionRow::new(name, &topic_name, position))
     });
     Rows(rows.collect())
 }

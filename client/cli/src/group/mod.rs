@@ -7,6 +7,7 @@ mod rm;
 mod seek;
 
 use clap::Subcommand;
+use fidelog_client::wire::GroupTopic;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -49,4 +50,12 @@ fn unknown(group: &str) -> Failure {
         Exit::NotFound,
         format!("group `{group}` has no positions; `fidelog group ls` shows those that have"),
     )
+}
+
+/// What people call a topic that a group has positions on: also one that was deleted.
+fn topic_name(topic: &GroupTopic) -> String {
+    match topic.topic.is_empty() {
+        true => format!("(deleted topic {})", crate::topic::id_text(&topic.topic_id)),
+        false => topic.topic.clone(),
+    }
 }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::offsets::OffsetSpec;
 use crate::output::{Row, Rows, or_dash};
-use crate::resolve;
+use crate::resolve::{self, Bounds, Resolved};
 
 /// Move a group's positions; readers that hold them must stop
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,9 @@ pub(super) async fn run(context: &Context, command: &Seek) -> Result<Exit, Failu
     let (group, topic) = (&command.group, &command.topic);
     let client = context.connect().await?;
     let partitions = resolve::partitions(&client, topic, &command.partitions).await?;
-    let targets = resolve::resolve(&client, topic, &partitions, command.to).await?;
+    let Resolved { offsets: targets, bounds, missing } =
+        resolve::resolve(&client, topic, &partitions, command.to).await?;
+    check(&targets, &bounds)?;
     let held = client.admin().fetch_positions(group, topic).await?;
     let held: BTreeMap<u32, Option<u64>> =
         held.into_iter().map(|position| (position.partition, position.offset)).collect();
@@ -88,8 +90,10 @@ pub(super) async fn run(context: &Context, command: &Seek) -> Result<Exit, Failu
     if command.dry_run {
         context.print(&rows(true, &targets))?;
         context.note("dry run: nothing was moved");
-        return Ok(Exit::Success);
+        return missing.judge();
     }
+    // A group that is moved on some partitions only is worse than one that is not moved.
+    missing.judge().map_err(|failure| failure.context("nothing was moved"))?;
     let what =
         format!("Move group `{group}` on {} partitions of topic `{topic}` to {}", targets.len(), command.to);
     command.consent.ask(&what)?;
@@ -100,9 +104,31 @@ pub(super) async fn run(context: &Context, command: &Seek) -> Result<Exit, Failu
     Ok(Exit::Success)
 }
 
+/// A position that no partition has would pass over records silently once they are written.
+fn check(targets: &BTreeMap<u32, u64>, bounds: &BTreeMap<u32, Bounds>) -> Result<(), Failure> {
+    for (partition, to) in targets {
+        let Some(Bounds { start, committed_end }) = bounds.get(partition).copied() else { continue };
+        if *to < start || *to > committed_end {
+            let said = format!(
+                "partition {partition} holds offsets {start} to {committed_end} (exclusive), not {to}; nothing was moved"
+            );
+            return Err(Failure::new(Exit::NotFound, said));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_that_no_partition_has_is_refused() {
+        let bounds = BTreeMap::from([(0, Bounds { start: 5, committed_end: 9 })]);
+        for (to, fits) in [(4, false), (5, true), (9, true), (10, false)] {
+            assert_eq!(check(&BTreeMap::from([(0, to)]), &bounds).is_ok(), fits, "{to}");
+        }
+    }
 
     #[test]
     fn moves_are_told_with_their_sign() {

@@ -1,12 +1,13 @@
 //! `topic offsets`.
 
-use fidelog_client::OffsetAt;
+use fidelog_client::{ListedOffset, OffsetAt, RequestError};
 use serde::Serialize;
 
 use crate::context::{Context, unix_ms};
 use crate::exit::{Exit, Failure};
 use crate::offsets::OffsetSpec;
-use crate::output::{Row, Rows};
+use crate::output::{Row, Rows, or_dash};
+use crate::partial::Missing;
 use crate::quantity::time_ms;
 use crate::resolve::{self, Bounds};
 
@@ -31,27 +32,47 @@ pub(super) struct Offsets {
 struct OffsetRow {
     topic: String,
     partition: u32,
-    start_offset: u64,
-    committed_end: u64,
-    records: u64,
-    at: u64,
+    /// `None`, as everything below: its leader did not answer, and `problem` says why.
+    start_offset: Option<u64>,
+    committed_end: Option<u64>,
+    records: Option<u64>,
+    at: Option<u64>,
     /// Of the record found by time.
     at_ms: Option<u64>,
+    problem: Option<String>,
+}
+
+impl OffsetRow {
+    fn new(topic: &str, partition: u32, at: OffsetSpec, answer: &Result<ListedOffset, RequestError>) -> Self {
+        let listed = answer.as_ref().ok();
+        let bounds = listed.map(|it| Bounds { start: it.start_offset, committed_end: it.committed_end });
+        Self {
+            topic: topic.to_owned(),
+            partition,
+            start_offset: bounds.map(|bounds| bounds.start),
+            committed_end: bounds.map(|bounds| bounds.committed_end),
+            records: bounds.map(|bounds| bounds.committed_end.saturating_sub(bounds.start)),
+            at: bounds.and_then(|bounds| resolve::within(bounds, at)).or(listed.map(|it| it.offset)),
+            at_ms: listed.map(|it| it.timestamp_ms).filter(|ms| *ms > 0),
+            problem: answer.as_ref().err().map(ToString::to_string),
+        }
+    }
 }
 
 impl Row for OffsetRow {
     const COLUMNS: &'static [&'static str] =
-        &["PARTITION", "START", "COMMITTED-END", "RECORDS", "AT", "AT-TIME"];
+        &["PARTITION", "START", "COMMITTED-END", "RECORDS", "AT", "AT-TIME", "PROBLEM"];
 
     fn name(&self) -> String {
-        format!("{}/{}@{}", self.topic, self.partition, self.at)
+        format!("{}/{}@{}", self.topic, self.partition, or_dash(self.at))
     }
 
     fn cells(&self) -> Vec<String> {
-        let numbers =
-            [u64::from(self.partition), self.start_offset, self.committed_end, self.records, self.at];
-        let numbers = numbers.iter().map(ToString::to_string);
-        numbers.chain([time_ms(self.at_ms.unwrap_or_default())]).collect()
+        let numbers = [self.start_offset, self.committed_end, self.records, self.at].map(or_dash);
+        let mut cells = vec![self.partition.to_string()];
+        cells.extend(numbers);
+        cells.extend([time_ms(self.at_ms.unwrap_or_default()), self.problem.clone().unwrap_or_default()]);
+        cells
     }
 }
 
@@ -69,20 +90,14 @@ pub(super) async fn run(context: &Context, command: &Offsets) -> Result<Exit, Fa
         OffsetSpec::Ago(ms) => OffsetAt::Timestamp(unix_ms().saturating_sub(ms)),
         _ => OffsetAt::End,
     };
-    let asked = partitions.iter().map(|&partition| client.list_offsets(topic, partition, asked_at));
-    let listed = futures::future::try_join_all(asked).await?;
-    let rows = listed.into_iter().map(|listed| {
-        let bounds = Bounds { start: listed.start_offset, committed_end: listed.committed_end };
-        OffsetRow {
-            topic: topic.clone(),
-            partition: listed.partition,
-            start_offset: listed.start_offset,
-            committed_end: listed.committed_end,
-            records: listed.committed_end.saturating_sub(listed.start_offset),
-            at: resolve::within(bounds, command.at).unwrap_or(listed.offset),
-            at_ms: (listed.timestamp_ms > 0).then_some(listed.timestamp_ms),
+    let mut missing = Missing::new("did not answer", partitions.len());
+    let mut rows = Vec::new();
+    for (partition, answer) in client.list_offsets_each(topic, &partitions, asked_at).await {
+        rows.push(OffsetRow::new(topic, partition, command.at, &answer));
+        if let Err(error) = answer {
+            missing.note(partition, error.into());
         }
-    });
-    context.print(&Rows(rows.collect()))?;
-    Ok(Exit::Success)
+    }
+    context.print(&Rows(rows))?;
+    missing.judge()
 }

@@ -29,6 +29,12 @@ impl Progress {
         Self { bar }
     }
 
+    /// One that nobody sees.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { bar: ProgressBar::hidden() }
+    }
+
     pub(crate) fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
     }

@@ -1,14 +1,15 @@
 //! `segment dump`: the batches of one file, or their records.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use fidelog_client::ConsumedRecord;
-use fidelog_client::types::TopicId;
+use fidelog_client::types::TopicPartition;
+use fidelog_log::{OfflineBatch, OfflineError, Piece};
 use fidelog_record::{BatchHeader, Codec, PlacedBatch, StoredRecord};
 use serde::{Serialize, Serializer};
 
-use super::files;
-use super::walk::{Found, Walk};
+use super::open::{Torn, disk, open, torn};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Row, Stream};
@@ -20,7 +21,9 @@ use crate::record_json::RecordOut;
 #[command(after_help = "Examples:
   fidelog segment dump 00000000000000000000.log
   fidelog segment dump 00000000000000000000.log --from 120 -n 5 -o wide
-  fidelog segment dump 00000000000000000000.log --records -o jsonl")]
+  fidelog segment dump 00000000000000000000.log --records -o jsonl
+
+Damage on the way is passed over, named at the end, and the exit code is 8.")]
 pub(super) struct Dump {
     /// The file
     file: PathBuf,
@@ -117,9 +120,9 @@ struct StoredRow {
 }
 
 impl StoredRow {
-    fn new(topic: TopicId, partition: u32, batch: &PlacedBatch, record: StoredRecord) -> Self {
+    fn new(at: TopicPartition, batch: &PlacedBatch, record: StoredRecord) -> Self {
         let record = ConsumedRecord {
-            partition,
+            partition: at.partition.0,
             offset: record.offset.0,
             leader_epoch: batch.leader_epoch(),
             timestamp_ms: record.timestamp_ms,
@@ -128,7 +131,7 @@ impl StoredRow {
             value: record.value,
             headers: record.headers,
         };
-        Self { topic: topic.to_string(), record }
+        Self { topic: at.topic.to_string(), record }
     }
 }
 
@@ -163,25 +166,47 @@ pub(super) fn run(context: &Context, command: &Dump) -> Result<Exit, Failure> {
     if command.file.is_dir() {
         return Err(Failure::usage("dump takes one segment file; `fidelog segment ls` shows them"));
     }
-    let segment = files::find(&command.file)?.remove(0);
-    let open = files::open(&segment)?;
-    let failed = |said: String| Failure::new(Exit::Problem, format!("{}: {said}", segment.path.display()));
-    let at = open.header.map_err(failed)?.partition;
-    let mut walk = Walk::new(open.file, open.file_bytes, at, segment.base, segment.end);
     let mut stream = Stream::new(std::io::stdout(), context.format().unwrap_or(Format::Table));
-    let (mut left, mut damage) = (command.count.unwrap_or(u64::MAX), None);
+    let Ending { torn_tail, damage } = dump(command, &mut stream)?;
+    let place = command.file.display();
+    if let Some(said) = torn_tail {
+        context.note(&format!("{place}: torn tail: {said}"));
+    }
+    let said = match &damage[..] {
+        [] => return Ok(Exit::Success),
+        [only] => only.clone(),
+        [first, .., last] => format!("{} damaged places; the first: {first}; the last: {last}", damage.len()),
+    };
+    Err(Failure::new(Exit::Problem, format!("{place}: {said}")))
+}
+
+/// What was met beside batches.
+#[derive(Debug)]
+struct Ending {
+    torn_tail: Option<String>,
+    damage: Vec<String>,
+}
+
+fn dump<W: Write>(command: &Dump, stream: &mut Stream<W>) -> Result<Ending, Failure> {
+    let dir = open(&command.file)?;
+    let partition = &dir.partitions()[0];
+    let segment = &partition.segments[0];
+    let failed = |said: String| Failure::new(Exit::Problem, format!("{}: {said}", segment.path.display()));
+    let told = segment.header.as_ref().map(|header| header.partition);
+    let at = partition.partition.map_or(told, Ok).map_err(|misfit| failed(misfit.to_string()))?;
+    let mut walk = dir.walk(partition, segment).map_err(|error| match error {
+        OfflineError::Disk(error) => disk(&error),
+        error => Failure::new(Exit::Problem, error.to_string()),
+    })?;
+    let (mut left, mut damage) = (command.count.unwrap_or(u64::MAX), Vec::new());
     while left > 0 {
-        let found = walk.step().map_err(|error| files::failed(&segment.path, &error))?;
-        let (position, header) = match found {
+        let OfflineBatch { position, header, bytes } = match walk.step().map_err(|error| disk(&error))? {
             None => break,
-            Some(Found::Damage { offsets, misfit, .. }) => {
-                damage.get_or_insert(format!(
-                    "offsets {} to {} are lost: {misfit}",
-                    offsets.start, offsets.end
-                ));
+            Some(Piece::Damage { offsets, misfit, .. }) => {
+                damage.push(format!("offsets {} to {} are lost: {misfit}", offsets.start, offsets.end));
                 continue;
             }
-            Some(Found::Batch { position, header }) => (position, header),
+            Some(Piece::Batch(batch)) => batch,
         };
         if header.end_offset.0 <= command.from {
             continue;
@@ -191,22 +216,55 @@ pub(super) fn run(context: &Context, command: &Dump) -> Result<Exit, Failure> {
             left -= 1;
             continue;
         }
-        let bytes =
-            walk.batch_bytes(position, &header).map_err(|error| files::failed(&segment.path, &error))?;
-        let batch = PlacedBatch::from_bytes(bytes.into()).map_err(|error| failed(error.to_string()))?;
+        let batch = PlacedBatch::from_bytes(bytes).map_err(|error| failed(error.to_string()))?;
         for record in batch.records().map_err(|error| failed(error.to_string()))? {
             let record = record.map_err(|error| failed(error.to_string()))?;
             if record.offset.0 < command.from || left == 0 {
                 continue;
             }
-            let row = StoredRow::new(at.topic, at.partition.0, &batch, record);
+            let row = StoredRow::new(at, &batch, record);
             stream.push(&row).map_err(|error| Failure::stdout(&error))?;
             left -= 1;
         }
     }
     stream.end().map_err(|error| Failure::stdout(&error))?;
-    match damage {
-        None => Ok(Exit::Success),
-        Some(damage) => Err(failed(damage)),
+    let torn_tail = match torn(partition, segment, walk.tail()) {
+        Some(Torn::Told(said)) => Some(said),
+        Some(Torn::CannotTell(said)) => {
+            damage.push(said);
+            None
+        }
+        None => None,
+    };
+    Ok(Ending { torn_tail, damage })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stored::Stored;
+    use super::*;
+
+    fn dumped(file: std::path::PathBuf) -> (usize, Ending) {
+        let command = Dump { file, records: true, from: 0, count: None };
+        let mut bytes = Vec::new();
+        let mut stream = Stream::new(&mut bytes, Format::Jsonl);
+        let ending = dump(&command, &mut stream).unwrap();
+        drop(stream);
+        (bytes.iter().filter(|byte| **byte == b'\n').count(), ending)
+    }
+
+    /// It printed what came before the damage, said nothing, and ended with 0.
+    #[test]
+    fn a_dump_that_is_not_whole_says_so() {
+        let stored = Stored::new();
+        let (records, ending) = dumped(stored.segment().to_owned());
+        assert_eq!((records, ending.damage.len()), (8, 0));
+        stored.change(|bytes| bytes[stored.middle()..].fill(1));
+        let (records, ending) = dumped(stored.segment().to_owned());
+        assert_eq!(records, 4);
+        assert!(ending.damage[0].contains("offsets 4 to 8 are lost"), "{ending:?}");
+        let bare = stored.bare();
+        let (_, ending) = dumped(bare.path().join(stored.segment().file_name().unwrap()));
+        assert!(ending.damage[0].contains("cannot tell"), "{ending:?}");
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use fidelog_client::types::Offset;
 use serde::Serialize;
 
-use super::files;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Row, Rows, or_dash};
@@ -58,20 +57,20 @@ impl Row for SegmentRow {
 }
 
 pub(super) fn run(context: &Context, command: &Ls) -> Result<Exit, Failure> {
-    let mut rows = Vec::new();
-    for segment in files::find(&command.directory)? {
-        let open = files::open(&segment)?;
-        let header = open.header.as_ref().ok();
-        rows.push(SegmentRow {
+    let dir = super::open::open(&command.directory)?;
+    let segments = dir.partitions().iter().flat_map(|partition| &partition.segments);
+    let rows = segments.map(|segment| {
+        let header = segment.header.as_ref().ok();
+        SegmentRow {
             file: segment.path.display().to_string(),
             topic_id: header.map(|header| header.partition.topic.to_string()),
             partition: header.map(|header| header.partition.partition.0),
             base_offset: segment.base.0,
             end_offset: segment.end.map(|Offset(end)| end),
-            file_bytes: open.file_bytes,
-            problem: open.header.as_ref().err().cloned(),
-        });
-    }
-    context.print(&Rows(rows))?;
+            file_bytes: segment.file_bytes,
+            problem: segment.header.as_ref().err().map(ToString::to_string),
+        }
+    });
+    context.print(&Rows(rows.collect()))?;
     Ok(Exit::Success)
 }

@@ -1,13 +1,14 @@
 //! `segment`: the files of a log, without a broker.
 //!
 //! Files are opened to read only and copied, never mapped: a broker that still runs may write to them. Nothing is
-//! changed. What the newest segment holds beyond its last whole batch is for a start to judge; here it is only told.
+//! changed. What does not fit is judged by `fidelog_log::OfflineDir`, as a start would judge it.
 
 mod dump;
-mod files;
 mod ls;
+mod open;
+#[cfg(test)]
+mod stored;
 mod verify;
-mod walk;
 
 use clap::Subcommand;
 

@@ -83,7 +83,8 @@ fn write(what: &str, root: &Path, count: u64) {
         _ => large(root, count * MIB),
     };
     if end == "clean" {
-        return drop(broker.flusher.shutdown().expect("the disk answers"));
+        let _all_sound = broker.flusher.shutdown().expect("the disk answers");
+        return;
     }
     // Something a recovery point does not cover yet; then as a kill leaves it: nothing is stopped or stored.
     broker.append(0, 1000);

@@ -27,7 +27,7 @@ impl Run {
             81..85 => self.pass_time(),
             85..88 => self.partitions[index].read(&mut self.random, self.excused),
             88..91 => self.plan_fault(15),
-            91 if self.random.random() => self.sweep(),
+            91 if self.random.random() => self.keep_house(),
             91 => self.close(index),
             92 => self.delete(index),
             93 => self.limit_room(),
@@ -194,12 +194,17 @@ impl Run {
         }
     }
 
-    fn sweep(&mut self) {
+    fn keep_house(&mut self) {
         let life = self.life.as_ref().expect("operations happen while a process runs");
         let swept = life.home.sweep_deleted();
         self.story.note("sweep", &[u64::from(swept.is_ok())], || format!("sweep: {swept:?}"));
+        let tended = life.home.tend_ballast();
+        self.story.note("ballast", &[u64::from(tended.is_ok())], || format!("ballast: {tended:?}"));
         let excused = self.excused || self.has_ended();
-        assert!(excused || swept.is_ok(), "a sweep failed without a fault: {swept:?}");
+        assert!(
+            excused || (swept.is_ok() && tended.is_ok()),
+            "failed without a fault: {swept:?}, {tended:?}"
+        );
     }
 
     fn delete(&mut self, index: usize) {

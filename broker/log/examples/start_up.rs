@@ -83,7 +83,7 @@ fn write(what: &str, root: &Path, count: u64) {
         _ => large(root, count * MIB),
     };
     if end == "clean" {
-        let _all_sound = broker.flusher.shutdown().expect("the disk answers");
+        broker.flusher.shutdown().expect("the disk answers");
         return;
     }
     // Something a recovery point does not cover yet; then as a kill leaves it: nothing is stopped or stored.

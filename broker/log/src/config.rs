@@ -38,6 +38,9 @@ pub struct LogConfig {
     pub aside_bytes_max: u64,
     /// Files kept in `aside/`, oldest removed first; default 64.
     pub aside_count_max: usize,
+    /// Room kept by the file `ballast`, so that a start works on a disk without a free byte; default 64 MiB, 0 for none.
+    /// A file that is there keeps its size.
+    pub ballast_bytes: u64,
     /// Producers remembered per partition; default 100,000. A new one beyond it is refused.
     pub producer_count_max: usize,
     /// A producer is forgotten when nothing of it was appended for this long, by append times; default 24 h.
@@ -60,6 +63,7 @@ impl Default for LogConfig {
             sync_serial_max: 32,
             aside_bytes_max: 1024 * MIB,
             aside_count_max: 64,
+            ballast_bytes: 64 * MIB,
             producer_count_max: 100_000,
             producer_idle_ms: 24 * 60 * 60 * 1000,
         }
@@ -84,6 +88,7 @@ impl LogConfig {
             free_bytes_min: Some(0),
             recovery_point_bytes: 2 * KIB,
             sealed_open_max: 4,
+            ballast_bytes: 64 * KIB,
             sync_threads: 1,
             ..Self::default()
         }

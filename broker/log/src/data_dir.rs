@@ -6,7 +6,8 @@
 //!         clean-stop           present only between a clean stop and the next start
 //!         recovery-points      per partition, up to where everything is synced
 //!         topics/<topic id>/<partition>/<base>.log .index .time .producers, epochs
-//!         aside/               what was cut, bounded
+//!         aside/               what was cut, bounded; logs that were removed, to be unlinked
+//!         ballast              room for the day there is none
 //! ```
 //!
 //! Always true: a directory is used by one process; `clean-stop` is gone, durably, before anything else is written,
@@ -29,6 +30,7 @@ mod error;
 pub use error::DataDirError;
 
 use crate::aside::Aside;
+use crate::ballast::BALLAST;
 use crate::config::LogConfig;
 use crate::env::{Clock, EntryKind, FilesystemKind, LatchReason, Latched};
 use crate::files::{DiskError, Files};
@@ -119,7 +121,7 @@ impl DataDir {
         // What an earlier `format` that was cut short may have left holds no data.
         let topics_empty = files.list_if_present(&root.join("topics"))?.is_empty();
         let harmless = |name: &str| match name {
-            "lock" | "lost+found" | "recovery-points" => true,
+            "lock" | "lost+found" | "recovery-points" | BALLAST => true,
             "topics" => topics_empty,
             other => other.ends_with(UNFINISHED),
         };
@@ -154,13 +156,16 @@ impl DataDir {
         config: LogConfig,
     ) -> Result<Arc<Self>, DataDirError> {
         config.check()?;
-        let files = Files::new(disk);
+        let files = Files::new(disk).with_ballast(root);
         if files.list(root).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Err(DataDirError::NotFormatted { root: root.to_owned() });
         }
         refuse_filesystem(&files, root)?;
         let lock = lock(&files, root)?;
         let identity = read_identity(&files, root, expected)?;
+        if files.free_bytes(root)? < config.ballast_bytes {
+            files.release_ballast()?; // the metadata's store lies here, too, and is about to be opened
+        }
         let clean_stop = small_file::read::<CleanStop>(&files, &root.join("clean-stop"))
             .ok()
             .filter(|marker| marker.generation == identity.generation);
@@ -216,6 +221,7 @@ impl DataDir {
             _lock: lock,
         };
         home.sweep_deleted()?;
+        home.tend_ballast()?;
         Ok(Arc::new(home))
     }
 
@@ -513,8 +519,8 @@ fn partition_directory(entry: &crate::env::DirEntry) -> Option<PartitionIndex> {
 
 /// What lies around that nobody here made. `meta.redb` and its copies belong to the metadata floor.
 fn strays(files: &Files, root: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    const OURS: [&str; 7] =
-        ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", "lost+found"];
+    const OURS: [&str; 8] =
+        ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", BALLAST, "lost+found"];
     let mut strays = Vec::new();
     for entry in files.list(root)? {
         let ours = OURS.contains(&entry.name.as_str())

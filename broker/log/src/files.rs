@@ -48,11 +48,23 @@ impl DiskError {
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     disk: Latched,
+    /// Where ballast lies that small files may take the room of.
+    ballast: Option<Arc<Path>>,
 }
 
 impl Files {
     pub(crate) fn new(disk: Latched) -> Self {
-        Self { disk }
+        Self { disk, ballast: None }
+    }
+
+    /// The same, for the directory `root` in use: small files that find no room throw its ballast off.
+    pub(crate) fn with_ballast(self, root: &Path) -> Self {
+        Self { ballast: Some(root.into()), ..self }
+    }
+
+    /// Throws the ballast off, if there is any; tells whether that may have made room.
+    pub(crate) fn release_ballast(&self) -> Result<bool, DiskError> {
+        self.ballast.as_ref().map_or(Ok(false), |root| crate::ballast::release(self, root))
     }
 
     /// Why nothing is written any more, if so.

@@ -8,6 +8,7 @@
 pub mod env;
 
 mod aside;
+mod ballast;
 mod config;
 mod data_dir;
 mod epochs;

@@ -126,16 +126,30 @@ pub(crate) fn read<T: Stored>(files: &Files, path: &Path) -> Result<T, SmallFile
     decode(&file.read(0, file_bytes)?, path)
 }
 
-/// Writes the file at `path`, replacing what is there; durable when this returns.
+/// Writes the file at `path`, replacing what is there; durable when this returns. Takes the room of the ballast where
+/// there is no other.
 ///
 /// # Errors
 /// Whatever the disk says. The old file is then still there, whole, or the new one is.
 pub(crate) fn write<T: Stored>(files: &Files, path: &Path, value: &T) -> Result<(), DiskError> {
     let bytes = encode(value);
+    match write_bytes(files, path, &bytes) {
+        Err(error) if error.is_full() && files.latched().is_none() => {
+            if files.release_ballast()? {
+                write_bytes(files, path, &bytes)
+            } else {
+                Err(error)
+            }
+        }
+        written => written,
+    }
+}
+
+fn write_bytes(files: &Files, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let unfinished = unfinished_path(path);
     files.remove_if_present(&unfinished)?;
     let file = files.create(&unfinished)?;
-    let written = file.allocate(0..bytes.len() as u64).and_then(|()| file.write(&[IoSlice::new(&bytes)], 0));
+    let written = file.allocate(0..bytes.len() as u64).and_then(|()| file.write(&[IoSlice::new(bytes)], 0));
     if let Err(error) = written {
         if files.latched().is_none() {
             files.remove_if_present(&unfinished)?; // gives the room back

@@ -17,6 +17,8 @@ use crate::partition::{Partition, Partitions};
 
 /// How often partitions hear that time passes.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the ballast is looked after.
+const BALLAST_EVERY: Duration = Duration::from_secs(10);
 /// How often the generation of a directory that is appended to rises (N13).
 const GENERATION_EVERY: Duration = Duration::from_secs(5);
 /// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
@@ -93,6 +95,20 @@ fn is_internal(view: &MetaView, partition: &Partition) -> bool {
     view.state()
         .and_then(|state| state.topic(partition.id().topic).map(|topic| topic.internal))
         .unwrap_or(true)
+}
+
+/// Makes the data directory's ballast again once there is room for it.
+pub(super) async fn tend_ballast(home: Arc<DataDir>) {
+    let mut interval = every(BALLAST_EVERY);
+    loop {
+        interval.tick().await;
+        let directory = Arc::clone(&home);
+        match tokio::task::spawn_blocking(move || directory.tend_ballast()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!("the ballast is not there: {error}"),
+            Err(panicked) => warn!("the ballast is not there: {panicked}"),
+        }
+    }
 }
 
 /// Raises the generation while anything is appended: synced first, then registered (N13).

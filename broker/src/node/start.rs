@@ -285,6 +285,7 @@ impl Starting {
             Arc::clone(&world.clock),
             config.retention_every,
         )));
+        spawn(Box::pin(housekeeping::tend_ballast(Arc::clone(&home))));
         spawn(Box::pin(housekeeping::raise_generation(
             Arc::clone(&home),
             Arc::clone(&quorum.handle),

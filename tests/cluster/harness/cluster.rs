@@ -27,8 +27,12 @@ pub(crate) struct Builder {
 impl Builder {
     /// Three brokers with small segments; `name` shows in paths.
     pub(crate) fn new(name: &'static str) -> Self {
-        let settings =
-            [("log.segment_bytes", "2097152"), ("log.free_bytes_min", "0"), ("log.recovery_point_ms", "200")];
+        let settings = [
+            ("log.segment_bytes", "2097152"),
+            ("log.free_bytes_min", "0"),
+            ("log.ballast_bytes", "1048576"),
+            ("log.recovery_point_ms", "200"),
+        ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Self { name, settings: settings.into() }
     }

@@ -268,6 +268,7 @@ fn log(read: &Reader<'_>) -> Option<LogConfig> {
     let recovery_point_bytes = read.within("log.recovery_point_bytes", 4096, 1 << 40);
     let sealed_open_max = read.within("log.sealed_open_max", 1, 1 << 20);
     let aside_bytes_max = read.within("log.aside_bytes_max", 0, u64::MAX);
+    let ballast_bytes = read.within("log.ballast_bytes", 0, 1 << 34);
     let producer_idle_ms = read.within("log.producer_idle_ms", 1000, u64::MAX);
     let segment_bytes = segment_bytes?;
     let config = LogConfig {
@@ -281,6 +282,7 @@ fn log(read: &Reader<'_>) -> Option<LogConfig> {
         recovery_point_bytes: recovery_point_bytes?,
         sealed_open_max: usize::try_from(sealed_open_max?).unwrap_or(512),
         aside_bytes_max: aside_bytes_max?,
+        ballast_bytes: ballast_bytes?,
         producer_idle_ms: producer_idle_ms?,
         ..defaults
     };

@@ -50,6 +50,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("log.sealed_open_max", Some("512"), "sealed segments kept open at once"),
     setting("log.aside_bytes_max", Some("1073741824"), "what is kept of cut tails, oldest removed first"),
+    setting(
+        "log.ballast_bytes",
+        Some("67108864"),
+        "room kept so that a start works on a full disk; 0 for none",
+    ),
     setting("log.producer_idle_ms", Some("86400000"), "how long an idle producer is remembered"),
     setting(
         "log.replica_lag_max_ms",

@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 
 pub use cases::{Finding, RecoveryCase};
 
+use crate::ballast;
 use crate::data_dir::DataDir;
 use crate::env::Operation;
 use crate::epochs::EpochHistory;
@@ -137,7 +138,9 @@ impl Log {
     /// # Errors
     /// As [`OpenError`] tells. Damage is no error: it is reported, and the rest is served (D13).
     pub fn open(home: &Arc<DataDir>, at: TopicPartition) -> Result<(Self, RecoveryReport), OpenError> {
-        Self::open_found(home, at).map_err(|error| error.reading(home, at))
+        let is_full = |error: &OpenError| matches!(error, OpenError::Disk(error) if error.is_full());
+        let opened = ballast::or_without(home, is_full, || Self::open_found(home, at));
+        opened.map_err(|error| error.reading(home, at))
     }
 
     fn open_found(home: &Arc<DataDir>, at: TopicPartition) -> Result<(Self, RecoveryReport), OpenError> {

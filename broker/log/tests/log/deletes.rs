@@ -58,14 +58,17 @@ fn a_refused_delete_is_answered_and_done_once_there_is_room() {
 
 #[test]
 fn a_log_is_deleted_from_a_disk_without_a_free_byte() {
-    let (disk, machine) = machine(12);
-    let mut broker = machine.create();
-    (0..30).for_each(|_| drop(broker.append(2, 100)));
-    disk.set_capacity_bytes(used_bytes(&disk));
-    let before = used_bytes(&disk);
-    end(&broker, LogWork::Delete).unwrap();
-    assert_gone(&broker);
-    assert!(used_bytes(&disk) < before, "it took its files along");
+    for ballast_bytes in [0, 64 << 10] {
+        let (disk, mut machine) = machine(12);
+        machine.config.ballast_bytes = ballast_bytes;
+        let mut broker = machine.create();
+        (0..30).for_each(|_| drop(broker.append(2, 100)));
+        disk.set_capacity_bytes(used_bytes(&disk));
+        let before = used_bytes(&disk);
+        end(&broker, LogWork::Delete).unwrap();
+        assert_gone(&broker);
+        assert!(used_bytes(&disk) + ballast_bytes < before, "it took its files along");
+    }
 }
 
 #[test]

@@ -92,7 +92,11 @@ impl Machine {
 
     #[cfg(feature = "sim")]
     pub(crate) fn on(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
-        let root = PathBuf::from("/data");
+        Self::at(PathBuf::from("/data"), disk, clock)
+    }
+
+    /// Formats `root`, which is somebody else's to remove.
+    pub(crate) fn at(root: PathBuf, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Self {
         let machine = Self { disk, clock, root, config: LogConfig::small(), _directory: None };
         machine.format();
         machine

@@ -14,6 +14,8 @@ mod damage;
 mod deletes;
 #[cfg(feature = "sim")]
 mod faults;
+#[cfg(feature = "sim")]
+mod full_disk;
 mod golden;
 mod harness;
 mod reopen;

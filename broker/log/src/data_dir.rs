@@ -20,24 +20,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fidelog_record::types::{
-    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex, TopicId,
-    TopicPartition,
+    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, TopicPartition,
 };
 use parking_lot::Mutex;
 
 mod error;
+mod found;
+mod names;
 
 pub use error::DataDirError;
+pub use found::Found;
 
 use crate::aside::Aside;
 use crate::ballast::BALLAST;
 use crate::config::LogConfig;
-use crate::env::{Clock, EntryKind, FilesystemKind, LatchReason, Latched};
+use crate::env::{Clock, FilesystemKind, LatchReason, Latched};
 use crate::files::{DiskError, Files};
 use crate::identity::{CleanStop, DATA_FORMAT_VERSION, Identity};
 use crate::open_files::OpenFiles;
 use crate::recovery_points::{RecoveryPoint, RecoveryPoints};
 use crate::small_file::{self, SmallFileError, UNFINISHED};
+use names::{partitions, settle_names, strays};
 
 /// Whose a data directory must be to be opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,29 +73,6 @@ pub struct DataDir {
     /// Bytes of the next growth steps of all logs together.
     growth: AtomicU64,
     _lock: Box<dyn Send + Sync>,
-}
-
-/// What a start found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The generation before this start raised it: what is registered (N13).
-    pub generation: Generation,
-    /// Whether the last process stopped cleanly, so that everything is synced, but for `unproven`.
-    pub clean: bool,
-    /// What the clean stop says nothing of: logs that were not opened since an unclean one before it.
-    pub unproven: BTreeSet<TopicPartition>,
-    /// Why the recovery points could not be used, if so: every log is then scanned from its last segment's start.
-    pub points_lost: Option<String>,
-    /// Names that are not ours, below the root or `topics/`; left alone.
-    pub strays: Vec<PathBuf>,
-}
-
-impl Found {
-    /// Whether the last process vouches for this log: all of it is synced.
-    #[must_use]
-    pub fn is_clean(&self, at: TopicPartition) -> bool {
-        self.clean && !self.unproven.contains(&at)
-    }
 }
 
 impl DataDir {
@@ -459,23 +439,6 @@ fn read_identity(files: &Files, root: &Path, expected: Expected) -> Result<Ident
     Ok(identity)
 }
 
-/// After an unclean stop: a directory that is found, and a file that is read, may be in the page cache only, and gone
-/// after the next power cut, with everything that was acknowledged in it since.
-fn settle_names(files: &Files, root: &Path) -> Result<(), DiskError> {
-    let topics = root.join("topics");
-    files.sync_dir(root)?;
-    for topic in files.list_if_present(&topics)?.iter().filter(|entry| topic_directory(entry).is_some()) {
-        files.sync_dir(&topics.join(&topic.name))?;
-    }
-    files.sync_dir(&topics)?;
-    // A rename is over when both directories know; else a segment that was set aside comes back.
-    let aside = root.join("aside");
-    match files.list(&aside) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        listed => listed.and_then(|_| files.sync_dir(&aside)),
-    }
-}
-
 fn refuse_filesystem(files: &Files, root: &Path) -> Result<(), DataDirError> {
     match files.filesystem(root)? {
         FilesystemKind::Disk => Ok(()),
@@ -490,57 +453,4 @@ fn lock(files: &Files, root: &Path) -> Result<Box<dyn Send + Sync>, DataDirError
         std::io::ErrorKind::WouldBlock => DataDirError::Locked { root: root.to_owned() },
         _ => error.into(),
     })
-}
-
-/// The partitions that have a directory, in order.
-fn partitions(files: &Files, root: &Path) -> Result<Vec<TopicPartition>, DiskError> {
-    let mut found = Vec::new();
-    for topic in files.list_if_present(&root.join("topics"))? {
-        let Some(topic_id) = topic_directory(&topic) else { continue };
-        for entry in files.list(&root.join("topics").join(&topic.name))? {
-            if let Some(partition) = partition_directory(&entry) {
-                found.push(TopicPartition { topic: topic_id, partition });
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn topic_directory(entry: &crate::env::DirEntry) -> Option<TopicId> {
-    let topic: TopicId = entry.name.parse().ok()?;
-    (entry.kind == EntryKind::Directory && topic.to_string() == entry.name).then_some(topic)
-}
-
-fn partition_directory(entry: &crate::env::DirEntry) -> Option<PartitionIndex> {
-    let number: u32 = entry.name.parse().ok()?;
-    (entry.kind == EntryKind::Directory && number.to_string() == entry.name).then_some(PartitionIndex(number))
-}
-
-/// What lies around that nobody here made. `meta.redb` and its copies belong to the metadata floor.
-fn strays(files: &Files, root: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    const OURS: [&str; 8] =
-        ["identity", "lock", "clean-stop", "recovery-points", "topics", "aside", BALLAST, "lost+found"];
-    let mut strays = Vec::new();
-    for entry in files.list(root)? {
-        let ours = OURS.contains(&entry.name.as_str())
-            || entry.name.ends_with(UNFINISHED)
-            || entry.name.starts_with("meta.redb");
-        if !ours {
-            strays.push(root.join(entry.name));
-        }
-    }
-    let topics = root.join("topics");
-    for entry in files.list_if_present(&topics)? {
-        match topic_directory(&entry) {
-            None => strays.push(topics.join(entry.name)),
-            Some(_) => {
-                let below = topics.join(entry.name);
-                let others =
-                    files.list(&below)?.into_iter().filter(|entry| partition_directory(entry).is_none());
-                strays.extend(others.map(|entry| below.join(entry.name)));
-            }
-        }
-    }
-    Ok(strays)
 }

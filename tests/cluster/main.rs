@@ -8,6 +8,7 @@ mod harness;
 mod history;
 mod workload;
 
+mod catch_up;
 mod cli;
 mod corruption;
 mod directories;

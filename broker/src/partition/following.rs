@@ -385,4 +385,20 @@ impl<W> Machine<W> {
             self.effects.push(Effect::AdvanceStart(start));
         }
     }
+
+    /// Whether the log was asked to advance its start and has not: a full disk may have refused it.
+    pub(super) fn start_is_due(&self) -> bool {
+        matches!(&self.role, Role::Follower(following) if following.asked_start > self.log.start)
+    }
+
+    /// Asks once more for what [`Self::start_is_due`] says.
+    pub(super) fn ask_start_again(&mut self) {
+        if !self.start_is_due() {
+            return;
+        }
+        if let Role::Follower(following) = &mut self.role {
+            following.asked_start = Offset::ZERO;
+        }
+        self.hear_committed();
+    }
 }

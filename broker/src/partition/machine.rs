@@ -317,6 +317,8 @@ impl<W> Machine<W> {
         if start > self.log.start {
             self.log.start = start;
             self.log.epochs.advance_start(start);
+            // An idle follower hears of it as well (N15).
+            self.spread_committed();
             self.effects.push(Effect::Publish);
         }
     }
@@ -368,12 +370,13 @@ impl<W> Machine<W> {
             self.examine_members(now);
             self.open_if_told(now);
         }
+        self.ask_start_again();
     }
 
     /// Whether `tick` has anything to watch over.
     #[must_use]
     pub fn wants_ticks(&self) -> bool {
-        matches!(self.role, Role::Leader(_))
+        matches!(self.role, Role::Leader(_)) || self.start_is_due()
     }
 
     /// Asks for room for `bytes`, once at a time.

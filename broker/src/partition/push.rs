@@ -123,13 +123,13 @@ impl<W> Machine<W> {
         let Some(last) = batches.last() else { return NextPush::Nothing };
         leading.followers.sent(to, previous_end, last.end_offset(), last.leader_epoch(), bytes);
         if let Some(follower) = leading.followers.get_mut(to) {
-            follower.told_committed_end = committed_end;
+            (follower.told_committed_end, follower.told_start) = (committed_end, start);
         }
         let push = Push { previous_epoch, previous_end, start, committed_end, batches };
         NextPush::Send(leading.epoch, LeaderMessage::Push(push))
     }
 
-    /// The committed end, for a follower that has not heard of it in a push.
+    /// The committed end and the start, for a follower that has not heard of them in a push.
     pub fn next_committed(&mut self, to: BrokerId, stream: StreamId) -> Option<(LeaderEpoch, LeaderMessage)> {
         let (start, committed_end) = (self.log.start, self.log.committed_end);
         let Role::Leader(leading) = &mut self.role else { return None };
@@ -137,10 +137,10 @@ impl<W> Machine<W> {
         let follower = leading.followers.get_mut(to)?;
         let matched =
             matches!(follower.state, FollowerState::Matched { stream: current, .. } if current == stream);
-        if !matched || follower.told_committed_end >= committed_end {
+        if !matched || follower.told_committed_end >= committed_end && follower.told_start >= start {
             return None;
         }
-        follower.told_committed_end = committed_end;
+        (follower.told_committed_end, follower.told_start) = (committed_end, start);
         Some((epoch, LeaderMessage::Committed { start, committed_end }))
     }
 

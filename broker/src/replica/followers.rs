@@ -106,8 +106,10 @@ pub struct Follower {
     pub told: Option<Told>,
     /// Set while it cannot follow.
     pub refusals: Option<Refusals>,
-    /// Said `committed_end` and `start`.
+    /// The `committed_end` it was told last.
     pub told_committed_end: Offset,
+    /// The `start` it was told last.
+    pub told_start: Offset,
     /// When to begin again after a refusal.
     pub retry_at: Option<Moment>,
     /// Since when, as ticks saw it, it has said nothing to a `Begin`.
@@ -128,6 +130,7 @@ impl Follower {
             told: None,
             refusals: None,
             told_committed_end: Offset::ZERO,
+            told_start: Offset::ZERO,
             retry_at: None,
             silent_since: None,
             in_flight: VecDeque::new(),
@@ -145,6 +148,7 @@ impl Follower {
         self.state = state;
         self.told = None;
         self.told_committed_end = Offset::ZERO;
+        self.told_start = Offset::ZERO;
         self.retry_at = None;
         self.silent_since = None;
         self.in_flight.clear();

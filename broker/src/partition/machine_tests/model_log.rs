@@ -145,6 +145,8 @@ impl ModelLog {
                 self.keep(0);
                 Some(Told::Cut(self.cut_done()))
             }
+            // Recovery points must be written before anything is given up.
+            Work::AdvanceStart(_) if self.disk_full => None,
             Work::AdvanceStart(to) => self.advance_start(to),
             Work::Committed(end) => {
                 self.committed_end = self.committed_end.max(end);

@@ -217,7 +217,10 @@ impl Cluster {
             self.heal_round();
         }
         let roles: Vec<_> = self.brokers.iter().map(|broker| format!("{:?}\n", broker.machine)).collect();
-        panic!("not healed: {:?}\n{}", self.quorum.now(), roles.concat());
+        let starts: Vec<_> = self.brokers.iter().map(|broker| broker.log.start()).collect();
+        let waiters = &self.producers.waiters;
+        let entry = self.quorum.now();
+        panic!("not healed: {entry:?}, starts {starts:?}, waiters {waiters:?}\n{}", roles.concat());
     }
 
     fn heal_round(&mut self) {
@@ -264,6 +267,7 @@ impl Cluster {
         let settled =
             (0..self.producers.count()).all(|producer| self.producers.unsettled(producer).is_empty());
         let end = self.judge.committed_end();
+        let start = self.brokers[self.quorum.now().leader.map_or(0, index_of)].log.start();
         let leads =
             |machine: &Machine<u64>| matches!(machine.role(), Role::Leader(leading) if leading.is_open());
         settled
@@ -278,7 +282,10 @@ impl Cluster {
                 == 1
             && self.brokers.iter().all(|broker| {
                 let at = broker.machine.as_ref().map(Machine::positions).unwrap_or_default();
-                at.committed_end == end && at.end == end && broker.watch == self.quorum.entries.len()
+                at.committed_end == end
+                    && at.end == end
+                    && at.start >= start
+                    && broker.watch == self.quorum.entries.len()
             })
     }
 }

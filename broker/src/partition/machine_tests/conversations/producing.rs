@@ -86,6 +86,37 @@ fn n15_retention_stops_at_what_is_committed() {
     assert!(matches!(talk.effects()[..], [Effect::AdvanceStart(Offset(1))]));
 }
 
+/// Only pushes and a committed end that moved told a follower where its leader's log starts: an idle one kept its files.
+#[test]
+fn n15_an_idle_follower_hears_that_the_start_moved() {
+    let mut talk = Talk::with(ONE, log(3, 3, &[(3, 0)]), false, &[ONE, TWO]);
+    talk.matched(TWO, 3, 3);
+    let told = talk.machine.next_committed(TWO, StreamId(2));
+    assert!(told.is_some(), "what is committed it has to hear anyway");
+    talk.machine.started(Offset(2));
+    assert!(talk.effects().iter().any(|effect| matches!(effect, Effect::CommittedReady { to: TWO, .. })));
+    let told = talk.machine.next_committed(TWO, StreamId(2));
+    assert!(matches!(told, Some((EPOCH, LeaderMessage::Committed { start: Offset(2), .. }))), "{told:?}");
+    assert!(talk.machine.next_committed(TWO, StreamId(2)).is_none());
+}
+
+/// A full disk refused to advance the start; the follower asked again only when its leader's start had moved on.
+#[test]
+fn n15_a_start_that_was_refused_is_asked_for_again() {
+    let mut talk = follower(log(3, 3, &[(3, 0)]));
+    talk.led(begin(2, 3));
+    let (asked, epoch, end) = (LeaderEpoch(3), LeaderEpoch(3), Offset(3));
+    let effects = talk.led(LeaderMessage::EpochEnd { asked, epoch, end });
+    let advances =
+        |effects: &[Effect<u64>]| effects.iter().any(|it| matches!(it, Effect::AdvanceStart(Offset(2))));
+    assert!(advances(&effects));
+    assert!(talk.machine.wants_ticks());
+    assert!(advances(&talk.later(100)));
+    talk.machine.started(Offset(2));
+    assert!(!talk.machine.wants_ticks());
+    assert!(!advances(&talk.later(100)));
+}
+
 #[test]
 fn n16_after_an_offset_was_assigned_nothing_is_refused() {
     let mut talk = leader(&[ONE, TWO]);

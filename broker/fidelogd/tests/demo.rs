@@ -42,6 +42,21 @@ fn every_line_comes_back_byte_for_byte_though_a_broker_is_killed() {
     }
 }
 
+/// An empty file cost the cluster of the demo before.
+#[test]
+fn a_file_without_a_line_replaces_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = demo(directory.path(), b"one\n");
+    assert_eq!(first.status.code(), Some(0), "{}", told(&first));
+    assert!(told(&first).contains(" --port-base "), "the ports were not the usual ones: {}", told(&first));
+    let output = demo(directory.path(), b"");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("is empty"), "{}", told(&output));
+    assert!(directory.path().join("cluster/broker1").is_dir(), "the earlier cluster is gone");
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 2, "the cluster and the text");
+}
+
 #[test]
 fn an_over_long_line_stops_with_its_number_and_what_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();

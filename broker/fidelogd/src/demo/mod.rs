@@ -75,13 +75,16 @@ fn show(args: &Demo, log: &LogArgs) -> anyhow::Result<Option<Verdict>> {
         None => default_dir(Kind::Demo)?,
     };
     let ports = ports(args.port_base)?;
-    // Opened before anything is replaced: it may lie in what an earlier demo left.
+    // Read to its end before anything is replaced: it may lie in what an earlier demo left, or be of no use.
     let source = Source::open(args.file.as_deref()).map_err(|error| anyhow!(error))?;
     let name = source.name();
+    let beside = Home::scratch_beside(&directory)?;
+    let size = source.copy(beside.path()).map_err(|error| anyhow!(error))?;
+    ensure!(size.lines > 0, "{name} is empty: there is no line to produce");
     let home = Home::replace(&directory)?;
     let copy = home.directory().join("input");
-    let size = source.copy(&copy).map_err(|error| anyhow!(error))?;
-    ensure!(size.lines > 0, "{name} is empty: there is no line to produce");
+    let kept = beside.persist(&copy).map_err(|error| error.error);
+    kept.with_context(|| format!("{} cannot be written", copy.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // `block_on` runs it on this very thread.
     runtime.block_on(async {
@@ -94,13 +97,16 @@ fn show(args: &Demo, log: &LogArgs) -> anyhow::Result<Option<Verdict>> {
             () = interruption => Ok(None),
         };
         let directory = cluster.home().directory().to_owned();
+        let ports = cluster.ports().clone();
         cluster.stop().await;
+        // The same ports again; odd ones cannot be asked for, and others serve as well.
+        let ports = if ports.base().is_some() { ports } else { Ports::next_free()? };
         let program = Program::this();
+        let read = program.client_at(&ports, &format!("consume {TOPIC} -e"));
+        let open = program.dev_at(&directory, &ports);
         say(format_args!(
-            "\nThe data lies in {}. To open it again, and read it:\n  {}\n  {}",
+            "\nThe data lies in {}. To open it again, and read it:\n  {open}\n  {read}",
             directory.display(),
-            program.dev(&directory),
-            program.client(&format!("consume {TOPIC} -e")),
         ));
         outcome
     })
@@ -112,7 +118,7 @@ fn ports(base: Option<u16>) -> anyhow::Result<Ports> {
     match (base, ports.check()) {
         (None, Err(taken)) => {
             info!("{taken}");
-            Ok(Ports::free()?)
+            Ok(Ports::next_free()?)
         }
         (_, _) => Ok(ports),
     }

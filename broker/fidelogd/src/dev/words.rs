@@ -40,18 +40,20 @@ impl Program {
         format!("{} serve --config {}", self.daemon, quoted(&broker.config.to_string_lossy()))
     }
 
-    /// The command that opens a directory.
-    pub(crate) fn dev(&self, directory: &Path) -> String {
-        format!("{} dev --data-dir {}", self.daemon, quoted(&directory.to_string_lossy()))
+    /// The command that opens a directory on these ports.
+    pub(crate) fn dev_at(&self, directory: &Path, ports: &Ports) -> String {
+        let base = if ports.are_standard() { None } else { ports.base() };
+        let base = base.map_or_else(String::new, |base| format!(" --port-base {base}"));
+        format!("{} dev --data-dir {}{base}", self.daemon, quoted(&directory.to_string_lossy()))
     }
 
     /// A command for a cluster on the usual ports.
-    pub(crate) fn client(&self, verb: &str) -> String {
+    fn client(&self, verb: &str) -> String {
         format!("{} {verb}", self.client)
     }
 
     /// A command for a cluster on these ports.
-    fn client_at(&self, ports: &Ports, verb: &str) -> String {
+    pub(crate) fn client_at(&self, ports: &Ports, verb: &str) -> String {
         match (ports.are_standard(), ports.pairs().first()) {
             (false, Some(first)) => self.client(&format!("-b localhost:{} {verb}", first.client)),
             (true, _) | (_, None) => self.client(verb),
@@ -123,5 +125,8 @@ mod tests {
         let verb = |base| program.client_at(&Ports::from_base(base).unwrap(), "cluster info");
         assert_eq!(verb(None), "fidelog cluster info");
         assert_eq!(verb(Some(19094)), "fidelog -b localhost:19094 cluster info");
+        let open = |base| program.dev_at(Path::new("/d"), &Ports::from_base(base).unwrap());
+        assert_eq!(open(None), "/usr/bin/fidelogd dev --data-dir /d");
+        assert_eq!(open(Some(19094)), "/usr/bin/fidelogd dev --data-dir /d --port-base 19094");
     }
 }

@@ -96,6 +96,17 @@ impl Home {
         Self::make(directory, Kind::Demo)
     }
 
+    /// A file beside a directory that may be replaced later, and on the same disk. It goes unless it is kept.
+    ///
+    /// # Errors
+    /// When the place cannot be written to.
+    pub(crate) fn scratch_beside(directory: &Path) -> Result<tempfile::NamedTempFile, LocalError> {
+        let directory = absolute(directory)?;
+        let parent = directory.parent().unwrap_or(&directory);
+        fs::create_dir_all(parent).map_err(at(parent))?;
+        tempfile::Builder::new().prefix(".fidelog-demo-").tempfile_in(parent).map_err(at(parent))
+    }
+
     fn make(directory: PathBuf, kind: Kind) -> Result<Self, LocalError> {
         fs::create_dir_all(&directory).map_err(at(&directory))?;
         if fs::read_dir(&directory).map_err(at(&directory))?.next().is_some() {

@@ -48,6 +48,22 @@ impl Ports {
         Ok(Self(ports.chunks_exact(2).map(|pair| Pair { client: pair[0], peer: pair[1] }).collect()))
     }
 
+    /// Ports that a base names, so that a command can ask for them again: the first thousand on whose ports are free.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(crate) fn next_free() -> Result<Self, LocalError> {
+        let bases = (1..50).map(|thousand| BASE + 1_000 * thousand);
+        let mut free = bases.filter_map(|base| Self::from_base(Some(base)).ok());
+        free.find(|ports| ports.check().is_ok()).map_or_else(Self::free, Ok)
+    }
+
+    /// The base that names them all, when one does.
+    pub(crate) fn base(&self) -> Option<u16> {
+        let base = self.0.first()?.client;
+        Self::from_base(Some(base)).is_ok_and(|regular| regular == *self).then_some(base)
+    }
+
     /// Whether everybody can listen. Somebody may still come between; then the broker says so itself.
     ///
     /// # Errors
@@ -93,6 +109,14 @@ mod tests {
         let pairs: Vec<_> = ports.pairs().iter().map(|pair| (pair.client, pair.peer)).collect();
         assert_eq!(pairs, [(9094, 9095), (9194, 9195), (9294, 9295)]);
         assert!(ports.are_standard() && !Ports::from_base(Some(19094)).unwrap().are_standard());
+    }
+
+    #[test]
+    fn only_ports_that_a_base_names_have_one() {
+        let next = Ports::next_free().unwrap();
+        assert!(next.base().is_some() && !next.are_standard());
+        let odd = Ports(next.0.iter().rev().copied().collect());
+        assert_eq!(odd.base(), None);
     }
 
     #[test]

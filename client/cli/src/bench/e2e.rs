@@ -27,7 +27,7 @@ const READ_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fidelog bench e2e --rate 1000
-  fidelog bench e2e orders --rate 5000 --duration 30s -o json
+  fidelog bench e2e --rate 5000 --duration 30s -o json
 
 Use --rate: without it the numbers tell how long queues are. Exit code 8 when an acknowledged record was not read.")]
 pub(super) struct EndToEnd {
@@ -107,6 +107,7 @@ pub(super) async fn run(
         let said = format!("{missing} acknowledged records were not read within {} s", READ_WAIT.as_secs());
         return Err(Failure::new(Exit::Problem, said));
     }
+    load.tell_leftovers(context, tally.records);
     judge(tally)?;
     super::ended(interrupts)
 }

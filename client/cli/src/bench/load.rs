@@ -21,7 +21,7 @@ use crate::quantity::{parse_duration, parse_size};
 /// What is common to `bench produce` and `bench e2e`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Load {
-    /// The topic; made when there is none
+    /// The topic; made when there is none. Random records stay in it: use one of its own
     #[arg(default_value = "bench")]
     pub(super) topic: String,
     /// Bytes of each value; random, so that they do not compress
@@ -84,6 +84,14 @@ impl Load {
         let made = client.admin().create_topic(topic).await?;
         context.note(&format!("made topic `{}`; `fidelog topic rm {0}` deletes it", self.topic));
         u32::try_from(made.partitions.len()).map_err(|error| Failure::new(Exit::Failure, error.to_string()))
+    }
+
+    /// Says what is left behind.
+    pub(super) fn tell_leftovers(&self, context: &Context, records: u64) {
+        let topic = &self.topic;
+        context.note(&format!(
+            "{records} random records stay in topic `{topic}`; `fidelog topic rm {topic}` deletes it with all it holds"
+        ));
     }
 
     /// Runs all producers to their end. `value` makes each value from random bytes.
@@ -174,8 +182,6 @@ impl Worker {
                 if planned < self.end {
                     tokio::time::sleep_until(planned.into()).await;
                 }
-            } else {
-                planned = Instant::now();
             }
             if planned.max(Instant::now()) >= self.end || self.interrupts.any() {
                 break;
@@ -185,9 +191,8 @@ impl Worker {
                 self.settle_oldest().await;
             }
             let filler = self.filler.next();
-            // What a full pipe delayed counts: a user who came at that time would have waited.
-            let late = Instant::now().saturating_duration_since(planned);
-            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            let schedule = self.interval.map(|_| planned);
+            let late_us = lateness_us(schedule, Instant::now());
             match self.producer.send(Record::new(value(&filler))).await {
                 Ok(delivery) => self.unsettled.push_back((delivery, late_us)),
                 Err(error) => {
@@ -218,6 +223,13 @@ impl Worker {
     }
 }
 
+/// How much later than planned a record is handed over, microseconds. With a schedule, what a full pipe delayed counts:
+/// a user who came at that time would have waited. Without one nobody came: the next record is made when there is room.
+fn lateness_us(schedule: Option<Instant>, now: Instant) -> u64 {
+    let late = schedule.map(|planned| now.saturating_duration_since(planned)).unwrap_or_default();
+    u64::try_from(late.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// What became of the records.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -225,10 +237,10 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     pub(super) failure: Option<Failure>,
     latency: Latency,
-    stages: [Latency; 6],
+    stages: [Latency; 7],
 }
 
-const STAGES: [&str; 6] = ["gather", "queue", "append", "sync", "replication", "network"];
+const STAGES: [&str; 7] = ["schedule", "gather", "queue", "append", "sync", "replication", "network"];
 
 impl Tally {
     fn note(&mut self, outcome: Result<Receipt, DeliveryError>, late_us: u64) {
@@ -236,7 +248,7 @@ impl Tally {
             Ok(receipt) => {
                 self.records += 1;
                 self.latency.note_us(receipt.stages.client_us.saturating_add(late_us));
-                for (latency, us) in self.stages.iter_mut().zip(parts(receipt.stages)) {
+                for (latency, us) in self.stages.iter_mut().zip(parts(late_us, receipt.stages)) {
                     latency.note_us(us);
                 }
             }
@@ -262,8 +274,9 @@ impl Tally {
     }
 
     pub(super) fn stages(&self) -> StagesReport {
-        let [gather, queue, append, sync, replication, network] = &self.stages;
+        let [schedule, gather, queue, append, sync, replication, network] = &self.stages;
         StagesReport {
+            schedule: schedule.report(),
             gather: gather.report(),
             queue: queue.report(),
             append: append.report(),
@@ -274,14 +287,17 @@ impl Tally {
     }
 }
 
-fn parts(stages: Stages) -> [u64; 6] {
+/// They add up to what counts as the latency, except for a duplicate.
+fn parts(late_us: u64, stages: Stages) -> [u64; 7] {
     let Stages { gather_us, queue_us, append_us, sync_us, replication_us, network_us, client_us: _ } = stages;
-    [gather_us, queue_us, append_us, sync_us, replication_us, network_us]
+    [late_us, gather_us, queue_us, append_us, sync_us, replication_us, network_us]
 }
 
 /// Where the time of receipts went, microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct StagesReport {
+    /// With --rate: behind the schedule when it was handed over.
+    schedule: LatencyReport,
     gather: LatencyReport,
     queue: LatencyReport,
     append: LatencyReport,
@@ -292,8 +308,8 @@ pub(super) struct StagesReport {
 
 impl StagesReport {
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
-        let Self { gather, queue, append, sync, replication, network } = self;
-        let reports = [gather, queue, append, sync, replication, network];
+        let Self { schedule, gather, queue, append, sync, replication, network } = self;
+        let reports = [schedule, gather, queue, append, sync, replication, network];
         STAGES.iter().zip(reports).map(|(name, report)| report.cells(&format!("- {name}"))).collect()
     }
 }
@@ -301,6 +317,24 @@ impl StagesReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With one record in flight the latency was twice the sum of its stages: it began before there was room.
+    #[test]
+    fn stages_add_up_to_the_latency() {
+        let now = Instant::now();
+        assert_eq!(lateness_us(None, now + Duration::from_secs(5)), 0, "nobody came earlier");
+        assert_eq!(lateness_us(Some(now), now + Duration::from_micros(70)), 70);
+        let stages = Stages {
+            gather_us: 1,
+            queue_us: 2,
+            append_us: 3,
+            sync_us: 4,
+            replication_us: 5,
+            network_us: 6,
+            client_us: 21,
+        };
+        assert_eq!(parts(70, stages).into_iter().sum::<u64>(), stages.client_us + 70);
+    }
 
     #[test]
     fn values_are_of_the_size_asked_for_and_differ() {

@@ -15,7 +15,7 @@ use crate::quantity::bytes;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fidelog bench produce
-  fidelog bench produce orders --size 256 --producers 4 --duration 30s -o json
+  fidelog bench produce --size 256 --producers 4 --duration 30s -o json
   fidelog bench produce --rate 5000 --in-flight 10000
 
 With --rate the time a record waited because others were late counts too.")]
@@ -117,6 +117,7 @@ pub(super) async fn run(
     let partitions = load.topic(context, &client).await?;
     let (tally, took) = load.run(context, interrupts, bytes::Bytes::clone).await?;
     context.print(&ProduceReport::new(&load, partitions, took.as_secs_f64(), &tally))?;
+    load.tell_leftovers(context, tally.records);
     judge(tally)?;
     super::ended(interrupts)
 }

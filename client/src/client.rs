@@ -15,6 +15,7 @@ use fidelog_record::types::{ClusterId, TopicName};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::address;
 use crate::admin::Admin;
 use crate::backoff;
 use crate::connection::{ConnectionSettings, Connections, never_connected};
@@ -23,6 +24,9 @@ use crate::error::{Leader, Refusal, RequestError};
 use crate::event::{Event, Listener};
 use crate::producer::ProducerBuilder;
 use crate::routes::{Change, Routes, TopicRoutes};
+
+/// How long the first connection is tried while every broker refuses it.
+const FIRST_CONNECTION_WAIT: Duration = Duration::from_secs(2);
 
 /// How a client reaches its cluster. Made by [`Client::builder`].
 #[derive(Debug)]
@@ -73,16 +77,18 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks the cluster who its brokers are.
+    /// Asks the cluster who its brokers are. While every address refuses connections it tries for 2 s only: whoever
+    /// gave a wrong address learns it soon, and a broker that is being started is met.
     ///
     /// # Errors
-    /// When no broker answered within the request timeout.
+    /// When an address is not host:port, or no broker answered within the request timeout.
     pub async fn connect(self) -> Result<Client, RequestError> {
         if self.addresses.is_empty() {
             return Err(RequestError::Invalid(
                 "no address was given; name at least one broker as host:port".into(),
             ));
         }
+        self.addresses.iter().try_for_each(|text| address::check(text))?;
         let settings = ConnectionSettings {
             per_broker: self.connections_per_broker,
             connect_timeout: self.connect_timeout,
@@ -214,7 +220,23 @@ impl Core {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let give_up_at = Instant::now() + budget;
+        self.call_while(budget, budget, repeat, send).await
+    }
+
+    /// As [`Self::call_within`], and while no broker can be reached at all, for no longer than `unreachable`.
+    async fn call_while<T, F, Fut>(
+        &self,
+        budget: Duration,
+        unreachable: Duration,
+        repeat: Repeat,
+        send: F,
+    ) -> Result<T, RequestError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let began = Instant::now();
+        let give_up_at = began + budget;
         let mut failures = 0;
         loop {
             let error = match self.call_once_each(repeat, give_up_at, &send).await {
@@ -224,9 +246,14 @@ impl Core {
             failures += 1;
             let wait = backoff::wait(failures, rand::random()).max(advice(&error));
             let may_repeat = repeat == Repeat::Always || error.certainty() == Certainty::Definite;
-            if !may_repeat || !error.is_passing() || Instant::now() + wait >= give_up_at {
+            let patience = match error {
+                RequestError::Unreachable { .. } => unreachable.min(budget),
+                _ => budget,
+            };
+            if !may_repeat || !error.is_passing() || Instant::now() + wait >= began + patience {
                 return Err(error);
             }
+            self.listener.tell(Event::RequestRetried { cause: error.to_string() });
             tokio::time::sleep(wait).await;
         }
     }
@@ -243,13 +270,12 @@ impl Core {
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let addresses = self.addresses();
-        let mut last = None;
+        let (mut last, mut causes) = (None, Vec::new());
         for address in &addresses {
             let channel = match self.connections.any(address).await {
                 Ok(channel) => channel,
                 Err(error) => {
-                    let tried = addresses.join(", ");
-                    last.get_or_insert(RequestError::Unreachable { tried, cause: error.to_string() });
+                    causes.push(error.to_string());
                     continue;
                 }
             };
@@ -263,7 +289,10 @@ impl Core {
             }
             last = Some(error);
         }
-        Err(last.expect("a client has at least one address"))
+        Err(last.unwrap_or_else(|| RequestError::Unreachable {
+            tried: addresses.join(", "),
+            cause: causes.join("; "),
+        }))
     }
 
     /// Sends a request to this broker, once.
@@ -303,7 +332,13 @@ impl Core {
     }
 
     async fn ask_brokers(&self) -> Result<(), RequestError> {
-        let answer = self.get_routes(Vec::new()).await?;
+        let request = v1::GetRoutesRequest { topics: Vec::new() };
+        let (budget, unreachable) = (self.request_timeout, FIRST_CONNECTION_WAIT);
+        let answer = self.call_while(budget, unreachable, Repeat::Always, |channel| {
+            let request = request.clone();
+            async move { cluster_client(channel).get_routes(request).await }
+        });
+        let answer = answer.await?;
         self.routes.adopt_brokers(&answer.brokers);
         *self.cluster.lock() = ClusterId::try_from(&answer.cluster_id[..])
             .map_err(|_| RequestError::Malformed("a cluster id of 16 bytes"))?;

@@ -48,6 +48,20 @@ pub enum Event {
         /// Why the last attempt failed; `None`: its answer was lost with the connection.
         reason: Option<Reason>,
     },
+    /// Batches of a partition wait: there is no connection to its leader, or no identity to send under.
+    ProducerWaiting {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Why.
+        cause: String,
+    },
+    /// A request that is not a produce or a consume was not answered as it should be, and is sent again.
+    RequestRetried {
+        /// Why.
+        cause: String,
+    },
     /// The producer began a new row of sequences for a partition, because a batch in the old one was refused (N17).
     ProducerEpochRaised {
         /// The topic's name.

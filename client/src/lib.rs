@@ -69,13 +69,14 @@
 //! | [`ClientBuilder`] | default | range | meaning |
 //! |---|---|---|---|
 //! | `connections_per_broker` | 2 | 1 – 16 | one is about one core of work |
-//! | `connect_timeout` | 5 s | 10 ms – 60 s | for one connection |
+//! | `connect_timeout` | 5 s | 10 ms – 60 s | for one connection; the first, to any broker, is tried for 2 s when all refuse |
 //! | `request_timeout` | 15 s | 10 ms – 10 min | for a request that is not a produce or a consume, retries included |
 //! | `client_id` | `fidelog-rust` | printable ASCII | how brokers name the program |
 //! | `on_event` | nobody | | hears of reconnects, new leaders, retries ([`Event`]) |
 //!
 //! Waits between retries double from 10 ms to 1 s and are jittered.
 
+mod address;
 mod admin;
 mod backoff;
 mod client;

@@ -317,3 +317,22 @@ async fn an_unknown_topic_and_a_dead_address_are_told_apart() {
         Client::builder([address.to_string()]).request_timeout(Duration::from_millis(100)).connect().await;
     assert!(matches!(dead, Err(fidelog_client::RequestError::Unreachable { .. })), "{dead:?}");
 }
+
+/// A wrong address, and a cluster that is not there, were told after the whole request timeout.
+#[tokio::test]
+async fn whoever_refuses_is_named_soon() {
+    let shared = Partitions::new(1);
+    let brokers = [1, 2].map(|id| TestBroker::start(id, &shared));
+    let addresses = tokio::task::spawn_blocking(|| brokers.map(|broker| broker.stop().to_string()));
+    let addresses = addresses.await.unwrap();
+    // It ends long before that, or this test does not.
+    let patient = |addresses: &[String]| {
+        Client::builder(addresses.to_vec()).request_timeout(Duration::from_secs(600)).connect()
+    };
+    let refused = patient(&addresses).await.unwrap_err().to_string();
+    for address in &addresses {
+        assert_eq!(refused.matches(&format!("no connection to {address}")).count(), 1, "{refused}");
+    }
+    let wrong = patient(&[addresses[0].clone(), "localhost".to_owned()]).await;
+    assert!(matches!(wrong, Err(fidelog_client::RequestError::Invalid(_))), "{wrong:?}");
+}

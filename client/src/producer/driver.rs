@@ -282,6 +282,7 @@ impl Driver {
                 self.ask_routes = true;
                 let now_ms = self.now_ms();
                 self.lane.not_connected(now_ms, rand::random());
+                self.tell(|topic, partition| Event::ProducerWaiting { topic, partition, cause });
             }
         }
     }
@@ -291,7 +292,11 @@ impl Driver {
         let now_ms = self.now_ms();
         match opened {
             Ok(granted) => self.lane.granted(granted.identity),
-            Err(_) => self.lane.not_granted(now_ms, rand::random()),
+            Err(error) => {
+                self.lane.not_granted(now_ms, rand::random());
+                let cause = error.to_string();
+                self.tell(|topic, partition| Event::ProducerWaiting { topic, partition, cause });
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod follower_down;
 mod idempotence;
 mod kill_rounds;
 mod message_sizes;
+mod outage;
 mod panic_aborts;
 mod positions;
 mod positions_bounds;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::quantity::parse_duration;
+use crate::quantity::parse_timeout;
 use crate::{bench, check, cluster, completion, consume, group, produce, segment, topic};
 
 /// Fidelog from a terminal: produce, consume, inspect, measure.
@@ -53,16 +53,15 @@ pub(crate) struct Globals {
     /// How answers are printed
     #[arg(short = 'o', long, value_enum, value_name = "FORMAT", env = "FIDELOG_OUTPUT", global = true)]
     pub(crate) output: Option<Format>,
-    /// How long one request may take, retries included
+    /// How long one request, or the delivery of a record, may take, retries included [default: 10s, delivery 120s]
     #[arg(
         long,
         value_name = "DURATION",
         env = "FIDELOG_TIMEOUT",
-        default_value = "10s",
-        value_parser = parse_duration,
+        value_parser = parse_timeout,
         global = true
     )]
-    pub(crate) timeout: Duration,
+    pub(crate) timeout: Option<Duration>,
     /// Say nothing on stderr but errors
     #[arg(short = 'q', long, env = "FIDELOG_QUIET", global = true)]
     pub(crate) quiet: bool,

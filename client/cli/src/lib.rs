@@ -26,6 +26,7 @@ mod completion;
 mod confirm;
 mod consume;
 mod context;
+mod escape;
 mod exit;
 mod group;
 mod interrupt;
@@ -39,6 +40,7 @@ mod quantity;
 mod record_json;
 mod resolve;
 mod segment;
+mod tidings;
 mod topic;
 
 use std::ffi::OsString;

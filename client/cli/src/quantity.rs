@@ -48,6 +48,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 10s, 5m, 1h or 7d"))
 }
 
+/// A duration to wait for something: not zero, for nothing is there at once.
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("nothing can be done in no time; use at least 1ms".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
 /// As people read it: three digits or so.
 pub(crate) fn bytes(count: u64) -> String {
     let mut unit = 0;
@@ -84,6 +92,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_time_is_no_timeout() {
+        assert_eq!(parse_timeout("1ms"), Ok(Duration::from_millis(1)));
+        assert!(parse_timeout("0s").is_err());
+    }
 
     #[test]
     fn sizes_are_powers_of_1024() {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use fidelog_client::ConsumedRecord;
 
+use crate::escape::escape;
 use crate::quantity::time_ms;
 
 /// A parsed format.
@@ -86,18 +87,6 @@ fn part(c: Option<char>) -> Result<Option<Part>, String> {
         Some(c) => return Err(format!("`%{c}` means nothing; use %t %p %o %k %v %h %d %T or %%")),
         None => return Err("the format ends within `%`; write %% for a percent sign".to_owned()),
     }))
-}
-
-fn escape(c: Option<char>) -> Result<char, String> {
-    match c {
-        Some('n') => Ok('\n'),
-        Some('t') => Ok('\t'),
-        Some('r') => Ok('\r'),
-        Some('0') => Ok('\0'),
-        Some('\\') => Ok('\\'),
-        Some(c) => Err(format!("`\\{c}` means nothing; use \\n \\t \\r \\0 or \\\\")),
-        None => Err("the format ends within `\\`; write \\\\ for a backslash".to_owned()),
-    }
 }
 
 impl RecordFormat {

@@ -6,12 +6,13 @@
 use std::io::Stdout;
 use std::time::Duration;
 
-use fidelog_client::{DeliveryError, Receipt};
+use fidelog_client::{Delivery, DeliveryError, Receipt};
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::{Ledger, Outcome, records};
 use super::receipt::ReceiptOut;
 use super::sender::{self, Sent};
+use crate::context::{Context, SILENCE_MAX};
 use crate::exit::{Exit, Failure, one_line};
 use crate::interrupt::Interrupts;
 use crate::output::Stream;
@@ -29,6 +30,7 @@ pub(super) enum Ended {
 }
 
 pub(super) struct Collector<'a> {
+    context: &'a Context,
     topic: &'a str,
     interrupts: Interrupts,
     stop: watch::Sender<bool>,
@@ -37,10 +39,13 @@ pub(super) struct Collector<'a> {
     ledger: Ledger,
     failure: Option<(u64, Failure)>,
     last: Option<Receipt>,
+    /// Why it waits, as it was said last.
+    told: Option<String>,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(
+        context: &'a Context,
         topic: &'a str,
         skipped: u64,
         interrupts: Interrupts,
@@ -49,7 +54,18 @@ impl<'a> Collector<'a> {
         progress: &'a Progress,
     ) -> Self {
         let ledger = Ledger::new(skipped);
-        Self { topic, interrupts, stop, receipts, progress, ledger, failure: None, last: None }
+        Self {
+            context,
+            topic,
+            interrupts,
+            stop,
+            receipts,
+            progress,
+            ledger,
+            failure: None,
+            last: None,
+            told: None,
+        }
     }
 
     /// Collects until the sender has ended and everything it sent is answered.
@@ -92,11 +108,7 @@ impl<'a> Collector<'a> {
                 let outcome = match known {
                     Some(outcome) => Some(outcome),
                     None if gave_up => None,
-                    None => tokio::select! {
-                        biased;
-                        outcome = sent.delivery => Some(outcome),
-                        () = interrupts.reached(2) => None,
-                    },
+                    None => self.wait(sent.delivery, &mut interrupts).await,
                 };
                 gave_up |= outcome.is_none();
                 self.settle(sent.line, outcome);
@@ -104,6 +116,40 @@ impl<'a> Collector<'a> {
             self.flush();
             self.progress.say(format!("{} acknowledged", records(self.ledger.acked)));
         }
+    }
+
+    /// Waits for an outcome; `None` when Ctrl-C was pressed twice meanwhile. Every second without one it says why, if
+    /// that is news.
+    async fn wait(
+        &mut self,
+        mut delivery: Delivery,
+        interrupts: &mut Interrupts,
+    ) -> Option<Result<Receipt, DeliveryError>> {
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut delivery => {
+                    if outcome.is_ok() {
+                        self.told = None;
+                    }
+                    return Some(outcome);
+                }
+                () = interrupts.reached(2) => return None,
+                () = tokio::time::sleep(SILENCE_MAX) => {
+                    let why = self.context.tidings().trouble();
+                    if let Some(said) = self.news(why, delivery.partition()) {
+                        self.context.note(&said);
+                    }
+                }
+            }
+        }
+    }
+
+    fn news(&mut self, why: Option<String>, partition: u32) -> Option<String> {
+        let unanswered = || format!("{}/{partition}: its leader has not acknowledged yet", self.topic);
+        let why = why.unwrap_or_else(unanswered);
+        let said = format!("waiting, {} acknowledged so far: {why}", records(self.ledger.acked));
+        (self.told.replace(why.clone()) != Some(why)).then_some(said)
     }
 
     fn settle(&mut self, line: u64, outcome: Option<Result<Receipt, DeliveryError>>) {
@@ -116,7 +162,12 @@ impl<'a> Collector<'a> {
             Some(Err(error)) => {
                 let outcome = if error.is_definite() { Outcome::Refused } else { Outcome::Unknown };
                 self.ledger.note(line, outcome);
-                self.fail(line, Failure::from(&error));
+                let mut failure = Failure::from(&error);
+                // An answer says more than what was noticed on the way.
+                if let (None, Some(trouble)) = (error.reason(), self.context.tidings().trouble()) {
+                    failure.message = format!("{}; {trouble}", failure.message);
+                }
+                self.fail(line, failure);
             }
             None => self.ledger.note(line, Outcome::Unknown),
         }
@@ -191,7 +242,24 @@ impl std::fmt::Debug for Collector<'_> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn why_it_waits_is_said_once_and_when_it_changes() {
+        let cli = crate::args::Cli::try_parse_from(["fidelog", "produce", "orders"]).unwrap();
+        let (context, progress) = (Context::new(cli.globals), Progress::none());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let interrupts = runtime.block_on(async { Interrupts::listen() });
+        let stop = watch::channel(false).0;
+        let mut collector = Collector::new(&context, "orders", 0, interrupts, stop, None, &progress);
+        let said = collector.news(None, 2).unwrap();
+        assert!(said.contains("orders/2") && said.contains("0 records acknowledged so far"), "{said}");
+        assert_eq!(collector.news(None, 2), None);
+        assert!(collector.news(Some("gone".into()), 2).unwrap().ends_with("gone"));
+        assert_eq!(collector.news(Some("gone".into()), 2), None);
+    }
 
     #[test]
     fn a_failure_names_its_line_and_where_to_go_on() {

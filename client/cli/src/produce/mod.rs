@@ -32,7 +32,8 @@ use recipe::Recipe;
 /// Send records: one line of stdin or a file is one record
 ///
 /// A record is the bytes between two line feeds: a carriage return is kept, an empty line is an empty record, and
-/// bytes need not be UTF-8. Nothing is printed on stdout unless receipts are asked for with -o.
+/// bytes need not be UTF-8. Nothing is printed on stdout unless receipts are asked for with -o. A record that cannot be
+/// delivered is tried for 120 s, or for as long as --timeout says; after a second it says what it waits for.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   echo hello | fidelog produce orders
@@ -46,8 +47,8 @@ pub(crate) struct Produce {
     /// Key of every record
     #[arg(short = 'k', long, conflicts_with = "key_separator")]
     key: Option<String>,
-    /// Each line is a key, this, and a value
-    #[arg(short = 'K', long, value_name = "SEP")]
+    /// Each line is a key, this, and a value; \n \t \r \0 and \\ are understood as in consume -f
+    #[arg(short = 'K', long, value_name = "SEP", value_parser = crate::escape::unescape)]
     key_separator: Option<String>,
     /// A header of every record; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = recipe::parse_header)]
@@ -109,8 +110,10 @@ pub(crate) async fn run(context: &Context, command: Produce) -> Result<Exit, Fai
     let recipe = Recipe::new(&command)?;
     let interrupts = Interrupts::listen();
     let (source, bytes) = input::open(command.file.as_deref())?;
-    let client = context.connect().await?;
-    let producer = client.producer(&command.topic).compression(command.compression.into()).open().await?;
+    let client = context.patiently(context.connect()).await?;
+    let producer = client.producer(&command.topic).compression(command.compression.into());
+    let producer = producer.delivery_budget(context.delivery_budget());
+    let producer = context.patiently(producer.open()).await?;
 
     let began = Instant::now();
     let (stop, stopped) = watch::channel(false);
@@ -120,7 +123,8 @@ pub(crate) async fn run(context: &Context, command: Produce) -> Result<Exit, Fai
 
     let progress = Progress::bytes(context, bytes);
     let receipts = context.format().map(|format| Stream::new(std::io::stdout(), format));
-    let mut collector = Collector::new(&command.topic, command.skip, interrupts, stop, receipts, &progress);
+    let mut collector =
+        Collector::new(context, &command.topic, command.skip, interrupts, stop, receipts, &progress);
     let collected = collector.run(unsettled).await;
     progress.finish();
     let ended = match collected {

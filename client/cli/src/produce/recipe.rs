@@ -75,7 +75,7 @@ impl Recipe {
         let (mut record, named) = match self.input {
             InputFormat::Lines => (self.plain(line.bytes)?, None),
             InputFormat::Jsonl => {
-                let read = RecordIn::parse(&line.bytes).map_err(|error| error.to_string())?;
+                let read = RecordIn::parse(&line.bytes).map_err(|error| json_error(&error))?;
                 let named = read.partition;
                 (read.into_record(), named)
             }
@@ -98,6 +98,14 @@ impl Recipe {
             at.ok_or_else(|| format!("it holds no `{}`; give a key and a value", separator.escape_ascii()))?;
         Ok(Record::new(line.slice(at + separator.len()..)).key(line.slice(..at)))
     }
+}
+
+/// Every line is a text of its own to the parser, which would call it line 1.
+fn json_error(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let bare = said.strip_suffix(&place).unwrap_or(&said);
+    format!("{bare}, at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -124,6 +132,17 @@ mod tests {
         for line in [&b""[..], b"a\r", b"\xff\0", b"a:b"] {
             assert_eq!(make("", line).unwrap().record, Record::new(line.to_vec()));
         }
+    }
+
+    #[test]
+    fn an_error_in_json_names_the_column_and_no_line_of_its_own() {
+        let error = make("-i jsonl", b"{\"key\":").unwrap_err();
+        assert_eq!(error, "EOF while parsing a value, at column 7");
+    }
+
+    #[test]
+    fn a_separator_may_be_escaped() {
+        assert_eq!(make("-K \\t", b"k\tv").unwrap().record, Record::new("v").key("k"));
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! A broker is gone that leads something: tools and programs go on with what the others lead, and name what is missing.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use fidelog_client::{Client, Record};
+
+use crate::harness::{Cluster, LONG, wait_until};
+
+const RECORDS: u64 = 30;
+/// Of every command: what the commands may take is told by it.
+const TIMEOUT: &str = "3s";
+
+fn fidelog(cluster: &Cluster, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fidelog-under-test"));
+    command
+        .env("FIDELOG_BROKERS", cluster.addresses().join(","))
+        .args(["--timeout", TIMEOUT])
+        .args(arguments);
+    command.output().expect("the command line can be run")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Three partitions of which broker 2 or 3 leads one; which broker, and which partition.
+async fn filled(cluster: &Cluster, client: &Client) -> (u32, u32) {
+    cluster.topic(client, "orders").await;
+    cluster.in_sync(client, "orders").await;
+    let producer = client.producer("orders").open().await.expect("the topic is there");
+    for number in 0..RECORDS {
+        let partition = u32::try_from(number % 3).expect("below three");
+        drop(producer.send_to(partition, Record::new(number.to_string())).await.expect("there is memory"));
+    }
+    producer.close().await.expect("all are acknowledged");
+    let (mut victim, mut of) = (0, 0);
+    for partition in 0..3 {
+        let leader = cluster.leader(client, "orders", partition).await;
+        // Broker 1 decides metadata and leads the groups' positions; it stays.
+        if leader != 1 {
+            (victim, of) = (leader, partition);
+        }
+    }
+    assert_ne!(victim, 0, "broker 1 leads all three partitions");
+    (victim, of)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_dead_leader_blinds_neither_tools_nor_readers() {
+    let mut cluster = Cluster::start("outage").await;
+    let client = cluster.client().await;
+    let (victim, of) = filled(&cluster, &client).await;
+    let expect = |cluster: &Cluster, arguments: &[&str], codes: &[i32]| {
+        let output = fidelog(cluster, arguments);
+        let code = output.status.code().expect("it ends by itself");
+        assert!(codes.contains(&code), "fidelog {}: {code}, {}", arguments.join(" "), said(&output));
+        output
+    };
+    expect(&cluster, &["consume", "orders", "-g", "billing", "-n", "3"], &[0]);
+    expect(&cluster, &["consume", "orders", "-e", "--from", "99999"], &[3]);
+    cluster.broker(victim).kill();
+    let others = format!("{}", RECORDS * 2 / 3);
+
+    let offsets = said(&expect(&cluster, &["topic", "offsets", "orders", "-o", "jsonl"], &[7]));
+    assert_eq!(offsets.matches("\"committed_end\":10").count(), 2, "{offsets}");
+    let lag = said(&expect(&cluster, &["group", "lag", "billing"], &[7]));
+    assert!(lag.contains(&format!("orders/{of}")), "{lag}");
+    expect(&cluster, &["group", "seek", "billing", "orders", "--to", "start", "--dry-run"], &[7]);
+    let read = expect(&cluster, &["consume", "orders", "-e"], &[7]);
+    assert_eq!(
+        read.stdout.iter().filter(|byte| **byte == b'\n').count().to_string(),
+        others,
+        "{}",
+        said(&read)
+    );
+    assert!(said(&read).contains(&format!("{of}: partition {of}")), "{}", said(&read));
+    wait_until("the leader's silence is noticed", LONG, async || {
+        said(&fidelog(&cluster, &["topic", "desc", "orders"]))
+            .contains(&format!("leader {victim} is unreachable"))
+            .then_some(())
+    })
+    .await;
+
+    // A program that starts in the outage reads what can be read, and the rest once its leader is back.
+    let mut consumer = client.consumer("orders").open().await.expect("some leaders answer");
+    for _ in 0..RECORDS * 2 / 3 {
+        let record = consumer.next().await.expect("there are more").expect("it can be read");
+        assert_ne!(record.partition, of);
+    }
+    cluster.broker(victim).start();
+    for offset in 0..RECORDS / 3 {
+        let record = consumer.next().await.expect("there are more").expect("it can be read");
+        assert_eq!((record.partition, record.offset), (of, offset));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_produce_that_waits_says_why_and_ends_when_it_was_told_to() {
+    let mut cluster = Cluster::start("outage-produce").await;
+    let client = cluster.client().await;
+    let (victim, of) = filled(&cluster, &client).await;
+    cluster.broker(victim).kill();
+    let lines = tempfile::tempdir().expect("a temporary directory");
+    let file = lines.path().join("lines");
+    std::fs::write(&file, "a line\n").expect("the file is written");
+    let began = Instant::now();
+    let file = file.to_str().expect("a plain path");
+    let output = fidelog(&cluster, &["produce", "orders", "-p", &of.to_string(), "--file", file]);
+    let told = said(&output);
+    assert!(began.elapsed() < Duration::from_secs(60), "it took its own 120 s: {told}");
+    assert!(matches!(output.status.code(), Some(4 | 6)), "{told}");
+    assert!(told.contains("waiting, 0 records acknowledged so far: "), "{told}");
+    assert!(told.contains("go on with --skip 0"), "{told}");
+    println!("{told}");
+}

@@ -13,10 +13,12 @@
 //! | `driver` | the task of one partition |
 //! | `link` | a pipelined stream to one broker |
 //! | `delivery` | the outcome of a record |
+//! | `failures` | what was not acknowledged since the last flush |
 //! | `refusal` | why a record was not taken |
 
 mod delivery;
 mod driver;
+mod failures;
 mod lane;
 mod link;
 mod queue;
@@ -35,17 +37,18 @@ use fidelog_record::types::limits::{
     ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, BATCH_BYTES_MAX, PRODUCER_WINDOW_BATCHES, RECORD_BYTES_MAX_DEFAULT,
 };
 use fidelog_record::{Codec, Record};
-use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::client::{Core, check_topic};
 use crate::error::RequestError;
 
 pub use delivery::{Cause, Delivery, DeliveryError};
+pub use failures::FlushError;
 pub use refusal::{SendCause, SendError};
 
 use delivery::Settled;
 use driver::Driver;
+use failures::Failures;
 use lane::Identity;
 use link::Links;
 use queue::{BatchShape, Memory, Queue, Refused};
@@ -429,29 +432,4 @@ impl Drop for Inner {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Records failed since the last flush.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{records} records were not acknowledged; the first: {first}")]
-pub struct FlushError {
-    /// How many.
-    pub records: u64,
-    /// How the first of them failed.
-    pub first: DeliveryError,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Failures(Mutex<Option<FlushError>>);
-
-impl Failures {
-    fn note(&self, records: u32, error: &DeliveryError) {
-        let mut failed = self.0.lock();
-        let failed = failed.get_or_insert_with(|| FlushError { records: 0, first: error.clone() });
-        failed.records += u64::from(records);
-    }
-
-    fn take(&self) -> Result<(), FlushError> {
-        self.0.lock().take().map_or(Ok(()), Err)
-    }
 }

@@ -250,6 +250,17 @@ impl Admin {
         Ok(call!(self, Repeat::IfDefinite, positions, delete_group, request)?.positions)
     }
 
+    /// As [`Self::delete_group`], only those on the topic with this id: the one way to name a topic that was deleted.
+    ///
+    /// # Errors
+    /// When the group has none there, or the outcome is unknown.
+    pub async fn delete_group_on(&self, group: &str, topic: TopicId) -> Result<u32, RequestError> {
+        check_group(group)?;
+        let topic_id = Bytes::copy_from_slice(topic.as_bytes());
+        let request = v1::DeleteGroupRequest { group: group.to_owned(), topic_id, ..Default::default() };
+        Ok(call!(self, Repeat::IfDefinite, positions, delete_group, request)?.positions)
+    }
+
     /// A group's positions on a topic, without taking them over.
     ///
     /// # Errors

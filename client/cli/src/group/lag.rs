@@ -112,7 +112,7 @@ impl Survey {
     fn deleted(&mut self, group: &str, topic: &GroupTopic) {
         let name = super::topic_name(topic);
         self.rows.extend(topic.positions.iter().map(|position| {
-            let said = "its topic was deleted; `group rm` forgets it".to_owned();
+            let said = "its topic was deleted; `group rm --topic ID` forgets it".to_owned();
             LagRow::unknown(group, &name, position.partition, position.offset, said)
         }));
     }

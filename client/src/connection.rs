@@ -152,13 +152,16 @@ pub(crate) fn never_connected(status: &tonic::Status) -> bool {
     false
 }
 
-/// An error with its causes, on one line.
+/// An error with its causes, on one line; what a cause only repeats is left out.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text

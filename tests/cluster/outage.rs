@@ -24,50 +24,69 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Three partitions of which broker 2 or 3 leads one; which broker, and which partition.
-async fn filled(cluster: &Cluster, client: &Client) -> (u32, u32) {
-    cluster.topic(client, "orders").await;
-    cluster.in_sync(client, "orders").await;
-    let producer = client.producer("orders").open().await.expect("the topic is there");
-    for number in 0..RECORDS {
-        let partition = u32::try_from(number % 3).expect("below three");
-        drop(producer.send_to(partition, Record::new(number.to_string())).await.expect("there is memory"));
-    }
-    producer.close().await.expect("all are acknowledged");
-    let (mut victim, mut of) = (0, 0);
-    for partition in 0..3 {
-        let leader = cluster.leader(client, "orders", partition).await;
-        // Broker 1 decides metadata and leads the groups' positions; it stays.
-        if leader != 1 {
-            (victim, of) = (leader, partition);
+/// A filled topic, and the one partition of three that a broker leads which can go: which broker, and which partition.
+struct Filled {
+    topic: String,
+    victim: u32,
+    of: u32,
+}
+
+impl Filled {
+    async fn new(cluster: &Cluster, client: &Client) -> Self {
+        let filled = Self::topic(cluster, client).await;
+        cluster.in_sync(client, &filled.topic).await;
+        let producer = client.producer(&filled.topic).open().await.expect("the topic is there");
+        for number in 0..RECORDS {
+            let partition = u32::try_from(number % 3).expect("below three");
+            drop(
+                producer.send_to(partition, Record::new(number.to_string())).await.expect("there is memory"),
+            );
         }
+        producer.close().await.expect("all are acknowledged");
+        filled
     }
-    assert_ne!(victim, 0, "broker 1 leads all three partitions");
-    (victim, of)
+
+    async fn topic(cluster: &Cluster, client: &Client) -> Self {
+        for number in 0..30 {
+            let topic = format!("orders-{number}");
+            cluster.topic(client, &topic).await;
+            let mut leaders = Vec::new();
+            for partition in 0..3 {
+                leaders.push((cluster.leader(client, &topic, partition).await, partition));
+            }
+            // Broker 1 decides metadata and leads the groups' positions; it stays.
+            let alone = |victim: u32| leaders.iter().filter(|(leader, _)| *leader == victim).count() == 1;
+            if let Some(&(victim, of)) = leaders.iter().find(|(leader, _)| *leader != 1 && alone(*leader)) {
+                return Self { topic, victim, of };
+            }
+        }
+        panic!("of 30 topics none has a broker beside 1 that leads one partition");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_dead_leader_blinds_neither_tools_nor_readers() {
     let mut cluster = Cluster::start("outage").await;
     let client = cluster.client().await;
-    let (victim, of) = filled(&cluster, &client).await;
+    let Filled { topic, victim, of } = Filled::new(&cluster, &client).await;
+    let topic = topic.as_str();
     let expect = |cluster: &Cluster, arguments: &[&str], codes: &[i32]| {
         let output = fidelog(cluster, arguments);
         let code = output.status.code().expect("it ends by itself");
         assert!(codes.contains(&code), "fidelog {}: {code}, {}", arguments.join(" "), said(&output));
         output
     };
-    expect(&cluster, &["consume", "orders", "-g", "billing", "-n", "3"], &[0]);
-    expect(&cluster, &["consume", "orders", "-e", "--from", "99999"], &[3]);
+    expect(&cluster, &["consume", topic, "-g", "billing", "-n", "3"], &[0]);
+    expect(&cluster, &["consume", topic, "-e", "--from", "99999"], &[3]);
     cluster.broker(victim).kill();
     let others = format!("{}", RECORDS * 2 / 3);
 
-    let offsets = said(&expect(&cluster, &["topic", "offsets", "orders", "-o", "jsonl"], &[7]));
+    let offsets = said(&expect(&cluster, &["topic", "offsets", topic, "-o", "jsonl"], &[7]));
     assert_eq!(offsets.matches("\"committed_end\":10").count(), 2, "{offsets}");
     let lag = said(&expect(&cluster, &["group", "lag", "billing"], &[7]));
-    assert!(lag.contains(&format!("orders/{of}")), "{lag}");
-    expect(&cluster, &["group", "seek", "billing", "orders", "--to", "start", "--dry-run"], &[7]);
-    let read = expect(&cluster, &["consume", "orders", "-e"], &[7]);
+    assert!(lag.contains(&format!("{topic}/{of}")), "{lag}");
+    expect(&cluster, &["group", "seek", "billing", topic, "--to", "start", "--dry-run"], &[7]);
+    let read = expect(&cluster, &["consume", topic, "-e"], &[7]);
     assert_eq!(
         read.stdout.iter().filter(|byte| **byte == b'\n').count().to_string(),
         others,
@@ -76,14 +95,14 @@ async fn one_dead_leader_blinds_neither_tools_nor_readers() {
     );
     assert!(said(&read).contains(&format!("{of}: partition {of}")), "{}", said(&read));
     wait_until("the leader's silence is noticed", LONG, async || {
-        said(&fidelog(&cluster, &["topic", "desc", "orders"]))
+        said(&fidelog(&cluster, &["topic", "desc", topic]))
             .contains(&format!("leader {victim} is unreachable"))
             .then_some(())
     })
     .await;
 
     // A program that starts in the outage reads what can be read, and the rest once its leader is back.
-    let mut consumer = client.consumer("orders").open().await.expect("some leaders answer");
+    let mut consumer = client.consumer(topic).open().await.expect("some leaders answer");
     for _ in 0..RECORDS * 2 / 3 {
         let record = consumer.next().await.expect("there are more").expect("it can be read");
         assert_ne!(record.partition, of);
@@ -99,14 +118,15 @@ async fn one_dead_leader_blinds_neither_tools_nor_readers() {
 async fn a_produce_that_waits_says_why_and_ends_when_it_was_told_to() {
     let mut cluster = Cluster::start("outage-produce").await;
     let client = cluster.client().await;
-    let (victim, of) = filled(&cluster, &client).await;
+    let Filled { topic, victim, of } = Filled::new(&cluster, &client).await;
+    let topic = topic.as_str();
     cluster.broker(victim).kill();
     let lines = tempfile::tempdir().expect("a temporary directory");
     let file = lines.path().join("lines");
     std::fs::write(&file, "a line\n").expect("the file is written");
     let began = Instant::now();
     let file = file.to_str().expect("a plain path");
-    let output = fidelog(&cluster, &["produce", "orders", "-p", &of.to_string(), "--file", file]);
+    let output = fidelog(&cluster, &["produce", topic, "-p", &of.to_string(), "--file", file]);
     let told = said(&output);
     assert!(began.elapsed() < Duration::from_secs(60), "it took its own 120 s: {told}");
     assert!(matches!(output.status.code(), Some(4 | 6)), "{told}");

@@ -11,14 +11,14 @@ use crate::harness::Builder;
 use crate::workload::{Workload, Writer};
 
 /// More than a follower may be behind on the stream of live pushes, 4 MiB.
-const AWAY_RECORDS: usize = 600;
-const FILLING_BYTES: usize = 20_000;
+const AWAY_RECORDS: usize = 1_500;
+const FILLING_BYTES: usize = 5_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_far_behind_catches_up_beside_live_pushes_and_holds_the_same_bytes() {
-    // Slow enough that the writer goes on for a while beside it.
+    // Several times as fast as a writer with one record in flight, who goes on beside it.
     let builder = Builder::new("catch-up").set("log.replica_lag_max_ms", 1_000);
-    let mut cluster = builder.set("limits.catch_up_bytes_per_s", 8 << 20).prepare();
+    let mut cluster = builder.set("limits.catch_up_bytes_per_s", 64 << 20).prepare();
     for broker in cluster.brokers() {
         broker.environment("FIDELOGD_LOG_LEVEL", "info,fidelog_broker::rpc::peer=debug");
         broker.format().expect("a new directory is formatted");
@@ -30,7 +30,7 @@ async fn a_follower_far_behind_catches_up_beside_live_pushes_and_holds_the_same_
     cluster.in_sync(&client, "orders").await;
 
     let mut workload = Workload::new("orders");
-    workload.write(&client, Writer { filling_bytes: FILLING_BYTES, ..Writer::new(1) });
+    workload.write(&client, Writer { filling_bytes: FILLING_BYTES, unanswered_max: 1, ..Writer::new(1) });
     workload.acknowledged(100).await;
     let leader = cluster.leader(&client, "orders", 0).await;
     let away = if leader == 3 { 2 } else { 3 };

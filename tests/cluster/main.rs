@@ -13,6 +13,7 @@ mod cli;
 mod corruption;
 mod directories;
 mod disk_full;
+mod doors;
 mod failing_sync;
 mod follower_down;
 mod idempotence;

@@ -55,12 +55,18 @@ impl Future for Admission {
     }
 }
 
-/// Admits a payload under a topic's limits.
+/// Admits a payload under a topic's limits, from producers whose ids are below `ids_end`.
 pub(super) fn admit(
     payload: Option<Payload>,
     stamp: Option<v1::ProducerStamp>,
     limits: DoorLimits,
+    ids_end: ProducerId,
 ) -> Admission {
+    if let Some(stamp) = stamp
+        && let Err(failure) = check_granted(ProducerId(stamp.producer_id), ids_end)
+    {
+        return refuse(failure);
+    }
     match payload {
         None => refuse(Failure::invalid("payload", "neither records nor batch is set; set one")),
         Some(Payload::Records(list)) => {
@@ -74,11 +80,23 @@ pub(super) fn admit(
         Some(Payload::Batch(bytes)) => match EncodedBatch::from_bytes(bytes) {
             Err(error) => refuse(header_failure(&error)),
             Ok(batch) => {
+                if let Err(failure) = check_granted(batch.header().producer.id, ids_end) {
+                    return refuse(failure);
+                }
                 let bytes = batch.bytes().len().max(batch.header().expanded_bytes as usize);
                 work(bytes, move || check(batch, &limits))
             }
         },
     }
+}
+
+/// Whether the quorum can have granted this id.
+fn check_granted(id: ProducerId, ids_end: ProducerId) -> Result<(), Failure> {
+    if id < ids_end {
+        return Ok(());
+    }
+    let message = format!("producer id {id} was never granted; open a producer, and begin at sequence 0");
+    Err(Failure::new(Reason::UnknownProducer, message).with("producer_id", id))
 }
 
 fn refuse(failure: Failure) -> Admission {
@@ -164,6 +182,7 @@ mod tests {
 
     use super::*;
 
+    const IDS_END: ProducerId = ProducerId(1_000);
     const LIMITS: DoorLimits = DoorLimits { record_bytes_max: 1 << 20, now_ms: 1_700_000_000_000 };
 
     fn plain(values: &[&'static str]) -> Option<Payload> {
@@ -173,16 +192,16 @@ mod tests {
     }
 
     async fn refused(payload: Option<Payload>) -> Failure {
-        admit(payload, None, LIMITS).await.unwrap_err()
+        admit(payload, None, LIMITS, IDS_END).await.unwrap_err()
     }
 
     #[tokio::test]
     async fn plain_records_become_one_batch_that_passes_the_door() {
         let stamp = v1::ProducerStamp { producer_id: 7, producer_epoch: 1, base_sequence: 40 };
-        let batch = admit(plain(&["a", "b"]), Some(stamp), LIMITS).await.unwrap();
+        let batch = admit(plain(&["a", "b"]), Some(stamp), LIMITS, IDS_END).await.unwrap();
         assert_eq!((batch.header().record_count, batch.header().producer.base_sequence), (2, Sequence(40)));
         assert_eq!(batch.header().base_timestamp_ms, LIMITS.now_ms);
-        let again = admit(Some(Payload::Batch(batch.into_bytes())), None, LIMITS).await;
+        let again = admit(Some(Payload::Batch(batch.into_bytes())), None, LIMITS, IDS_END).await;
         assert!(again.is_ok(), "{again:?}");
     }
 
@@ -192,7 +211,7 @@ mod tests {
         assert_eq!(refused(plain(&[])).await.reason(), Reason::InvalidArgument);
         let garbage = Payload::Batch(Bytes::from_static(b"garbage"));
         assert_eq!(refused(Some(garbage)).await.reason(), Reason::InvalidBatch);
-        let mut damaged = admit(plain(&["a"]), None, LIMITS).await.unwrap().into_bytes().to_vec();
+        let mut damaged = admit(plain(&["a"]), None, LIMITS, IDS_END).await.unwrap().into_bytes().to_vec();
         *damaged.last_mut().unwrap() ^= 1;
         let damaged = Payload::Batch(damaged.into());
         assert_eq!(refused(Some(damaged)).await.reason(), Reason::DataCorrupt);
@@ -202,10 +221,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_id_that_was_never_granted_is_refused_in_either_form() {
+        let stamp = |producer_id| v1::ProducerStamp { producer_id, producer_epoch: 0, base_sequence: 0 };
+        let refused = admit(plain(&["a"]), Some(stamp(1_000)), LIMITS, IDS_END).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::UnknownProducer);
+        let granted = admit(plain(&["a"]), Some(stamp(999)), LIMITS, IDS_END).await.unwrap();
+        let batch = Some(Payload::Batch(granted.into_bytes()));
+        assert!(admit(batch.clone(), None, LIMITS, IDS_END).await.is_ok());
+        let refused = admit(batch, None, LIMITS, ProducerId(999)).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::UnknownProducer);
+    }
+
+    #[tokio::test]
     async fn a_large_batch_is_checked_elsewhere() {
         let value = Bytes::from(vec![7; INLINE_BYTES_MAX + 1]);
         let record = v1::Record { value: Some(value), ..v1::Record::default() };
-        let admission = admit(Some(Payload::Records(v1::RecordList { records: vec![record] })), None, LIMITS);
+        let admission =
+            admit(Some(Payload::Records(v1::RecordList { records: vec![record] })), None, LIMITS, IDS_END);
         assert!(matches!(admission, Admission::Soon(_)));
         assert!(admission.await.is_ok());
     }

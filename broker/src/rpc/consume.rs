@@ -186,7 +186,11 @@ impl Driver {
             }
             Some(Action::Subscribe(wish)) => {
                 let id = wish.subscription_id;
-                if let Err(failure) = self.subscribe(wish) {
+                // An `ended` under this id would be read as the end of the subscription that has it.
+                if self.subscriptions.contains_key(&id) {
+                    let message = format!("subscription_id {id} is in use on this stream; choose another");
+                    self.fail(Failure::invalid("subscription_id", message).into()).await;
+                } else if let Err(failure) = self.subscribe(wish) {
                     self.end(id, failure).await;
                 }
             }
@@ -201,10 +205,6 @@ impl Driver {
     fn subscribe(&mut self, wish: v1::Subscribe) -> Result<(), Failure> {
         let id = wish.subscription_id;
         let count_max = self.context.limits.subscriptions_max;
-        if self.subscriptions.contains_key(&id) {
-            let message = format!("subscription_id {id} is in use on this stream; choose another");
-            return Err(Failure::invalid("subscription_id", message));
-        }
         if self.subscriptions.len() >= count_max {
             let message = format!("this stream has {count_max} subscriptions; open another stream");
             return Err(Failure::limit(Reason::LimitExceeded, "subscriptions_max", count_max, message));
@@ -272,10 +272,7 @@ impl Driver {
 
     /// The subscription is over; the client hears why.
     async fn end(&mut self, id: u32, failure: Failure) {
-        // A refused wish must not end the subscription that has its id.
-        if failure.detail("field") != Some("subscription_id") {
-            self.forget(id);
-        }
+        self.forget(id);
         let event = Some(Event::Ended(failure.into()));
         self.out.send((Ok(v1::ConsumeResponse { subscription_id: id, event }), None)).await;
     }

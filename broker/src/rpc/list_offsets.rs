@@ -44,25 +44,26 @@ pub(super) async fn list_offsets(
     match wanted {
         None => Err(Failure::invalid("at", "neither start, end nor timestamp_ms is set; set one")),
         Some(At::Start(true)) => Ok(found(published.positions.start, 0)),
-        Some(At::End(true)) => Ok(found(confirmed_end(at, &published)?, 0)),
+        Some(At::End(true)) => Ok(found(confirmed_end(context, at, &published)?, 0)),
         Some(At::Start(false)) => {
             Err(Failure::invalid("start", "start is false; set it to true, or another"))
         }
         Some(At::End(false)) => Err(Failure::invalid("end", "end is false; set it to true, or another")),
         Some(At::TimestampMs(time_ms)) => match at_time(context, &partition, &published, time_ms).await? {
             Some(AtTime { offset, timestamp_ms }) => Ok(found(offset, timestamp_ms)),
-            None => Ok(found(confirmed_end(at, &published)?, 0)),
+            None => Ok(found(confirmed_end(context, at, &published)?, 0)),
         },
     }
 }
 
-fn confirmed_end(at: TopicPartition, published: &Published) -> Result<Offset, Failure> {
+fn confirmed_end(context: &Context, at: TopicPartition, published: &Published) -> Result<Offset, Failure> {
     let committed_end = published.positions.committed_end;
     if published.confirmed {
         return Ok(committed_end);
     }
     let message = format!(
-        "partition {at}: its leader only knows offsets below {committed_end} to be committed yet; try again"
+        "partition {}: its leader only knows offsets below {committed_end} to be committed yet; try again",
+        context.name_of(at)
     );
     Err(Failure::new(Reason::NotYetAvailable, message).with("committed_end", committed_end))
 }
@@ -80,7 +81,7 @@ async fn at_time(
         Failure::new(Reason::Unavailable, format!("the search was not finished: {error}"))
     })?;
     let at = partition.id();
-    searched.map_err(|refusal| read_failure(refusal, at, below, || context.not_leader(at)))
+    searched.map_err(|refusal| read_failure(refusal, &context.name_of(at), below, || context.not_leader(at)))
 }
 
 /// The first record below `below` at or after a time: its batch by the index, the record by reading that batch.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   accepted --over a cap--> closed
-//!      |  first bytes: the 24 that every HTTP/2 client sends
-//!      +-- another byte than expected, or silence for 5 s --> closed
-//!      +-- all there --> handed to the server, the 24 replayed
+//!      |  first bytes: the 24 that every HTTP/2 client sends, and the settings that must follow them
+//!      +-- another byte than expected, or not all of it within 5 s --> closed
+//!      +-- all there --> handed to the server, and read again there
 //! ```
 //!
 //! Always true: a connection has its place in the caps from accept until its socket is dropped; one that has not
@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +30,11 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const FRAME_HEADER_BYTES: usize = 9;
+/// The type of the frame that carries settings.
+const SETTINGS: u8 = 4;
+/// The most settings a connection may begin with: 170 of them, where clients send under ten.
+const SETTINGS_BYTES_MAX: usize = 1024;
 /// Connections that may wait to be taken on by the server.
 const READY_MAX: usize = 64;
 /// After a failed accept, such as for want of descriptors, so that the loop does not spin.
@@ -42,8 +48,10 @@ pub struct ListenLimits {
     pub connections_max: usize,
     /// Connections from one address.
     pub connections_per_address_max: usize,
-    /// How long a connection may take to say that it speaks HTTP/2.
+    /// How long a connection may take to say that it speaks HTTP/2, its settings included.
     pub first_bytes_wait: Duration,
+    /// Whether calls of the public services are answered only when another broker sent them on.
+    pub forwarded_only: bool,
 }
 
 impl ListenLimits {
@@ -52,12 +60,14 @@ impl ListenLimits {
         connections_max: 4096,
         connections_per_address_max: 1024,
         first_bytes_wait: Duration::from_secs(5),
+        forwarded_only: false,
     };
     /// For brokers: few connections each, of their own, so that a flood of clients cannot cut replication.
     pub const PEERS: Self = Self {
         connections_max: 512,
         connections_per_address_max: 256,
         first_bytes_wait: Duration::from_secs(5),
+        forwarded_only: true,
     };
 }
 
@@ -124,8 +134,8 @@ async fn greet(
         return; // It is gone already.
     }
     match tokio::time::timeout(wait, read_preface(&mut stream)).await {
-        Ok(Ok(())) => {
-            let connection = Connection { stream, replayed: 0, address, _place: place };
+        Ok(Ok(said)) => {
+            let connection = Connection { stream, said, address, _place: place };
             // Nobody takes it when the server has stopped.
             drop(ready.send(Ok(connection)).await);
         }
@@ -134,7 +144,8 @@ async fn greet(
     }
 }
 
-async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
+/// What every HTTP/2 client says first: the preface and its settings (RFC 9113, 3.4).
+async fn read_preface(stream: &mut TcpStream) -> io::Result<Bytes> {
     let mut bytes = [0; PREFACE.len()];
     let mut count = 0;
     while count < PREFACE.len() {
@@ -147,7 +158,21 @@ async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "another protocol"));
         }
     }
-    Ok(())
+    // length (3), type (1), flags (1), stream (4)
+    let mut header = [0; FRAME_HEADER_BYTES];
+    stream.read_exact(&mut header).await?;
+    let [a, b, c, kind, _, stream_number @ ..] = header;
+    let length = u32::from_be_bytes([0, a, b, c]) as usize;
+    if kind != SETTINGS || stream_number != [0; 4] || length > SETTINGS_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no settings behind the preface"));
+    }
+    let mut said = Vec::with_capacity(bytes.len() + header.len() + length);
+    said.extend_from_slice(&bytes);
+    said.extend_from_slice(&header);
+    said.resize(said.len() + length, 0);
+    let settings = said.len() - length;
+    stream.read_exact(&mut said[settings..]).await?;
+    Ok(said.into())
 }
 
 /// Who is connected.
@@ -213,7 +238,8 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    replayed: usize,
+    /// What is to be read again of what it said.
+    said: Bytes,
     address: SocketAddr,
     _place: Place,
 }
@@ -239,10 +265,9 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.replayed < PREFACE.len() {
-            let count = buffer.remaining().min(PREFACE.len() - self.replayed);
-            buffer.put_slice(&PREFACE[self.replayed..self.replayed + count]);
-            self.replayed += count;
+        if !self.said.is_empty() {
+            let count = buffer.remaining().min(self.said.len());
+            buffer.put_slice(&self.said.split_to(count));
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)

@@ -9,7 +9,8 @@
 //!
 //! Always true: every limit answers with an error that names it; whatever leaves as an error has a reason
 //! ([`Failure`]), and every refusal of the floors below is mapped in one exhaustive match. Two listeners serve the
-//! same public services: clients', and the one between brokers, which also carries [`peer`].
+//! same public services: clients', and the one between brokers, which also carries [`peer`] and answers public calls
+//! only when another broker sent them on.
 //!
 //! Not here: who may do what (there are no users yet), and anything that is decided.
 

@@ -9,7 +9,7 @@ use fidelog_proto::v1::{
 };
 use fidelog_record::door::DoorLimits;
 use fidelog_record::types::limits::{ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, PRODUCER_WINDOW_BATCHES};
-use fidelog_record::types::{LeaderEpoch, TopicPartition};
+use fidelog_record::types::{LeaderEpoch, ProducerId, TopicPartition};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
@@ -23,7 +23,7 @@ use super::produce_stream::ProduceAnswers;
 use super::receipt::receipt;
 use super::route::{self, Named};
 use super::status::Failure;
-use crate::meta::state::{ClusterState, TopicEntry};
+use crate::meta::state::{ClusterState, PRODUCER_IDS_PER_GRANT_MAX, TopicEntry};
 use crate::partition::{Partition, Produce, ProduceAnswer, Unknown, Waiter};
 
 /// The produce service.
@@ -158,7 +158,9 @@ pub(super) fn enter(
         now_ms: context.clock.wall_ms(),
     };
     let wait = ack_wait(request.ack_timeout_ms);
-    let admission = admit(request.payload, request.producer, limits);
+    // This broker may not have heard of the latest grants: an id a little above what it knows may be good.
+    let ids_end = state.next_producer_id().saturating_add(PRODUCER_IDS_PER_GRANT_MAX.into());
+    let admission = admit(request.payload, request.producer, limits, ProducerId(ids_end));
     Ok(Entering { partition, admission, epoch: LeaderEpoch(request.leader_epoch), wait, arrived })
 }
 
@@ -197,8 +199,9 @@ pub(super) fn told(
         ProduceAnswer::Stored(stored) => Ok(receipt(partition, stored)),
         ProduceAnswer::Refused(refusal) => {
             let at = partition.id();
-            Err(produce_failure(refusal, at, |leader, epoch| context.led_elsewhere(at, leader, epoch)))
+            let name = context.name_of(at);
+            Err(produce_failure(refusal, &name, |leader, epoch| context.led_elsewhere(at, leader, epoch)))
         }
-        ProduceAnswer::Unknown(unknown) => Err(unknown_failure(unknown, partition.id())),
+        ProduceAnswer::Unknown(unknown) => Err(unknown_failure(unknown, &context.name_of(partition.id()))),
     }
 }

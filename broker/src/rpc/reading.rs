@@ -69,7 +69,8 @@ pub(super) fn readable(
             Some(leader) if leader == context.me => Failure::new(
                 Reason::LeaderNotAvailable,
                 format!(
-                    "partition {at}: its leader is still opening epoch {}; try again",
+                    "partition {}: its leader is still opening epoch {}; try again",
+                    context.name_of(at),
                     published.leader_epoch
                 ),
             ),
@@ -83,7 +84,8 @@ pub(super) fn readable(
             (Reason::UnknownEpoch, "newer", "try again")
         };
         let message = format!(
-            "partition {at}: leader_epoch {believed} is {relation} than {epoch}, the leader's; {remedy}"
+            "partition {}: leader_epoch {believed} is {relation} than {epoch}, the leader's; {remedy}",
+            context.name_of(at)
         );
         return Err(Failure::new(reason, message).with("leader_epoch", epoch));
     }
@@ -185,7 +187,7 @@ impl Context {
             Ok(Some(read)) => read,
             Ok(None) => return Ok(None),
             Err(Unread::Refused(refusal)) => {
-                return Err(read_failure(refusal, at, offset, || self.not_leader(at)));
+                return Err(read_failure(refusal, &self.name_of(at), offset, || self.not_leader(at)));
             }
             Err(Unread::Failed(failure)) => return Err(failure),
         };

@@ -82,21 +82,22 @@ fn hint_of(
     leader: Option<BrokerId>,
     epoch: LeaderEpoch,
 ) -> Failure {
+    let name = name_in(state, at);
     let Some(leader) = leader else {
         let why = state.and_then(|state| state.partition(at)).and_then(|entry| entry.offline.as_ref());
         // Lost data does not come back by waiting; a missing leader does.
         let (reason, message) = match why {
             Some(why) => {
-                (Reason::DataLoss, format!("partition {at}: nobody can lead it; {}", offline_text(why)))
+                (Reason::DataLoss, format!("partition {name}: nobody can lead it; {}", offline_text(why)))
             }
             None => {
-                (Reason::LeaderNotAvailable, format!("partition {at}: nobody leads it just now; try again"))
+                (Reason::LeaderNotAvailable, format!("partition {name}: nobody leads it just now; try again"))
             }
         };
         return Failure::new(reason, message).with("leader_epoch", epoch);
     };
     let hint = leader_hint(state, leader, epoch);
-    let message = format!("partition {at}: broker {leader} leads it, at {}; ask there", hint.address);
+    let message = format!("partition {name}: broker {leader} leads it, at {}; ask there", hint.address);
     Failure::new(Reason::NotLeader, message).led_by(hint)
 }
 

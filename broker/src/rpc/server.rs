@@ -40,7 +40,7 @@ const PENDING_RESETS_MAX: usize = 20;
 
 /// A server with our settings, the wire's rules around whatever it serves.
 #[must_use]
-pub fn hardened(context: &Arc<Context>) -> Server<Stack<WireLayer, Identity>> {
+pub fn hardened(context: &Arc<Context>, limits: ListenLimits) -> Server<Stack<WireLayer, Identity>> {
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -50,7 +50,7 @@ pub fn hardened(context: &Arc<Context>) -> Server<Stack<WireLayer, Identity>> {
         .max_frame_size(FRAME_BYTES_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .layer(WireLayer::new(Arc::clone(context)))
+        .layer(WireLayer::new(Arc::clone(context), limits.forwarded_only))
 }
 
 /// The public services, health and reflection.
@@ -90,7 +90,7 @@ pub async fn serve(
     stopping: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let connections = incoming(listener, limits, stopping.clone());
-    let router = hardened(context).add_routes(routes);
+    let router = hardened(context, limits).add_routes(routes);
     router.serve_with_incoming_shutdown(connections, stopping.cancelled_owned()).await
 }
 

@@ -1,6 +1,7 @@
 //! Around every call of the public services: what gRPC leaves open.
 //!
-//! Always true: a deadline that has passed is answered before anything is read; every byte of a request is paid for
+//! Always true: what is no gRPC is told so by HTTP's own status; the brokers' listener answers public calls only when
+//! a broker sent them on; a deadline that has passed is answered before anything is read; every byte of a request is paid for
 //! from the budget; whatever gRPC itself refuses leaves with a reason, as what our services refuse does.
 
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use super::arrival::Arrival;
 use super::budget::Held;
 use super::context::Context;
 use super::deadline::Deadline;
+use super::forward::FORWARDED;
 use super::limits::RpcLimits;
 use super::status::Failure;
 
@@ -30,6 +32,7 @@ const PUBLIC: &str = "/fidelog.v1.";
 #[derive(Clone, Debug)]
 pub struct WireLayer {
     context: Arc<Context>,
+    forwarded_only: bool,
 }
 
 /// A service, and what is around it.
@@ -37,13 +40,14 @@ pub struct WireLayer {
 pub struct Wire<S> {
     inner: S,
     context: Arc<Context>,
+    forwarded_only: bool,
 }
 
 impl WireLayer {
-    /// The layer of this context.
+    /// The layer of this context, on a listener where public calls are for anybody, or for brokers that forward.
     #[must_use]
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    pub fn new(context: Arc<Context>, forwarded_only: bool) -> Self {
+        Self { context, forwarded_only }
     }
 }
 
@@ -51,7 +55,7 @@ impl<S> Layer<S> for WireLayer {
     type Service = Wire<S>;
 
     fn layer(&self, inner: S) -> Wire<S> {
-        Wire { inner, context: Arc::clone(&self.context) }
+        Wire { inner, context: Arc::clone(&self.context), forwarded_only: self.forwarded_only }
     }
 }
 
@@ -69,8 +73,17 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if !is_grpc(request.headers()) {
+            let mut answer = http::Response::new(Body::empty());
+            *answer.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         if !request.uri().path().starts_with(PUBLIC) {
             return Box::pin(self.inner.call(request));
+        }
+        if self.forwarded_only && !request.headers().contains_key(FORWARDED) {
+            let failure = not_for_clients(&self.context);
+            return Box::pin(std::future::ready(Ok(Status::from(failure).into_http())));
         }
         match prepared(&self.context, request) {
             Ok(request) => {
@@ -80,6 +93,19 @@ where
             Err(failure) => Box::pin(std::future::ready(Ok(Status::from(failure).into_http()))),
         }
     }
+}
+
+fn is_grpc(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn not_for_clients(context: &Context) -> Failure {
+    let state = context.state().ok();
+    let own = state.as_ref().and_then(|state| state.broker(context.me)).map(|own| own.client_address.clone());
+    let address = own.unwrap_or_else(|| "its other port".to_owned());
+    Failure::new(Reason::NotPermitted, format!("this port is for brokers; clients use {address}"))
 }
 
 fn prepared(context: &Context, request: http::Request<Body>) -> Result<http::Request<Body>, Failure> {

@@ -13,6 +13,7 @@ const LIMITS: ListenLimits = ListenLimits {
     connections_max: 4,
     connections_per_address_max: 2,
     first_bytes_wait: Duration::from_millis(50),
+    forwarded_only: false,
 };
 
 /// A server of nothing but health; it stops when the guard is dropped.
@@ -64,6 +65,23 @@ async fn a_dripped_greeting_is_closed_when_its_time_is_up() {
     let mut dripping = from("127.0.0.2", address).await;
     dripping.write_all(&PREFACE[..23]).await.unwrap();
     assert_eq!(closed(dripping).await, 0);
+    honest_client_is_served(address).await;
+}
+
+/// The preface alone kept a connection until two keepalives were missed.
+#[tokio::test]
+async fn a_connection_that_says_no_more_than_the_preface_is_closed() {
+    let (address, _guard) = served(LIMITS).await;
+    for begun in [&PREFACE[..], &[&PREFACE[..], &[0, 0, 6, SETTINGS, 0, 0, 0, 0, 0, 0, 3]].concat()] {
+        let mut silent = from("127.0.0.2", address).await;
+        silent.write_all(begun).await.unwrap();
+        assert_eq!(closed(silent).await, 0, "the server answered {begun:?}");
+    }
+    let patient = ListenLimits { first_bytes_wait: Duration::from_secs(3600), ..LIMITS };
+    let (address, _guard) = served(patient).await;
+    let mut other = from("127.0.0.2", address).await;
+    other.write_all(&[&PREFACE[..], &[0, 0, 8, 6, 0, 0, 0, 0, 0]].concat()).await.unwrap();
+    assert_eq!(closed(other).await, 0, "a ping instead of settings");
     honest_client_is_served(address).await;
 }
 

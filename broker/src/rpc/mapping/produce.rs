@@ -1,15 +1,15 @@
 //! What a partition answers to a produce (N16): definite refusals, and outcomes that cannot be known.
 
 use fidelog_proto::v1::Reason;
-use fidelog_record::types::{BrokerId, LeaderEpoch, TopicPartition};
+use fidelog_record::types::{BrokerId, LeaderEpoch};
 
 use crate::partition::{ProduceRefusal, Unknown};
 use crate::rpc::status::Failure;
 
-/// Nothing was stored. `hint` tells where a leader is.
+/// Nothing was stored at `at`, a partition's name. `hint` tells where a leader is.
 pub(in crate::rpc) fn produce_failure(
     refusal: ProduceRefusal,
-    at: TopicPartition,
+    at: &str,
     hint: impl FnOnce(Option<BrokerId>, LeaderEpoch) -> Failure,
 ) -> Failure {
     match refusal {
@@ -92,8 +92,8 @@ pub(in crate::rpc) fn produce_failure(
     }
 }
 
-/// It has an offset, and nobody knows whether it counts.
-pub(in crate::rpc) fn unknown_failure(unknown: Unknown, at: TopicPartition) -> Failure {
+/// It has an offset at `at`, a partition's name, and nobody knows whether it counts.
+pub(in crate::rpc) fn unknown_failure(unknown: Unknown, at: &str) -> Failure {
     let (cause, why) = match unknown {
         Unknown::TimedOut => {
             ("timed_out", "the time to wait passed before every in-sync replica had it".to_owned())

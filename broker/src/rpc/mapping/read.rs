@@ -1,15 +1,15 @@
 //! Why a leader cannot serve a read (N6).
 
 use fidelog_proto::v1::Reason;
-use fidelog_record::types::{Offset, TopicPartition};
+use fidelog_record::types::Offset;
 
 use crate::partition::ReadRefusal;
 use crate::rpc::status::Failure;
 
-/// The failure of a read at `offset`; `not_leader` tells who leads instead.
+/// The failure of a read at `offset` of `at`, a partition's name; `not_leader` tells who leads instead.
 pub(in crate::rpc) fn read_failure(
     refusal: ReadRefusal,
-    at: TopicPartition,
+    at: &str,
     offset: Offset,
     not_leader: impl FnOnce() -> Failure,
 ) -> Failure {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, LONG, wait_until};
 use crate::raw::{Raw, batch, reason};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,6 +56,9 @@ async fn a_subscription_id_in_use_ends_the_stream_and_not_only_in_name() {
     let client = cluster.client().await;
     cluster.topic_of(&client, "orders", 1, &[]).await;
     let leader = cluster.leader(&client, "orders", 0).await;
+    // Its own view may still show the topic being made.
+    let raw = Raw(cluster.channel(leader));
+    wait_until("the leader serves it", LONG, async || raw.fetch("orders", 0).await.ok().map(drop)).await;
     let wish = || ConsumeRequest {
         action: Some(Action::Subscribe(Subscribe {
             subscription_id: 7,

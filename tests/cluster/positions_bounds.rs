@@ -11,7 +11,7 @@ use fidelog_proto::v1::{
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, LONG, wait_until};
 use crate::raw::reason;
 
 const PARTITIONS: u32 = 3;
@@ -110,7 +110,13 @@ async fn positions_of_a_deleted_topic_are_told_as_such_and_forgotten_by_its_id()
     client.admin().delete_topic("passing", None).await.expect("it is deleted");
 
     let list = || ListGroupsRequest { group: "mix".into(), ..Default::default() };
-    let told = positions.list_groups(list()).await.expect("groups are listed").into_inner();
+    // The owner of the group may be another broker than the one that deleted.
+    let told = wait_until("the owner has heard of the deletion", LONG, async || {
+        let mut positions = PositionServiceClient::new(cluster.channel(1));
+        let told = positions.list_groups(list()).await.expect("groups are listed").into_inner();
+        told.groups[0].topics.iter().any(|topic| topic.deleted).then_some(told)
+    })
+    .await;
     let topic = |id| told.groups[0].topics.iter().find(|topic| topic.topic_id == id).expect("it is listed");
     assert_eq!((topic(&ids[0]).topic.as_str(), topic(&ids[0]).deleted), ("orders", false));
     assert_eq!((topic(&ids[1]).topic.as_str(), topic(&ids[1]).deleted), ("", true));

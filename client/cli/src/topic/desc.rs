@@ -1,7 +1,7 @@
 //! `topic desc`: leaders, in-sync sets, epochs, the four positions, and settings with their source.
 
 use fidelog_client::wire::{
-    Broker, DescribePartitionsResponse, PartitionDescription, ReplicaPositions, TopicDescription,
+    DescribePartitionsResponse, PartitionDescription, ReplicaPositions, TopicDescription,
 };
 use serde::Serialize;
 
@@ -46,8 +46,8 @@ struct PartitionReport {
     partition: u32,
     /// `None`: nobody leads, and `offline` says why.
     leader: Option<u32>,
-    /// Whether the cluster is in touch with the leader; `None`: not known.
-    leader_reachable: Option<bool>,
+    /// Whether the broker that answered cannot reach the leader; `offline` says so then.
+    leader_unreachable: bool,
     leader_epoch: u32,
     partition_epoch: u64,
     replicas: Vec<u32>,
@@ -117,15 +117,6 @@ impl TopicReport {
         }
     }
 
-    /// Takes which brokers the cluster is in touch with.
-    fn reachable(mut self, brokers: &[Broker]) -> Self {
-        for partition in &mut self.partitions {
-            let leader = brokers.iter().find(|broker| Some(broker.id) == partition.leader);
-            partition.leader_reachable = leader.map(|broker| broker.reachable);
-        }
-        self
-    }
-
     fn replicas_table(&self) -> Table {
         let mut table = Table::new(&[
             "PARTITION",
@@ -163,7 +154,7 @@ impl PartitionReport {
         Self {
             partition: partition.partition,
             leader,
-            leader_reachable: None,
+            leader_unreachable: partition.leader_unreachable,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
             replicas: partition.replicas,
@@ -172,16 +163,6 @@ impl PartitionReport {
             offline: partition.offline,
             positions: replica_positions.iter().find(leads).map(|replica| replica.positions),
             replica_positions,
-        }
-    }
-
-    /// Why it cannot be read or written, if so.
-    fn trouble(&self) -> String {
-        match (self.leader, self.leader_reachable) {
-            (Some(leader), Some(false)) if self.offline.is_empty() => {
-                format!("leader {leader} is unreachable")
-            }
-            _ => self.offline.clone(),
         }
     }
 
@@ -197,7 +178,7 @@ impl PartitionReport {
             position(|at| at.committed_end),
             position(|at| at.durable_end),
             position(|at| at.end_offset),
-            self.trouble(),
+            self.offline.clone(),
         ]
     }
 }
@@ -261,8 +242,7 @@ pub(super) async fn run(context: &Context, command: &Desc) -> Result<Exit, Failu
             Vec::new()
         }
     };
-    let brokers = admin.describe_cluster().await.map(|cluster| cluster.brokers).unwrap_or_default();
-    context.print(&TopicReport::new(described, answers).reachable(&brokers))?;
+    context.print(&TopicReport::new(described, answers))?;
     Ok(Exit::Success)
 }
 
@@ -317,8 +297,7 @@ mod tests {
             ..Default::default()
         };
         let answers = vec![answer(2, replica("follower", 3)), answer(1, replica("leader", 9))];
-        let broker = |id, reachable| Broker { id, reachable, ..Default::default() };
-        TopicReport::new(topic, answers).reachable(&[broker(1, true), broker(2, false)])
+        TopicReport::new(topic, answers)
     }
 
     #[test]
@@ -328,13 +307,9 @@ mod tests {
 
     #[test]
     fn positions_are_the_leaders() {
-        let mut report = report();
+        let report = report();
         assert_eq!(report.partitions[0].cells()[5..9], ["1", "2", "3", "9"]);
         assert_eq!(report.partitions[1].cells()[1], "-");
-        let mut away = report.partitions.remove(0);
-        away.leader_reachable = Some(false);
-        assert_eq!(away.cells()[9], "leader 1 is unreachable");
-        let report = self::report();
         assert!(report.table(false).contains("no replica"));
         assert!(report.table(true).contains("follower"));
     }

@@ -1,9 +1,10 @@
 //! Where the replicas of a new topic go.
 //!
-//! Always true: the replicas of a partition are on different brokers; first replicas, and replicas, are spread as
-//! evenly over the cluster as what already exists allows; racks are used once each before any is used twice. The same
-//! state gives the same placement.
+//! Always true: the replicas of a partition are on different brokers; a topic's first replicas, and its replicas, are
+//! spread evenly over the cluster, and among equals what already exists decides; racks are used once each before any is
+//! used twice. The same state gives the same placement.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fidelog_record::types::BrokerId;
@@ -13,8 +14,31 @@ use super::ClusterState;
 /// How much a broker carries.
 #[derive(Default)]
 struct Load {
+    /// Of the new topic.
+    own: Carried,
+    /// Of all topics, the new one included.
+    all: Carried,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Carried {
     first_count: usize,
     replica_count: usize,
+}
+
+impl Carried {
+    fn add(&mut self, is_first: bool) {
+        self.replica_count += 1;
+        self.first_count += usize::from(is_first);
+    }
+
+    /// The least of these gets one more replica. Among equals, those who have yet to lead are kept free for that.
+    fn cost(self, is_first: bool) -> (usize, Reverse<usize>, usize) {
+        match is_first {
+            true => (self.first_count, Reverse(0), self.replica_count),
+            false => (self.replica_count, Reverse(self.first_count), 0),
+        }
+    }
 }
 
 impl ClusterState {
@@ -31,9 +55,7 @@ impl ClusterState {
             self.brokers.keys().map(|&id| (id, Load::default())).collect();
         for (_, partition) in self.partitions() {
             for (place, replica) in partition.replicas.iter().enumerate() {
-                let load = loads.entry(replica.broker).or_default();
-                load.replica_count += 1;
-                load.first_count += usize::from(place == 0);
+                loads.entry(replica.broker).or_default().all.add(place == 0);
             }
         }
         loads
@@ -48,8 +70,7 @@ impl ClusterState {
             let rotated = |at: usize| (at + broker_count - turn % broker_count) % broker_count;
             let cost = |at: usize, id: &BrokerId, load: &Load| {
                 let rack_used = self.rack(*id).is_some_and(|rack| racks.contains(rack));
-                let first_count = if place == 0 { load.first_count } else { 0 };
-                (rack_used, first_count, load.replica_count, rotated(at))
+                (rack_used, load.own.cost(place == 0), load.all.cost(place == 0), rotated(at))
             };
             let free = loads.iter().enumerate().filter(|(_, (id, _))| !chosen.contains(id));
             let Some(id) = free.min_by_key(|(at, (id, load))| cost(*at, id, load)).map(|(_, (&id, _))| id)
@@ -57,8 +78,8 @@ impl ClusterState {
                 break;
             };
             let load = loads.entry(id).or_default();
-            load.replica_count += 1;
-            load.first_count += usize::from(place == 0);
+            load.own.add(place == 0);
+            load.all.add(place == 0);
             racks.extend(self.rack(id));
             chosen.push(id);
         }

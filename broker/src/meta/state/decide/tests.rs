@@ -395,6 +395,24 @@ fn replicas_are_spread_evenly_and_over_racks() {
     assert!(placed.iter().all(|it| east(it.replicas[0].broker) != east(it.replicas[1].broker)));
 }
 
+/// Beside what other topics had left unevenly, a topic of three partitions could have one broker lead two of them.
+#[test]
+fn a_topics_own_leaders_are_spread_whatever_else_there_is() {
+    for before in 0..12 {
+        let mut state = opened(3);
+        if before > 0 {
+            step(&mut state, &create("before", before, 3), 0xcc).unwrap();
+        }
+        step(&mut state, &create("pairs", 3, 2), 0xdd).unwrap();
+        let placed = state.partitions_of(topic_id(0xdd));
+        for broker in ids(&[1, 2, 3]) {
+            let first = placed.iter().filter(|it| it.replicas[0].broker == broker).count();
+            let all = placed.iter().filter(|it| it.has_replica(broker)).count();
+            assert_eq!((first, all), (1, 2), "broker {broker} beside {before} partitions");
+        }
+    }
+}
+
 #[test]
 fn an_assignment_names_known_brokers_once() {
     let state = opened(2);

@@ -210,6 +210,24 @@ impl ProducerTable {
         self.producers.retain(|_, producer| producer.append_time_ms >= oldest);
     }
 
+    /// Makes room for a new producer whose first batch would be appended at `append_time_ms`, by forgetting whoever is
+    /// idle at that time; where that makes no room nobody is forgotten. So whoever is forgotten here is idle by the
+    /// log's own times as soon as that batch is placed, which must follow at once.
+    ///
+    /// # Errors
+    /// There is no room. The least append time, in ms, at which anybody remembered is idle: before it, asking again
+    /// finds nothing.
+    pub fn make_room(&mut self, limits: ProducerLimits, append_time_ms: u64) -> Result<(), u64> {
+        let oldest = self.append_time_ms.max(append_time_ms).saturating_sub(limits.idle_ms);
+        let times = || self.producers.values().map(|producer| producer.append_time_ms);
+        if times().filter(|&time| time >= oldest).count() >= limits.count_max {
+            let least = times().min().unwrap_or(u64::MAX);
+            return Err(least.saturating_add(limits.idle_ms).saturating_add(1));
+        }
+        self.producers.retain(|_, producer| producer.append_time_ms >= oldest);
+        Ok(())
+    }
+
     fn is_idle(&self, producer: &Producer, idle_ms: u64) -> bool {
         producer.append_time_ms < self.append_time_ms.saturating_sub(idle_ms)
     }

@@ -74,6 +74,23 @@ fn one_producer_too_many_is_refused_and_known_ones_go_on() {
     assert_eq!(table.check(stamp(7, 1, 3), 1, one), Verdict::New);
 }
 
+/// Only appends move the log's own time, and a full table refused every append that could have moved it.
+#[test]
+fn room_is_made_at_the_time_a_new_batch_would_get_and_only_where_that_suffices() {
+    let mut table = ProducerTable::default();
+    table.apply(&header(stamp(7, 1, 0), 0, 1, 1000));
+    table.apply(&header(stamp(8, 1, 0), 1, 1, 4000));
+    let full = ProducerLimits { count_max: 2, ..MANY };
+    assert_eq!(table.make_room(full, 6000), Err(6001), "both spoke within the idle time before 6000");
+    let over = ProducerLimits { count_max: 1, ..MANY };
+    assert_eq!(table.make_room(over, 6001), Err(6001), "7 is idle, but forgetting it alone makes no room");
+    assert_eq!(table.check(stamp(7, 1, 1), 1, full), Verdict::New, "it is remembered");
+    assert_eq!(table.make_room(full, 6001), Ok(()));
+    assert_eq!(table.check(stamp(9, 1, 0), 1, full), Verdict::New);
+    assert_eq!(table.check(stamp(7, 1, 1), 1, full), Verdict::Unknown);
+    assert_eq!(table.check(stamp(8, 1, 1), 1, full), Verdict::New);
+}
+
 #[test]
 fn older_than_the_window_is_already_stored() {
     let mut table = ProducerTable::default();

@@ -257,6 +257,7 @@ impl<W> Machine<W> {
         self.log.committed_end = self.log.committed_end.clamp(start, done.end);
         self.log.epochs = done.epochs;
         self.log.producers = done.producers;
+        self.producers_full_until_ms = 0;
         self.log.room_bytes = done.room_bytes;
         self.securing = false;
         if let Role::Follower(following) = &mut self.role {

@@ -133,8 +133,8 @@ pub struct Machine<W> {
     /// A cut or a start-over is on its way to the disk, whoever leads by now: until it is done nothing is appended,
     /// matched, opened or believed synced.
     pub(super) cutting: Option<Cutting>,
-    /// The log's end when idle producers were last forgotten.
-    pub(super) expired_end: Offset,
+    /// Before this append time nobody that is remembered is idle: looking for room would find none.
+    pub(super) producers_full_until_ms: u64,
     pub(super) effects: Vec<Effect<W>>,
 }
 
@@ -159,7 +159,7 @@ impl<W> Machine<W> {
             unclean,
             securing: false,
             cutting: None,
-            expired_end: Offset::ZERO,
+            producers_full_until_ms: 0,
             effects: Vec::new(),
         }
     }

@@ -104,7 +104,7 @@ impl<W> Machine<W> {
     /// Gives the batch its offset, or recognises it.
     fn place(&mut self, parked: Parked<W>, now: Moment, wall_ms: u64) {
         let header = *parked.batch.header();
-        match self.judge(&header) {
+        match self.judge(&header, wall_ms) {
             Verdict::New => {}
             Verdict::Duplicate { base_offset, end_offset } => {
                 self.join(parked, base_offset, end_offset, false, now);
@@ -148,17 +148,21 @@ impl<W> Machine<W> {
         self.accept(placed);
     }
 
-    /// Whoever is idle makes room before somebody new is refused. What is idle the append times in the log say, so that a
-    /// second look without an append in between would find nothing.
-    fn judge(&mut self, header: &BatchHeader) -> Verdict {
+    /// Whoever is idle at the append time that the batch would get makes room before somebody new is refused: by the
+    /// log's own times nobody would ever become idle while all are refused.
+    fn judge(&mut self, header: &BatchHeader, wall_ms: u64) -> Verdict {
         let (stamp, count, limits) = (header.producer, header.record_count, self.limits.producers);
         let verdict = self.log.producers.check(stamp, count, limits);
-        if !matches!(verdict, Verdict::TooMany { .. }) || self.expired_end == self.log.end {
+        if !matches!(verdict, Verdict::TooMany { .. }) || wall_ms < self.producers_full_until_ms {
             return verdict;
         }
-        self.expired_end = self.log.end;
-        self.log.producers.expire(limits.idle_ms);
-        self.log.producers.check(stamp, count, limits)
+        match self.log.producers.make_room(limits, wall_ms) {
+            Ok(()) => self.log.producers.check(stamp, count, limits),
+            Err(until_ms) => {
+                self.producers_full_until_ms = until_ms;
+                verdict
+            }
+        }
     }
 
     /// A resend waits for its original (N17).

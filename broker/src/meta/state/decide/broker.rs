@@ -6,6 +6,8 @@ use super::super::{BrokerEntry, ClusterState, DataFound, Entry, Refusal, Registr
 
 /// The longest `host:port` or rack taken.
 const TEXT_BYTES_MAX: usize = 300;
+/// More than a directory's generation rises in its life: once at every start, and every few seconds.
+const LEAP: u64 = 1 << 32;
 
 impl ClusterState {
     pub(super) fn decide_registration(&self, it: &Registration, now_ms: u64) -> Result<Entry, Refusal> {
@@ -14,12 +16,13 @@ impl ClusterState {
         if it.former_session_alive {
             return Err(Refusal::FormerSessionAlive { broker: it.id });
         }
+        let data = self.data_found(it);
         let broker = BrokerEntry {
             id: it.id,
             epoch: self.last_broker_epoch.next(),
             start: it.start,
             directory: it.directory,
-            generation: it.generation_new.max(self.generation_known(it)),
+            generation: it.generation_new.max(self.generation_due(it, data)),
             clean: it.clean,
             client_address: it.client_address.clone(),
             peer_address: it.peer_address.clone(),
@@ -27,7 +30,7 @@ impl ClusterState {
             feature_level: it.feature_level,
             registered_at_ms: now_ms,
         };
-        Ok(Entry::BrokerRegistered { broker, data: self.data_found(it) })
+        Ok(Entry::BrokerRegistered { broker, data })
     }
 
     pub(super) fn decide_generation(
@@ -79,11 +82,15 @@ impl ClusterState {
         }
     }
 
-    /// The generation registered for this directory so far. A rolled-back directory must not lower it: its clone,
-    /// started later, would pass for intact.
-    fn generation_known(&self, it: &Registration) -> Generation {
+    /// The least generation that this directory has from now on. A rolled-back one leaps over everything its clones can
+    /// have reached, registered or not: started later, they hold less than it and must not pass for intact.
+    fn generation_due(&self, it: &Registration, data: DataFound) -> Generation {
         let known = self.broker(it.id).filter(|known| known.directory == it.directory);
-        known.map_or(Generation(0), |known| known.generation)
+        let known = known.map_or(Generation(0), |known| known.generation);
+        match data {
+            DataFound::RolledBack => Generation(known.0.saturating_add(LEAP)),
+            DataFound::Intact | DataFound::OtherDirectory => known,
+        }
     }
 }
 

@@ -200,7 +200,8 @@ pub(super) fn told(
         ProduceAnswer::Refused(refusal) => {
             let at = partition.id();
             let name = context.name_of(at);
-            Err(produce_failure(refusal, &name, |leader, epoch| context.led_elsewhere(at, leader, epoch)))
+            let hint = |leader, epoch| context.led_elsewhere(at, leader, epoch);
+            Err(produce_failure(refusal, &name, context.me, hint))
         }
         ProduceAnswer::Unknown(unknown) => Err(unknown_failure(unknown, &context.name_of(partition.id()))),
     }

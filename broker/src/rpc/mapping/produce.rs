@@ -6,10 +6,11 @@ use fidelog_record::types::{BrokerId, LeaderEpoch};
 use crate::partition::{ProduceRefusal, Unknown};
 use crate::rpc::status::Failure;
 
-/// Nothing was stored at `at`, a partition's name. `hint` tells where a leader is.
+/// Nothing was stored at `at`, a partition's name, by broker `me`. `hint` tells where a leader is.
 pub(in crate::rpc) fn produce_failure(
     refusal: ProduceRefusal,
     at: &str,
+    me: BrokerId,
     hint: impl FnOnce(Option<BrokerId>, LeaderEpoch) -> Failure,
 ) -> Failure {
     match refusal {
@@ -57,7 +58,7 @@ pub(in crate::rpc) fn produce_failure(
         ),
         ProduceRefusal::DiskFull(why) => Failure::new(
             Reason::DiskFull,
-            format!("partition {at}: there is no room on the leader's disk: {why}; free space on it"),
+            format!("partition {at}: there is no room on the disk of broker {me}, its leader: {why}"),
         ),
         ProduceRefusal::DeadlineExceeded => Failure::new(
             Reason::DeadlineExceeded,

@@ -1,24 +1,57 @@
 //! Data directories that are not what they should be: refused with a sentence, or recognised and refilled.
 
-use std::path::Path;
+use std::path::PathBuf;
 
+use fidelog_client::{Client, Fetch};
+
+use crate::harness::directory::{copy, remove};
 use crate::harness::{Builder, Cluster};
 use crate::workload::{Workload, Writer};
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory is made");
-    for entry in std::fs::read_dir(from).expect("a directory is read") {
-        let entry = entry.expect("an entry is read");
-        let target = to.join(entry.file_name());
-        match entry.file_type().expect("it has a type").is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).expect("a file is copied")),
-        }
-    }
+/// A cluster that is written to and read from: a topic led by broker 2, followed by 1, which keeps the metadata, and 3.
+pub(crate) struct UnderLoad {
+    pub(crate) cluster: Cluster,
+    pub(crate) client: Client,
+    pub(crate) topic: String,
+    pub(crate) workload: Workload,
 }
 
-fn empty(directory: &Path) {
-    std::fs::remove_dir_all(directory).expect("a directory is removed");
+impl UnderLoad {
+    pub(crate) async fn start(name: &'static str) -> Self {
+        let cluster = Cluster::start(name).await;
+        let client = cluster.client().await;
+        let topic = cluster.topic_led_by(&client, "orders", 2).await;
+        cluster.in_sync(&client, &topic).await;
+        let mut workload = Workload::new(&topic);
+        workload.write(&client, Writer::new(1));
+        workload.read(&client);
+        workload.acknowledged(200).await;
+        Self { cluster, client, topic, workload }
+    }
+
+    /// A copy of broker 3's directory, which then goes on from there.
+    pub(crate) async fn copy_of_3(&mut self) -> PathBuf {
+        let data = self.cluster.broker(3).data_dir();
+        let older = data.with_extension("older");
+        assert_eq!(self.cluster.broker(3).terminate().code(), Some(0));
+        copy(&data, &older);
+        self.cluster.broker(3).start();
+        self.all_in_sync().await;
+        self.workload.acknowledged(200).await;
+        older
+    }
+
+    /// Waits until everybody that was started serves and every replica counts.
+    pub(crate) async fn all_in_sync(&mut self) {
+        self.cluster.ready().await;
+        self.cluster.in_sync(&self.client, &self.topic).await;
+    }
+
+    /// Goes on a little, then ends the load and judges what was seen.
+    pub(crate) async fn finish(self) {
+        self.workload.acknowledged(100).await;
+        self.workload.finish(&self.client).await;
+    }
 }
 
 #[test]
@@ -44,7 +77,7 @@ fn a_directory_that_is_not_formatted_or_not_ours_is_refused() {
     assert_eq!(code, Some(1));
     assert!(said.contains("belongs to cluster"), "{said}");
 
-    empty(&third);
+    remove(&third);
     std::fs::create_dir(&third).expect("a directory is made");
     std::fs::write(third.join("precious"), "not ours").expect("a file is written");
     let refused = cluster.broker(3).format().expect_err("somebody's data is in it");
@@ -53,87 +86,39 @@ fn a_directory_that_is_not_formatted_or_not_ours_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_follower_is_refilled_and_counts_again() {
-    let mut cluster = Cluster::start("emptied-follower").await;
-    let client = cluster.client().await;
-    cluster.topic_of(&client, "orders", 1, &[]).await;
-    cluster.in_sync(&client, "orders").await;
-    let leader = cluster.leader(&client, "orders", 0).await;
-    // Not the one that keeps the metadata.
-    let follower = if leader == 3 { 2 } else { 3 };
-    let mut workload = Workload::new("orders");
-    workload.write(&client, Writer::new(1));
-    workload.read(&client);
-    workload.acknowledged(500).await;
-
-    cluster.broker(follower).kill();
-    empty(&cluster.broker(follower).data_dir());
-    let (code, said) = cluster.broker(follower).start_in_vain();
+    let mut scene = UnderLoad::start("emptied-follower").await;
+    let emptied = scene.cluster.broker(3);
+    emptied.kill();
+    remove(&emptied.data_dir());
+    let (code, said) = emptied.start_in_vain();
     assert_eq!(code, Some(1), "an emptied directory was taken for a new one: {said}");
-    cluster.broker(follower).format().expect("an empty directory is formatted");
-    cluster.broker(follower).start();
-    cluster.ready().await;
-    cluster.in_sync(&client, "orders").await;
-    workload.acknowledged(100).await;
-
-    // It holds everything: the others' acknowledgements rest on it alone when the other follower goes.
-    workload.finish(&client).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_rolled_back_to_an_older_copy_is_recognised_and_refilled() {
-    let mut cluster = Cluster::start("rolled-back").await;
-    let client = cluster.client().await;
-    cluster.topic_of(&client, "orders", 1, &[]).await;
-    cluster.in_sync(&client, "orders").await;
-    let leader = cluster.leader(&client, "orders", 0).await;
-    let follower = if leader == 3 { 2 } else { 3 };
-    let mut workload = Workload::new("orders");
-    workload.write(&client, Writer::new(1));
-    workload.read(&client);
-    workload.acknowledged(200).await;
-
-    let data = cluster.broker(follower).data_dir();
-    let older = data.with_extension("older");
-    assert_eq!(cluster.broker(follower).terminate().code(), Some(0));
-    copy(&data, &older);
-    cluster.broker(follower).start();
-    cluster.ready().await;
-    cluster.in_sync(&client, "orders").await;
-    workload.acknowledged(200).await;
-
-    cluster.broker(follower).kill();
-    empty(&data);
-    std::fs::rename(&older, &data).expect("the older copy takes its place");
-    cluster.broker(follower).start();
-    cluster.ready().await;
-    cluster.in_sync(&client, "orders").await;
-    workload.acknowledged(100).await;
-    workload.finish(&client).await;
+    emptied.format().expect("an empty directory is formatted");
+    emptied.start();
+    scene.all_in_sync().await;
+    scene.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_leader_says_what_it_lost_and_serves_none_of_it() {
-    let mut cluster = Cluster::start("emptied-leader").await;
-    let client = cluster.client().await;
-    cluster.topic_of(&client, "orders", 3, &[]).await;
-    cluster.in_sync(&client, "orders").await;
-    let mut workload = Workload::new("orders");
-    workload.write(&client, Writer::new(1));
-    workload.acknowledged(300).await;
+    let UnderLoad { mut cluster, client, topic, workload } = UnderLoad::start("emptied-leader").await;
     workload.finish(&client).await;
-
-    // Not the one that keeps the metadata; each of three brokers leads one of three partitions.
-    let leaders = [cluster.leader(&client, "orders", 0).await, cluster.leader(&client, "orders", 1).await];
-    let (partition, victim) = if leaders[0] == 1 { (1, leaders[1]) } else { (0, leaders[0]) };
-    cluster.broker(victim).kill();
-    empty(&cluster.broker(victim).data_dir());
-    cluster.broker(victim).format().expect("an empty directory is formatted");
-    cluster.broker(victim).start();
+    cluster.broker(2).kill();
+    remove(&cluster.broker(2).data_dir());
+    cluster.broker(2).format().expect("an empty directory is formatted");
+    cluster.broker(2).start();
     cluster.ready().await;
+    serves_none_of_what_it_lost(&client, &topic, 2).await;
+}
 
-    let refused =
-        client.fetch(fidelog_client::Fetch::new("orders", partition, 0)).await.expect_err("it is lost");
+/// Partition 0 of `topic` is without a leader, its data is in no in-sync set, and everybody who asks hears why.
+pub(crate) async fn serves_none_of_what_it_lost(client: &Client, topic: &str, leader: u32) {
+    let refused = client.fetch(Fetch::new(topic, 0, 0)).await.expect_err("it is lost");
     assert!(refused.to_string().contains("DATA_LOSS"), "{refused}");
-    let problem = client.admin().describe_topic("orders").await.expect("metadata is told");
-    println!("{:?}", problem.partitions.iter().map(|it| &it.offline).collect::<Vec<_>>());
+    let described = client.admin().describe_topic(topic).await.expect("metadata is told");
+    let partition = &described.partitions[0];
+    assert_eq!(partition.leader, 0, "{partition:?}");
+    assert!(!partition.isr.contains(&leader) && partition.isr.len() == 2, "{partition:?}");
+    let why = format!("broker {leader}, its leader, came back without directory ");
+    assert!(partition.offline.starts_with(&why), "{partition:?}");
+    assert!(partition.offline.ends_with(" and its data; bring that disk back"), "{partition:?}");
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use fidelog_client::{Client, Reason, Record};
+use fidelog_client::{Reason, Record};
 
-use crate::harness::{Builder, Cluster, LONG, wait_until};
+use crate::harness::{Builder, LONG, wait_until};
 use crate::history::{Outcome, Value};
 use crate::workload::{Workload, Writer};
 
@@ -13,7 +13,9 @@ async fn with_too_few_in_sync_a_produce_is_definitely_refused_until_they_return(
     // A follower that is gone leaves the in-sync set soon.
     let mut cluster = Builder::new("follower-down").set("log.replica_lag_max_ms", 1_000).start().await;
     let client = cluster.client().await;
-    let topic = led_by_the_decider(&cluster, &client).await;
+    // Led by the broker that decides metadata: it has to agree that a follower left. With it gone a leader cannot know
+    // whom to count on, and outcomes stay unknown.
+    let topic = cluster.topic_led_by(&client, "orders", 1).await;
     cluster.in_sync(&client, &topic).await;
 
     let mut workload = Workload::new(&topic);
@@ -51,19 +53,6 @@ async fn with_too_few_in_sync_a_produce_is_definitely_refused_until_they_return(
     cluster.in_sync(&client, &topic).await;
     workload.acknowledged(100).await;
     workload.finish(&client).await;
-}
-
-/// A topic whose partition is led by broker 1, which decides metadata: it has to agree that a follower left. With it gone
-/// a leader cannot know whom to count on, and outcomes stay unknown.
-async fn led_by_the_decider(cluster: &Cluster, client: &Client) -> String {
-    for number in 0..30 {
-        let topic = format!("orders-{number}");
-        cluster.topic_of(client, &topic, 1, &[]).await;
-        if cluster.leader(client, &topic, 0).await == 1 {
-            return topic;
-        }
-    }
-    panic!("broker 1 was given none of 30 partitions to lead");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

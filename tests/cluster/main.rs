@@ -10,12 +10,15 @@ mod workload;
 
 mod catch_up;
 mod cli;
+mod clones;
 mod corruption;
 mod directories;
 mod disk_full;
 mod doors;
 mod failing_sync;
+mod floods;
 mod follower_down;
+mod frames;
 mod idempotence;
 mod kill_rounds;
 mod message_sizes;

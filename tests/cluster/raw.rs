@@ -4,7 +4,8 @@ use bytes::Bytes;
 use fidelog_proto::v1::fetch_service_client::FetchServiceClient;
 use fidelog_proto::v1::produce_service_client::ProduceServiceClient;
 use fidelog_proto::v1::{
-    FetchRequest, OpenProducerRequest, ProduceRequest, Receipt, RecordFormat, produce_request,
+    self, FetchRequest, OpenProducerRequest, ProduceRequest, Receipt, RecordFormat, RecordList,
+    produce_request,
 };
 use fidelog_record::types::{ProducerEpoch, ProducerId, Sequence};
 use fidelog_record::{BatchBuilder, Codec, ProducerStamp, Record};
@@ -64,6 +65,17 @@ impl Raw {
         let answer = ProduceServiceClient::new(self.0.clone()).open_producer(OpenProducerRequest {}).await;
         answer.expect("an identity is granted").into_inner().producer_id
     }
+}
+
+/// A request of plain records.
+pub(crate) fn plain(topic: &str, partition: Option<u32>, records: Vec<v1::Record>) -> ProduceRequest {
+    let payload = Some(produce_request::Payload::Records(RecordList { records }));
+    ProduceRequest { topic: topic.to_owned(), partition, payload, ..ProduceRequest::default() }
+}
+
+/// A plain record of so many bytes.
+pub(crate) fn record(bytes: usize) -> v1::Record {
+    v1::Record { value: Some(Bytes::from(vec![b'x'; bytes])), ..v1::Record::default() }
 }
 
 /// A batch of one record.

@@ -2,14 +2,14 @@
 //! notices nothing.
 
 use bytes::Bytes;
-use fidelog_proto::v1::{ProduceRequest, Record, RecordList, produce_request};
+use fidelog_proto::v1::{ProduceRequest, Record};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{Cluster, LONG};
-use crate::raw::{Raw, batch, reason};
+use crate::raw::{Raw, batch, plain, reason, record};
 
 /// Connections of one address that a broker takes are fewer.
 const FLOOD: usize = 1_200;
@@ -22,15 +22,6 @@ async fn one_topic(name: &'static str) -> (Cluster, u32, Raw) {
     let leader = cluster.leader(&client, "orders", 0).await;
     let raw = Raw(cluster.channel(leader));
     (cluster, leader, raw)
-}
-
-fn plain(topic: &str, partition: Option<u32>, records: Vec<Record>) -> ProduceRequest {
-    let payload = Some(produce_request::Payload::Records(RecordList { records }));
-    ProduceRequest { topic: topic.to_owned(), partition, payload, ..ProduceRequest::default() }
-}
-
-fn record(bytes: usize) -> Record {
-    Record { value: Some(Bytes::from(vec![b'x'; bytes])), ..Record::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,10 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Broker {
     pub(crate) id: u32,
     cluster: u32,
+    /// Names its files below `home`.
+    name: String,
     home: PathBuf,
+    data_dir: PathBuf,
     environment: Vec<(String, String)>,
     child: Option<Child>,
 }
@@ -32,7 +35,28 @@ pub(crate) struct Broker {
 impl Broker {
     /// Broker `id` of a test's cluster, with its files below `home`. Nothing is made yet.
     pub(crate) fn new(cluster: u32, id: u32, home: &Path) -> Self {
-        Self { id, cluster, home: home.to_owned(), environment: Vec::new(), child: None }
+        let (name, home) = (format!("broker-{id}"), home.to_owned());
+        let data_dir = home.join(&name);
+        Self { id, cluster, name, home, data_dir, environment: Vec::new(), child: None }
+    }
+
+    /// A second process that takes itself for this broker, with another data directory or the same; not started.
+    pub(crate) fn double(&self, data_dir: &Path) -> Self {
+        let name = format!("{}-double", self.name);
+        let told = |path: &Path| format!("data_dir = \"{}\"", path.display());
+        let text = std::fs::read_to_string(self.config_path()).expect("the configuration is read");
+        let double = Self {
+            id: self.id,
+            cluster: self.cluster,
+            name,
+            home: self.home.clone(),
+            data_dir: data_dir.to_owned(),
+            environment: self.environment.clone(),
+            child: None,
+        };
+        let text = text.replace(&told(&self.data_dir), &told(data_dir));
+        std::fs::write(double.config_path(), text).expect("the configuration is written");
+        double
     }
 
     /// Where it listens for clients.
@@ -47,15 +71,15 @@ impl Broker {
 
     /// Its data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.home.join(format!("broker-{}", self.id))
+        self.data_dir.clone()
     }
 
     fn config_path(&self) -> PathBuf {
-        self.home.join(format!("broker-{}.toml", self.id))
+        self.home.join(format!("{}.toml", self.name))
     }
 
     fn log_path(&self) -> PathBuf {
-        self.home.join(format!("broker-{}.log", self.id))
+        self.home.join(format!("{}.log", self.name))
     }
 
     /// Writes its configuration.
@@ -118,6 +142,19 @@ impl Broker {
         self.child
             .as_mut()
             .is_some_and(|child| child.try_wait().expect("a child can be waited for").is_none())
+    }
+
+    /// Memory its process has resident now, bytes; pages of mapped files count.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let child = self.child.as_ref().unwrap_or_else(|| panic!("broker {} does not run", self.id));
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("its memory is told");
+        kib.trim().parse::<u64>().expect("a number") << 10
     }
 
     /// Kills it with SIGKILL, and waits until it is gone. Nothing happens when it does not run.

@@ -1,6 +1,7 @@
 //! A cluster of real daemons, and clients to it. It ends with the test; after a failure its files stay and the end of
 //! every log is printed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use fidelog_client::{Client, NewTopic};
@@ -101,6 +102,16 @@ impl Cluster {
         &mut self.brokers
     }
 
+    /// Where broker `id` listens for clients.
+    pub(crate) fn client_address(&self, id: u32) -> SocketAddr {
+        self.brokers[id as usize - 1].client_address()
+    }
+
+    /// Memory that broker `id` has resident now, bytes; pages of mapped files count.
+    pub(crate) fn resident_bytes(&self, id: u32) -> u64 {
+        self.brokers[id as usize - 1].resident_bytes()
+    }
+
     /// Where all brokers listen for clients.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.brokers.iter().map(|broker| broker.client_address().to_string()).collect()
@@ -114,7 +125,7 @@ impl Cluster {
 
     /// A plain connection to one broker, made when it is used first.
     pub(crate) fn channel(&self, id: u32) -> Channel {
-        let address = self.brokers[id as usize - 1].client_address();
+        let address = self.client_address(id);
         Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URI").connect_lazy()
     }
 
@@ -138,6 +149,21 @@ impl Cluster {
         client.admin().create_topic(topic).await.unwrap_or_else(|error| panic!("topic {name}: {error}"));
     }
 
+    /// A topic of one partition on every broker, led by `leader`; its name begins with `prefix`.
+    ///
+    /// # Panics
+    /// When the broker was given none of 30 partitions to lead.
+    pub(crate) async fn topic_led_by(&self, client: &Client, prefix: &str, leader: u32) -> String {
+        for number in 0..30 {
+            let topic = format!("{prefix}-{number}");
+            self.topic_of(client, &topic, 1, &[]).await;
+            if self.leader(client, &topic, 0).await == leader {
+                return topic;
+            }
+        }
+        panic!("broker {leader} was given none of 30 partitions to lead");
+    }
+
     /// Waits until every broker that was started serves, and sees every other that was.
     pub(crate) async fn ready(&mut self) {
         let running: Vec<u32> =
@@ -158,6 +184,16 @@ impl Cluster {
         wait_until(&format!("every replica of {topic} is in sync"), LONG, async || {
             let topic = client.admin().describe_topic(topic).await.ok()?;
             topic.partitions.iter().all(|partition| partition.isr.len() == size).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until just `brokers`, in rising order, are in sync for partition 0 of `topic`.
+    pub(crate) async fn in_sync_are(&self, client: &Client, topic: &str, brokers: &[u32]) {
+        wait_until(&format!("the in-sync set of {topic}/0 is {brokers:?}"), LONG, async || {
+            let mut isr = client.admin().describe_topic(topic).await.ok()?.partitions.first()?.isr.clone();
+            isr.sort_unstable();
+            (isr == brokers).then_some(())
         })
         .await;
     }

@@ -5,6 +5,7 @@
 //! | `address` | which loopback addresses a cluster gets |
 //! | `broker` | one daemon: its files, its process, its log |
 //! | `cluster` | some of them, and clients to them |
+//! | `directory` | copies of data directories, and an end of them |
 //! | `wait` | waiting for a condition, bounded |
 //! | `seed` | what a run can be repeated with |
 //! | `shim` | what stands between a broker and its disk |
@@ -13,6 +14,7 @@
 mod address;
 mod broker;
 mod cluster;
+pub(crate) mod directory;
 pub(crate) mod seed;
 pub(crate) mod shim;
 mod skip;

@@ -8,6 +8,7 @@ use fidelog_log::LogConfig;
 use fidelog_record::types::{BrokerId, ClusterId, TopicPartition};
 
 use super::{BrokerAddress, Node, NodeConfig, format};
+use crate::group::POSITIONS_PARTITIONS;
 use crate::meta::state::TopicDefaults;
 use crate::rpc::RpcLimits;
 
@@ -58,7 +59,7 @@ fn a_replica_that_cannot_be_opened_is_tried_again_and_keeps_no_other_waiting() {
     let config = config(&directory.path().join("data"));
     format(&config).unwrap();
     let node = Node::start(config.clone()).unwrap();
-    let all = hosted(&node, 1);
+    let all = hosted(&node, POSITIONS_PARTITIONS as usize);
     assert!(node.stop(), "nothing failed");
     let at = all[0];
     let home = config.data_dir.join("topics").join(at.topic.to_string()).join(at.partition.to_string());

@@ -125,6 +125,24 @@ enum Ended {
     Late,
 }
 
+/// Whether what was taken is shown; `false` where another attempt, a pause later, can do better.
+fn went_on(taken: Result<(), FollowError>) -> Result<bool, FollowError> {
+    match taken {
+        Ok(()) => Ok(true),
+        // A hole is the stream's fault; the quorum still has what is missing.
+        Err(FollowError::Apply(ApplyError::OutOfOrder { given, applied })) => {
+            tracing::warn!(%given, %applied, "the metadata watch skipped entries; connecting again");
+            Ok(false)
+        }
+        // Nothing is acted on that could not be kept (N1); there may be room again soon.
+        Err(FollowError::Persist(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            tracing::warn!(%error, "metadata stands still here: the disk is full; free space or add a disk");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Follower {
     /// Follows until it must not go on. Dropping the future ends it at a safe point.
     ///
@@ -156,15 +174,16 @@ impl Follower {
                     self.view.session_up();
                     ended = Ended::Late;
                 }
-                Ok(WatchEvent::Snapshot(state)) => self.take_snapshot(state).await?,
-                Ok(WatchEvent::Entries(entries)) => match self.take_entries(&entries).await {
-                    // A hole is the stream's fault; the quorum still has what is missing.
-                    Err(FollowError::Apply(ApplyError::OutOfOrder { given, applied })) => {
-                        tracing::warn!(%given, %applied, "the metadata watch skipped entries; connecting again");
+                Ok(WatchEvent::Snapshot(state)) => {
+                    if !went_on(self.take_snapshot(state).await)? {
                         return Ok(Ended::Early);
                     }
-                    other => other?,
-                },
+                }
+                Ok(WatchEvent::Entries(entries)) => {
+                    if !went_on(self.take_entries(&entries).await)? {
+                        return Ok(Ended::Early);
+                    }
+                }
                 Err(WatchError::Unreadable(error)) => return Err(error.into()),
                 Err(WatchError::Lost { reason }) => {
                     tracing::debug!(%reason, "the metadata watch was lost");

@@ -13,6 +13,9 @@ pub(super) struct SeenInDirectory(pub(super) Arc<DataDir>);
 impl PersistSeen for SeenInDirectory {
     fn persist(&self, seen: HighestSeen) -> io::Result<()> {
         let Some(incarnation) = seen.incarnation else { return Ok(()) };
-        self.0.note_metadata(incarnation, seen.index).map_err(io::Error::other)
+        self.0.note_metadata(incarnation, seen.index).map_err(|error| match error.is_full() {
+            true => io::Error::new(io::ErrorKind::StorageFull, error),
+            false => io::Error::other(error),
+        })
     }
 }

@@ -137,7 +137,7 @@ impl PositionsState {
     }
 
     /// Groups in the order of their names, from the first behind `after`: at most `group_count_max` (at least 1), and
-    /// fewer when they would pass [`PAGE_BYTES_MAX`].
+    /// fewer when they would pass `PAGE_BYTES_MAX`.
     #[must_use]
     pub fn page(&self, after: Option<&GroupName>, group_count_max: usize) -> GroupPage {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

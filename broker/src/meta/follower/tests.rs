@@ -43,10 +43,17 @@ impl MetadataQuorum for Scripted {
 struct Kept {
     view: Arc<MetaView>,
     log: Mutex<Vec<(u64, u64)>>,
+    /// How often the disk has no room.
+    refusals: Mutex<u32>,
 }
 
 impl PersistSeen for Kept {
     fn persist(&self, seen: HighestSeen) -> io::Result<()> {
+        let mut refusals = self.refusals.lock();
+        if *refusals > 0 {
+            *refusals -= 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.log.lock().push((seen.index.0, self.view.index().0));
         Ok(())
     }
@@ -62,7 +69,8 @@ impl Stage {
     fn new(scripts: Vec<Script>) -> Self {
         let view = MetaView::new(&RealClock);
         let quorum = Arc::new(Scripted { scripts: Mutex::new(scripts.into()), ..Scripted::default() });
-        let kept = Arc::new(Kept { view: Arc::clone(&view), log: Mutex::default() });
+        let kept =
+            Arc::new(Kept { view: Arc::clone(&view), log: Mutex::default(), refusals: Mutex::default() });
         Self { view, quorum, kept }
     }
 
@@ -122,6 +130,26 @@ async fn entries_are_applied_once_in_order_and_persisted_before_they_show() {
     assert_eq!(*stage.kept.log.lock(), [(first, 0), (first + 2, first), (first + 3, first + 2)]);
     assert_eq!(*stage.quorum.asked.lock(), [MetaIndex(0), MetaIndex(first + 2), MetaIndex(first + 3)]);
     assert!(stage.view.session_lost_since().is_some());
+    follower.abort();
+}
+
+/// A broker stopped when its disk had no byte left for the index it had seen.
+#[tokio::test]
+async fn a_full_disk_keeps_metadata_waiting_and_ends_nothing() {
+    let mut state = opened(3);
+    let start = state.clone();
+    let entries = vec![change(&mut state, &[1, 2])];
+    let entries = || Ok(WatchEvent::Entries(entries.clone()));
+    let stage = Stage::new(vec![
+        vec![hello(&start), snapshot(&start)],
+        vec![hello(&start), snapshot(&start)],
+        vec![hello(&start), snapshot(&start), entries()],
+    ]);
+    *stage.kept.refusals.lock() = 2;
+    let follower = tokio::spawn(stage.follower(HighestSeen::default()).run());
+    assert_eq!(*stage.view.wait_for(state.index()).await, state);
+    let first = start.index().0;
+    assert_eq!(*stage.kept.log.lock(), [(first, 0), (first + 1, first)], "kept before it is shown");
     follower.abort();
 }
 

@@ -33,4 +33,5 @@ mod raw;
 mod restart_clean;
 mod roundtrip;
 mod slow_consumer;
+mod small_disk;
 mod wire;

@@ -59,6 +59,11 @@ impl Broker {
         double
     }
 
+    /// Its data is kept there and not below the cluster's home. To be said before [`Self::configure`].
+    pub(crate) fn keep_in(&mut self, data_dir: &Path) {
+        data_dir.clone_into(&mut self.data_dir);
+    }
+
     /// Where it listens for clients.
     pub(crate) fn client_address(&self) -> SocketAddr {
         (address::of(self.cluster, self.id), CLIENT_PORT).into()

@@ -2,6 +2,7 @@
 //! every log is printed.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fidelog_client::{Client, NewTopic};
@@ -23,6 +24,7 @@ const BROKERS: u32 = 3;
 pub(crate) struct Builder {
     name: &'static str,
     settings: Vec<(String, String)>,
+    data_dirs: Vec<(u32, PathBuf)>,
 }
 
 impl Builder {
@@ -35,12 +37,18 @@ impl Builder {
             ("log.recovery_point_ms", "200"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Self { name, settings: settings.into() }
+        Self { name, settings: settings.into(), data_dirs: Vec::new() }
     }
 
     /// A setting of every broker.
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Where broker `id` keeps its data, if not with the others.
+    pub(crate) fn keep_in(mut self, id: u32, data_dir: &Path) -> Self {
+        self.data_dirs.push((id, data_dir.to_owned()));
         self
     }
 
@@ -52,6 +60,9 @@ impl Builder {
         let mut brokers: Vec<_> = (1..=BROKERS).map(|id| Broker::new(number, id, home.path())).collect();
         let listed: String = brokers.iter().map(listed).collect();
         let cluster_id = Uuid::new_v4().to_string();
+        for (id, data_dir) in &self.data_dirs {
+            brokers[*id as usize - 1].keep_in(data_dir);
+        }
         for broker in &mut brokers {
             broker.configure(&cluster_id, &listed);
             for (key, value) in &self.settings {

@@ -6,6 +6,7 @@
 //! | `broker` | one daemon: its files, its process, its log |
 //! | `cluster` | some of them, and clients to them |
 //! | `directory` | copies of data directories, and an end of them |
+//! | `small_disk` | a file system of its own that can be filled |
 //! | `wait` | waiting for a condition, bounded |
 //! | `seed` | what a run can be repeated with |
 //! | `shim` | what stands between a broker and its disk |
@@ -18,8 +19,10 @@ pub(crate) mod directory;
 pub(crate) mod seed;
 pub(crate) mod shim;
 mod skip;
+mod small_disk;
 mod wait;
 
 pub(crate) use cluster::{Builder, Cluster};
 pub(crate) use skip::lacks;
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use wait::{LONG, retry, wait_until};

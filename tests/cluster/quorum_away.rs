@@ -13,10 +13,15 @@ use crate::raw::Raw;
 
 const QUORUM: u32 = 1;
 
+/// A topic as `broker` sees it, as soon as it does: it follows the metadata, and may be a moment behind.
 async fn described(cluster: &Cluster, broker: u32, topic: &str) -> TopicDescription {
-    let request = DescribeTopicRequest { name: topic.into(), ..Default::default() };
-    let answer = TopicServiceClient::new(cluster.channel(broker)).describe_topic(request).await;
-    answer.expect("any broker describes").into_inner().topic.expect("it is there")
+    wait_until(&format!("broker {broker} knows {topic} and its leaders"), LONG, async || {
+        let request = DescribeTopicRequest { name: topic.into(), ..Default::default() };
+        let answer = TopicServiceClient::new(cluster.channel(broker)).describe_topic(request).await;
+        let topic = answer.ok()?.into_inner().topic?;
+        topic.partitions.iter().all(|partition| partition.leader != 0).then_some(topic)
+    })
+    .await
 }
 
 /// Fresh producers could open nowhere, and the tools said that all was well.
@@ -26,16 +31,15 @@ async fn producers_open_partitions_without_it_take_writes_and_its_own_are_told_a
     let client = cluster.client().await;
     let pairs = NewTopic { partitions: 3, replication_factor: 2, ..NewTopic::new("pairs") };
     client.admin().create_topic(pairs).await.expect("two of three brokers hold each partition");
-    let topic = described(&cluster, 2, "pairs").await;
+    let topic = wait_until("all replicas are in sync", LONG, async || {
+        let topic = described(&cluster, 2, "pairs").await;
+        topic.partitions.iter().all(|it| it.isr.len() == 2).then_some(topic)
+    })
+    .await;
     let elsewhere = topic.partitions.iter().find(|it| !it.replicas.contains(&QUORUM));
     let elsewhere = elsewhere.expect("replicas are spread").partition;
     let its_own =
         topic.partitions.iter().find(|it| it.leader == QUORUM).expect("leaders are spread").partition;
-    wait_until("the partition's replicas are in sync", LONG, async || {
-        let topic = described(&cluster, 2, "pairs").await;
-        topic.partitions.iter().all(|it| it.isr.len() == 2).then_some(())
-    })
-    .await;
 
     cluster.broker(QUORUM).kill();
     for broker in [2, 3] {

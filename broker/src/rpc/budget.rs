@@ -64,9 +64,13 @@ impl Budget {
         }
     }
 
-    /// Holds `bytes` when they are free and nobody waits for them.
+    /// Holds `bytes` of what nobody needs: at once, or not at all, and never of the last half, so that what is read
+    /// ahead for streams that stand still leaves room for those who ask.
     pub(super) fn try_hold(&self, bytes: usize) -> Option<Held> {
         let count = u32::try_from(bytes.min(self.bytes_max)).unwrap_or(u32::MAX);
+        if self.semaphore.available_permits() < self.bytes_max / 2 + count as usize {
+            return None;
+        }
         Arc::clone(&self.semaphore).try_acquire_many_owned(count).ok().map(|permit| Held { _permit: permit })
     }
 
@@ -147,6 +151,14 @@ mod tests {
         assert_eq!(budget.free_bytes(), (32 << 20) - 30);
         drop(reserved);
         assert_eq!(budget.free_bytes(), 32 << 20);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_leaves_half_to_those_who_do() {
+        let budget = Budget::new("read_bytes_max", 32 << 20, Duration::from_millis(1));
+        let ahead: Vec<_> = std::iter::from_fn(|| budget.try_hold(1 << 20)).collect();
+        assert_eq!((ahead.len(), budget.free_bytes()), (16, 16 << 20));
+        assert!(budget.hold(16 << 20).await.is_ok());
     }
 
     #[tokio::test]

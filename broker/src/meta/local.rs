@@ -11,7 +11,6 @@
 //!
 //! Not here: a thread. The node runs [`LocalWriter::run`] on one of its own.
 
-mod published;
 mod writer;
 
 #[cfg(test)]
@@ -25,11 +24,11 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use super::published::Published;
 use super::quorum::{Accepted, MetadataQuorum, ProposeError, QuorumStatus, WatchStream};
 use super::state::Proposal;
 use super::store::{Loaded, MetaStore};
 use fidelog_log::env::{Clock, Entropy};
-use published::Published;
 pub use writer::{LocalWriter, Turn, WriterError};
 
 /// Proposals that may wait for the writer; whoever comes later waits to queue.

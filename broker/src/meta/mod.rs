@@ -15,7 +15,9 @@
 
 pub mod follower;
 pub mod local;
+mod published;
 pub mod quorum;
+pub mod raft;
 pub mod state;
 pub mod store;
 pub mod view;

@@ -10,7 +10,7 @@ use fidelog_record::types::{MetaIndex, TopicId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Waiting;
-use super::published::Published;
+use crate::meta::published::Published;
 use crate::meta::quorum::{Accepted, ProposeError};
 use crate::meta::state::{ApplyError, ClusterState, Entry, Minted, Outcome};
 use crate::meta::store::{MetaStore, StoreError};

@@ -20,7 +20,7 @@ const RECENT_ENTRIES_MAX: usize = 10_000;
 
 /// What is committed.
 #[derive(Debug)]
-pub(super) struct Published {
+pub(in crate::meta) struct Published {
     inner: Mutex<Inner>,
     /// Rung at every change of `inner`.
     bell: watch::Sender<()>,
@@ -34,7 +34,7 @@ struct Inner {
 }
 
 impl Published {
-    pub(super) fn new(loaded: Loaded) -> Self {
+    pub(in crate::meta) fn new(loaded: Loaded) -> Self {
         let Loaded { state, entries } = loaded;
         let mut inner = Inner { state, recent: entries.into(), stopped: None };
         inner.forget_old();
@@ -42,7 +42,7 @@ impl Published {
     }
 
     /// Shows entries that are committed.
-    pub(super) fn publish(&self, entries: Vec<(MetaIndex, Arc<Entry>)>) -> Result<(), ApplyError> {
+    pub(in crate::meta) fn publish(&self, entries: Vec<(MetaIndex, Arc<Entry>)>) -> Result<(), ApplyError> {
         let mut inner = self.inner.lock();
         for (index, entry) in entries {
             inner.state.apply(index, &entry)?;
@@ -55,21 +55,21 @@ impl Published {
     }
 
     /// Nothing will be shown any more; the first reason is kept.
-    pub(super) fn stop(&self, reason: &str) {
+    pub(in crate::meta) fn stop(&self, reason: &str) {
         self.inner.lock().stopped.get_or_insert_with(|| reason.to_owned());
         self.bell.send_replace(());
     }
 
-    pub(super) fn why_stopped(&self) -> String {
+    pub(in crate::meta) fn why_stopped(&self) -> String {
         self.inner.lock().stopped.clone().unwrap_or_else(|| "its writer is gone".to_owned())
     }
 
     /// The committed state.
-    pub(super) fn state(&self) -> ClusterState {
+    pub(in crate::meta) fn state(&self) -> ClusterState {
         self.inner.lock().state.clone()
     }
 
-    pub(super) fn status(&self, broker: BrokerId) -> QuorumStatus {
+    pub(in crate::meta) fn status(&self, broker: BrokerId) -> QuorumStatus {
         let inner = self.inner.lock();
         QuorumStatus {
             cluster: inner.state.cluster(),
@@ -81,7 +81,7 @@ impl Published {
         }
     }
 
-    pub(super) fn watch(self: &Arc<Self>, from: MetaIndex) -> WatchStream {
+    pub(in crate::meta) fn watch(self: &Arc<Self>, from: MetaIndex) -> WatchStream {
         let watcher =
             Watcher { published: Arc::clone(self), bell: self.bell.subscribe(), place: Place::Before(from) };
         stream::unfold(watcher, Watcher::next).boxed()

@@ -14,6 +14,7 @@
 //! Not here: elections, sessions and heartbeats; how proposals travel between brokers (floor rpc).
 
 pub mod follower;
+pub mod lease;
 pub mod local;
 mod published;
 pub mod quorum;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fidelog_log::LogConfig;
 use fidelog_record::types::{BrokerId, ClusterId};
 
+use super::role::Role;
 use crate::meta::state::TopicDefaults;
 use crate::rpc::RpcLimits;
 
@@ -19,6 +20,8 @@ pub struct BrokerAddress {
     pub client: String,
     /// Where brokers reach it, `host:port`.
     pub peer: String,
+    /// What it does.
+    pub role: Role,
 }
 
 /// Everything a node needs to know.
@@ -28,7 +31,7 @@ pub struct NodeConfig {
     pub cluster: ClusterId,
     /// This broker.
     pub broker: BrokerId,
-    /// All brokers, this one included. The one of the lowest id decides metadata.
+    /// All nodes, this one included.
     pub brokers: Vec<BrokerAddress>,
     /// Where to listen for clients.
     pub listen: SocketAddr,
@@ -65,15 +68,35 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// The broker that decides metadata: the lowest id.
+    /// The nodes that vote on metadata when the cluster is founded, by id.
     #[must_use]
-    pub fn controller(&self) -> Option<&BrokerAddress> {
-        self.brokers.iter().min_by_key(|broker| broker.id)
+    pub fn controllers(&self) -> Vec<&BrokerAddress> {
+        let mut controllers: Vec<_> = self.brokers.iter().filter(|it| it.role.is_controller()).collect();
+        controllers.sort_unstable_by_key(|it| it.id);
+        controllers
     }
 
-    /// Whether that is this one.
+    /// The controller that founds the cluster: the one of the lowest id.
+    #[must_use]
+    pub fn founder(&self) -> Option<BrokerId> {
+        self.controllers().first().map(|it| it.id)
+    }
+
+    /// What this node does.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        self.brokers.iter().find(|it| it.id == self.broker).map(|it| it.role)
+    }
+
+    /// Whether this node votes on metadata.
     #[must_use]
     pub fn is_controller(&self) -> bool {
-        self.controller().is_some_and(|controller| controller.id == self.broker)
+        self.role().is_some_and(Role::is_controller)
+    }
+
+    /// Whether this node holds replicas.
+    #[must_use]
+    pub fn is_broker(&self) -> bool {
+        self.role().is_some_and(Role::is_broker)
     }
 }

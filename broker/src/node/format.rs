@@ -39,7 +39,7 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
         Ok(identity) => identity,
         // An earlier format was cut short between the directory and its store: nothing was ever served from it.
         Err(DataDirError::Formatted { identity, .. })
-            if config.is_controller()
+            if config.founder() == Some(config.broker)
                 && identity.generation == Generation(0)
                 && identity.cluster_id == config.cluster
                 && identity.broker_id == config.broker =>
@@ -48,7 +48,7 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
         }
         Err(error) => return Err(error.into()),
     };
-    if config.is_controller() {
+    if config.founder() == Some(config.broker) {
         let incarnation = Incarnation::from_random(entropy.id_bytes());
         let founded = ClusterState::founded(config.cluster, incarnation, config.topic_defaults.clone())?;
         MetaStore::format(&latched, root, &founded)?;

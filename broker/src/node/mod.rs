@@ -18,6 +18,7 @@ mod housekeeping;
 mod positions_topic;
 mod registration;
 mod removing;
+mod role;
 mod running;
 mod seen;
 mod start;
@@ -27,5 +28,6 @@ mod threads;
 
 pub use config::{BrokerAddress, NodeConfig};
 pub use format::{FormatError, format};
+pub use role::Role;
 pub use running::{Node, StopReason};
 pub use start::StartError;

@@ -139,9 +139,11 @@ fn open_quorum(
     home: &DataDir,
     stopper: &Stopper,
 ) -> Result<Quorum, StartError> {
-    let controller =
-        config.controller().ok_or_else(|| StartError::Config("[cluster] brokers is empty".into()))?;
-    if !config.is_controller() {
+    let controllers = config.controllers();
+    let controller = controllers
+        .first()
+        .ok_or_else(|| StartError::Config("[cluster] brokers lists no controller".into()))?;
+    if controller.id != config.broker {
         let remote = RemoteQuorum::new(config.cluster, config.broker, controller.id, &controller.peer)
             .map_err(StartError::Config)?;
         let handle = Arc::clone(&remote) as Arc<dyn MetadataQuorum>;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fidelog_log::LogConfig;
 use fidelog_record::types::{BrokerId, ClusterId, TopicPartition};
 
-use super::{BrokerAddress, Node, NodeConfig, format};
+use super::{BrokerAddress, Node, NodeConfig, Role, format};
 use crate::group::POSITIONS_PARTITIONS;
 use crate::meta::state::TopicDefaults;
 use crate::rpc::RpcLimits;
@@ -18,7 +18,12 @@ fn config(data_dir: &Path) -> NodeConfig {
     NodeConfig {
         cluster: ClusterId::from_random([1; 16]),
         broker: BrokerId(1),
-        brokers: vec![BrokerAddress { id: BrokerId(1), client: address.clone(), peer: address.clone() }],
+        brokers: vec![BrokerAddress {
+            id: BrokerId(1),
+            client: address.clone(),
+            peer: address.clone(),
+            role: Role::Both,
+        }],
         listen: anywhere,
         peer_listen: anywhere,
         advertise: address.clone(),

@@ -85,7 +85,7 @@ fn brokers(
         let mut fields = BTreeMap::new();
         for (name, value) in table {
             let name = name.get_ref().to_string();
-            if !["id", "client", "peer"].contains(&name.as_str()) {
+            if !["id", "client", "peer", "role"].contains(&name.as_str()) {
                 let key = format!("{key}.{name}");
                 return Err(ConfigError::UnknownKey { source_: source, key, near: None });
             }

@@ -7,6 +7,7 @@ mod error;
 mod file;
 mod machine;
 mod node;
+mod nodes;
 mod settings;
 
 use std::path::Path;

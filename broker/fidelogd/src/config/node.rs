@@ -14,14 +14,15 @@ use fidelog_broker::rpc::RpcLimits;
 use fidelog_broker::types::BrokerId;
 
 use super::error::ConfigError;
-use super::settings::{ListedBroker, SETTINGS, Source, Values};
+use super::nodes;
+use super::settings::{SETTINGS, Source, Values};
 
 /// What a segment may be large.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
 
 /// Reads values and notes every mistake; what could not be read is `None`, and nothing is checked against it.
-struct Reader<'a> {
-    values: &'a Values,
+pub(super) struct Reader<'a> {
+    pub(super) values: &'a Values,
     mistakes: RefCell<&'a mut Vec<ConfigError>>,
 }
 
@@ -64,11 +65,11 @@ impl Reader<'_> {
         self.note(ConfigError::Value { source_: self.source(key), key: key.to_owned(), value, allowed })
     }
 
-    fn conflict<T>(&self, source_: Source, message: String) -> Option<T> {
+    pub(super) fn conflict<T>(&self, source_: Source, message: String) -> Option<T> {
         self.note(ConfigError::Conflict { source_, message })
     }
 
-    fn note<T>(&self, mistake: ConfigError) -> Option<T> {
+    pub(super) fn note<T>(&self, mistake: ConfigError) -> Option<T> {
         self.mistakes.borrow_mut().push(mistake);
         None
     }
@@ -85,7 +86,7 @@ pub(super) fn build(values: &Values, mistakes: &mut Vec<ConfigError>) -> Option<
     let broker = read.within("broker.id", 1, u64::from(u32::MAX));
     let broker = broker.map(|id| BrokerId(u32::try_from(id).unwrap_or(u32::MAX)));
     let allow_unreplicated = read.required("cluster.allow_unreplicated");
-    let brokers = brokers(&read, allow_unreplicated);
+    let brokers = nodes::nodes(&read, allow_unreplicated);
     let own = own(&read, broker, brokers.as_deref());
     let (listen, peer_listen) = addresses(&read);
     let data_dir = data_dir(&read);
@@ -180,85 +181,6 @@ fn threads(read: &Reader<'_>, key: &'static str) -> Option<usize> {
     Some(usize::try_from(read.within(key, 1, 64)?).unwrap_or(1))
 }
 
-fn listed(broker: &ListedBroker) -> Result<BrokerAddress, ConfigError> {
-    let field = |name: &str| {
-        broker.fields.get(name).cloned().ok_or_else(|| ConfigError::Value {
-            source_: broker.source.clone(),
-            key: format!("cluster.brokers.{name}"),
-            value: "-".to_owned(),
-            allowed: "each broker has id, client and peer".to_owned(),
-        })
-    };
-    let wrong = |name: &str, value: &str, allowed: &str| ConfigError::Value {
-        source_: broker.source.clone(),
-        key: format!("cluster.brokers.{name}"),
-        value: value.to_owned(),
-        allowed: allowed.to_owned(),
-    };
-    let id = field("id")?;
-    let number: u32 = id.parse().map_err(|_| wrong("id", &id, "a number from 1 is expected"))?;
-    if number == 0 {
-        return Err(wrong("id", &id, "a number from 1 is expected"));
-    }
-    let address = |name: &str| {
-        let text = field(name)?;
-        let port = text
-            .rsplit_once(':')
-            .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
-        if port.is_none_or(|port| port == 0) {
-            return Err(wrong(name, &text, "host:port is expected, the port not 0"));
-        }
-        Ok(text)
-    };
-    Ok(BrokerAddress { id: BrokerId(number), client: address("client")?, peer: address("peer")? })
-}
-
-/// The list, each entry and all of them together checked; `None` when any is wrong.
-fn brokers(read: &Reader<'_>, allow_unreplicated: Option<bool>) -> Option<Vec<BrokerAddress>> {
-    let all = &read.values.brokers;
-    let source = read.values.brokers_source.clone();
-    let Some(source) = source else {
-        let doc = "the list of all brokers, the same on every one, as { id = 1, client = \"host:9094\", peer = \"host:9095\" }";
-        return read.note(ConfigError::Missing { key: "cluster.brokers", doc });
-    };
-    let mut good: Vec<BrokerAddress> = Vec::new();
-    for entry in all {
-        match listed(entry) {
-            Ok(broker) => {
-                if let Some(message) = double(&broker, &good) {
-                    read.conflict::<()>(entry.source.clone(), message);
-                }
-                good.push(broker);
-            }
-            Err(mistake) => {
-                read.note::<()>(mistake);
-            }
-        }
-    }
-    if all.len() == 1 && allow_unreplicated == Some(false) {
-        let message = "cluster.brokers lists one broker only: its loss loses everything; if that is what you want, say \
-                       cluster.allow_unreplicated = true";
-        read.conflict::<()>(source, message.to_owned());
-    }
-    (good.len() == all.len()).then_some(good)
-}
-
-/// What a broker has twice, or what another has, too.
-fn double(broker: &BrokerAddress, others: &[BrokerAddress]) -> Option<String> {
-    if broker.client == broker.peer {
-        return Some(format!("broker {} has one address for clients and peers", broker.id));
-    }
-    others.iter().find_map(|other| {
-        if other.id == broker.id {
-            Some(format!("cluster.brokers lists broker {} twice", broker.id))
-        } else if other.client == broker.client || other.peer == broker.peer {
-            Some(format!("cluster.brokers gives brokers {} and {} the same address", other.id, broker.id))
-        } else {
-            None
-        }
-    })
-}
-
 fn log(read: &Reader<'_>) -> Option<LogConfig> {
     let defaults = LogConfig::default();
     let segment_bytes = read.within("log.segment_bytes", *SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
@@ -314,11 +236,12 @@ fn topic_defaults(read: &Reader<'_>, brokers: Option<&[BrokerAddress]>) -> Optio
     let segment_bytes = parsed("log.segment_bytes").filter(|bytes| SEGMENT_BYTES.contains(bytes));
     // A default that nobody chose gives way to a smaller cluster, or a smaller factor.
     let chosen = |key| read.source(key) != Source::Default;
-    if let (Some(factor), Some(brokers)) = (replication_factor, brokers)
-        && usize::from(factor) > brokers.len()
+    let holding = brokers.map(|brokers| brokers.iter().filter(|it| it.role.is_broker()).count());
+    if let (Some(factor), Some(holding)) = (replication_factor, holding)
+        && usize::from(factor) > holding
         && chosen(REPLICATION)
     {
-        read.wrong::<()>(REPLICATION, format!("cluster.brokers lists {}; at most that many", brokers.len()));
+        read.wrong::<()>(REPLICATION, format!("cluster.brokers lists {holding}; at most that many"));
     }
     if let (Some(factor), Some(minimum)) = (replication_factor, min_insync_replicas)
         && minimum > factor

@@ -115,7 +115,7 @@ pub struct Value {
 /// A broker as `cluster.brokers` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedBroker {
-    /// `id`, `client`, `peer`, as written.
+    /// `id`, `client`, `peer`, `role`, as written.
     pub fields: BTreeMap<String, String>,
     /// Where.
     pub source: Source,
@@ -190,7 +190,8 @@ impl fmt::Display for Values {
         }
         for broker in &self.brokers {
             let field = |name| broker.fields.get(name).map_or("-", String::as_str);
-            let text = format!("{} {} {}", field("id"), field("client"), field("peer"));
+            let role = broker.fields.get("role").map(|role| format!(" {role}")).unwrap_or_default();
+            let text = format!("{} {} {}{role}", field("id"), field("client"), field("peer"));
             writeln!(f, "{:<38} {text:<40} {}", "cluster.brokers", broker.source)?;
         }
         Ok(())

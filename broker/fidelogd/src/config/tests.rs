@@ -112,6 +112,27 @@ fn every_mistake_is_named_on_a_line_of_its_own_with_where_it_stands() {
     assert!(broken.lines().all(|line| line.starts_with("broker.toml:")), "{broken}");
 }
 
+#[test]
+fn the_three_lowest_decide_metadata_unless_roles_are_told() {
+    let roles = |text: &str| -> Vec<String> {
+        load(text, &[]).unwrap().node.brokers.iter().map(|it| it.role.to_string()).collect()
+    };
+    let fourth = "    { id = 4, client = \"127.0.0.1:9394\", peer = \"127.0.0.1:9395\" },\n]";
+    let four = GOOD.replacen("\n]", &format!("\n{fourth}"), 1);
+    assert_eq!(roles(&four), ["both", "both", "both", "broker"]);
+    let voter = GOOD.replacen("9295\" }", "9295\", role = \"controller\" }", 1);
+    assert_eq!(roles(&voter), ["broker", "broker", "controller"]);
+    let both = voter.replacen("9095\" }", "9095\", role = \"both\" }", 1);
+    let both = both.replacen("9195\" }", "9195\", role = \"both\" }", 1);
+    let loaded = load(&both, &[]).unwrap().node;
+    assert_eq!((loaded.controllers().len(), loaded.founder().unwrap().0), (3, 1));
+    let two = four.replacen("9395\" }", "9395\", role = \"both\" }", 1);
+    let two = two.replacen("9095\" }", "9095\", role = \"both\" }", 1);
+    assert!(refusal(&two).contains("2 nodes the role controller or both"), "{}", refusal(&two));
+    let other = voter.replacen("\"controller\"", "\"leader\"", 1);
+    assert!(refusal(&other).contains("`broker`, `controller` or `both`"), "{}", refusal(&other));
+}
+
 const EXAMPLE: &str = include_str!("../../fidelog.example.toml");
 
 #[test]

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::published::Published;
-use super::quorum::{Accepted, MetadataQuorum, ProposeError, QuorumStatus, WatchStream};
+use super::quorum::{Accepted, MetadataQuorum, ProposeError, QuorumStatus, Unconfirmed, WatchStream};
 use super::state::Proposal;
 use super::store::{Loaded, MetaStore};
 use fidelog_log::env::{Clock, Entropy};
@@ -92,6 +92,11 @@ impl MetadataQuorum for LocalQuorum {
             }
         }
         .boxed()
+    }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
+        let status = self.status();
+        async move { status.stopped.map_or(Ok(status.index), |reason| Err(Unconfirmed { reason })) }.boxed()
     }
 
     fn watch(&self, from: MetaIndex) -> WatchStream {

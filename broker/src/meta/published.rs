@@ -75,8 +75,9 @@ impl Published {
             cluster: inner.state.cluster(),
             incarnation: inner.state.incarnation(),
             index: inner.state.index(),
+            term: 0,
             leader: inner.stopped.is_none().then_some(broker),
-            voters: vec![broker],
+            voters: Vec::new(),
             stopped: inner.stopped.clone(),
         }
     }

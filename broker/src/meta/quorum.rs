@@ -1,4 +1,4 @@
-//! The quorum as the rest of the broker sees it: propose, watch, status.
+//! The quorum as the rest of the broker sees it: propose, confirm, watch, status.
 //!
 //! Always true, of every implementation: an accepted proposal's entry is committed and synced before the answer; a
 //! watch shows committed entries only, in order, and can be resumed from any index; the answer to a proposal may come
@@ -100,21 +100,48 @@ pub enum WatchError {
 /// A watch. Dropping it ends it.
 pub type WatchStream = BoxStream<'static, Result<WatchEvent, WatchError>>;
 
+/// The quorum did not confirm in time who leads it: what is known here may be behind. Try again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the metadata quorum does not answer: {reason}")]
+pub struct Unconfirmed {
+    /// What happened.
+    pub reason: String,
+}
+
 /// How the quorum is, as far as this node knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct QuorumStatus {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The quorum's store.
+    /// The quorum's store; zeros before it is known.
     pub incarnation: Incarnation,
     /// The last committed index known.
     pub index: MetaIndex,
+    /// The term of the one who decides; 0 where that is not known.
+    pub term: u64,
     /// Who decides at present.
     pub leader: Option<BrokerId>,
-    /// Who votes.
-    pub voters: Vec<BrokerId>,
+    /// Who votes, and who learns in order to vote.
+    pub voters: Vec<VoterStatus>,
     /// Why nothing is decided any more.
     pub stopped: Option<String>,
+}
+
+/// A member of the quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoterStatus {
+    /// The number of its directory in the quorum; 0 where that is not known.
+    pub node: u64,
+    /// Which node of the cluster.
+    pub broker: BrokerId,
+    /// Its address between brokers, `host:port`.
+    pub address: String,
+    /// Whether it votes; a learner does not.
+    pub votes: bool,
+    /// How far its log is known to match the leader's; the leader alone knows. Not a metadata index.
+    pub matched: Option<u64>,
 }
 
 /// Whoever decides on the metadata.
@@ -123,7 +150,12 @@ pub trait MetadataQuorum: fmt::Debug + Send + Sync {
     /// unknown.
     fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>>;
 
-    /// Shows everything committed after `from`, for ever; from 0 it begins with a snapshot.
+    /// A round, begun after this call, in which a majority confirms who decides. Gives an index that is at or beyond
+    /// everything committed before the call.
+    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>>;
+
+    /// Shows everything committed after `from`, for ever; from 0 it begins with a snapshot. It opens after a round
+    /// like that of [`Self::confirm`], so that it is never behind what was accepted before the call.
     fn watch(&self, from: MetaIndex) -> WatchStream;
 
     /// How the quorum is.

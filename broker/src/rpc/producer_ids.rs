@@ -153,12 +153,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    use fidelog_record::types::{ClusterId, Incarnation, MetaIndex};
+    use fidelog_record::types::MetaIndex;
     use futures::FutureExt;
     use futures::future::BoxFuture;
 
     use super::*;
-    use crate::meta::quorum::{Accepted, ProposeError, QuorumStatus, WatchStream};
+    use crate::meta::quorum::{Accepted, ProposeError, QuorumStatus, Unconfirmed, WatchStream};
 
     /// Grants as long as it is there, and counts.
     #[derive(Debug, Default)]
@@ -182,19 +182,16 @@ mod tests {
             std::future::ready(answer).boxed()
         }
 
+        fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
+            std::future::ready(Ok(MetaIndex(0))).boxed()
+        }
+
         fn watch(&self, _: MetaIndex) -> WatchStream {
             Box::pin(futures::stream::pending())
         }
 
         fn status(&self) -> QuorumStatus {
-            QuorumStatus {
-                cluster: ClusterId::default(),
-                incarnation: Incarnation::default(),
-                index: MetaIndex(0),
-                leader: None,
-                voters: Vec::new(),
-                stopped: None,
-            }
+            QuorumStatus::default()
         }
     }
 

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream;
 use parking_lot::Mutex;
 
-use super::super::quorum::{Accepted, ProposeError, QuorumStatus, WatchStream};
+use super::super::quorum::{Accepted, ProposeError, QuorumStatus, Unconfirmed, WatchStream};
 use super::super::state::fixture::{at, change_isr, cluster, done, opened};
 use super::super::state::{Minted, Proposal};
 use super::*;
@@ -24,6 +24,10 @@ struct Scripted {
 impl MetadataQuorum for Scripted {
     fn propose(&self, _: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>> {
         unreachable!("a follower proposes nothing")
+    }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
+        unreachable!("a follower confirms nothing")
     }
 
     fn watch(&self, from: MetaIndex) -> WatchStream {

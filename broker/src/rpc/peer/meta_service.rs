@@ -103,6 +103,17 @@ impl MetaService for MetaServer {
         Ok(Response::new(wire::ProposeResponse { result: Some(result) }))
     }
 
+    async fn confirm(
+        &self,
+        request: Request<wire::ConfirmRequest>,
+    ) -> Result<Response<wire::ConfirmResponse>, Status> {
+        let quorum = self.quorum(&request.into_inner().cluster_id)?;
+        match quorum.confirm().await {
+            Ok(index) => Ok(Response::new(wire::ConfirmResponse { index: index.0 })),
+            Err(unconfirmed) => Err(Status::unavailable(unconfirmed.reason)),
+        }
+    }
+
     type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::WatchResponse, Status>> + Send>>;
 
     async fn watch(

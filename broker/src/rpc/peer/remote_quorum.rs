@@ -26,7 +26,7 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::meta::quorum::{
-    Accepted, MetadataQuorum, ProposeError, QuorumStatus, WatchError, WatchEvent, WatchStream,
+    Accepted, MetadataQuorum, ProposeError, QuorumStatus, Unconfirmed, WatchError, WatchEvent, WatchStream,
 };
 use crate::meta::state::{Proposal, Stored};
 
@@ -240,6 +240,28 @@ impl MetadataQuorum for RemoteQuorum {
         .boxed()
     }
 
+    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
+        let way = Arc::clone(&self.way);
+        let request = wire::ConfirmRequest { cluster_id: self.cluster_bytes(), forwarded: false };
+        async move {
+            let unconfirmed = |reason: String| Unconfirmed { reason };
+            let connected = way.open().await.map_err(unconfirmed)?;
+            match client(connected.channel).confirm(request).await {
+                Ok(response) => {
+                    way.works();
+                    Ok(MetaIndex(response.into_inner().index))
+                }
+                Err(status) => {
+                    if status.code() != Code::FailedPrecondition {
+                        way.broke(connected.number);
+                    }
+                    Err(unconfirmed(status.message().to_owned()))
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn watch(&self, from: MetaIndex) -> WatchStream {
         let way = Arc::clone(&self.way);
         let request = wire::WatchRequest {
@@ -297,8 +319,9 @@ impl MetadataQuorum for RemoteQuorum {
             cluster: self.cluster,
             incarnation,
             index,
+            term: 0,
             leader: Some(self.leader),
-            voters: vec![self.leader],
+            voters: Vec::new(),
             stopped: None,
         }
     }

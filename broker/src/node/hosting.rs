@@ -90,6 +90,9 @@ impl Hosting {
                 self.stopper.stop(reason);
                 return;
             }
+            if !*ready.borrow() {
+                self.tell_ready(&state);
+            }
             ready.send_replace(true);
         }
     }
@@ -116,6 +119,7 @@ impl Hosting {
         for id in &touched {
             self.assign(state, *id);
         }
+        self.tell_ends(state, &touched);
         for topic in touched.iter().map(|id| id.topic).collect::<BTreeSet<_>>() {
             self.report_ready(state, topic);
         }
@@ -302,7 +306,15 @@ fn partitions_of(state: &ClusterState, topic: TopicId) -> Vec<TopicPartition> {
 
 /// The entry as a machine needs it.
 fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
-    let lost_leader = entry.offline.as_ref().map(|OfflineReason::LeaderLostItsData { broker, .. }| *broker);
+    let lost_leader = match &entry.offline {
+        Some(OfflineReason::LeaderLostItsData { broker, .. }) => Some(*broker),
+        Some(
+            OfflineReason::NoLiveMember {}
+            | OfflineReason::RestartedUncleanly { .. }
+            | OfflineReason::BeingMade {},
+        )
+        | None => None,
+    };
     Assignment {
         replicas: entry.replicas.iter().map(|replica| replica.broker).collect(),
         isr: entry.isr.iter().copied().collect(),

@@ -18,6 +18,7 @@ mod housekeeping;
 mod positions_topic;
 mod registration;
 mod removing;
+mod returning;
 mod role;
 mod running;
 mod seen;

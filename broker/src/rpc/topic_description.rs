@@ -96,8 +96,17 @@ fn partition(context: &Context, index: u32, entry: &PartitionEntry) -> v1::Parti
 pub(super) fn offline_text(reason: &OfflineReason) -> String {
     match reason {
         OfflineReason::LeaderLostItsData { broker, directory } => format!(
-            "broker {broker}, its leader, came back without directory {directory} and its data; bring that disk back"
+            "broker {broker}, the last that held everything, came back without directory {directory} and its data; \
+             bring that disk back"
         ),
+        OfflineReason::NoLiveMember {} => {
+            "all brokers that hold everything are down; it waits for one of them".to_owned()
+        }
+        OfflineReason::RestartedUncleanly { .. } => {
+            "all brokers that hold everything restarted uncleanly; it waits until they have told where they end"
+                .to_owned()
+        }
+        OfflineReason::BeingMade {} => "its replicas are being made".to_owned(),
     }
 }
 

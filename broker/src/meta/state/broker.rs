@@ -1,9 +1,12 @@
 //! A broker as the metadata knows it: its last registration.
 //!
 //! Always true: `epoch` rises with every registration of any broker, and `generation` never falls within one
-//! directory. Whether the broker is alive is not here: sessions are volatile.
+//! directory; a fenced broker leads nothing. Heartbeats are not here, only what the quorum concluded from them: sessions
+//! are volatile.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, Generation};
 use serde::{Deserialize, Serialize};
@@ -27,6 +30,54 @@ impl fmt::Display for StartId {
         self.0.hyphenated().fmt(f)
     }
 }
+
+/// Why a broker is fenced.
+///
+/// ```text
+///   unfenced --heartbeats missing, connection refused--> fenced --heartbeats again, same process--> unfenced
+///   unfenced --stopping, data directory failed--> fenced, until a new process registers
+///   any --registers--> fenced (starting) --its watch passed that, its logs are open--> unfenced
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceReason {
+    /// It registered and has not yet shown that its watch passed that and that its logs are open (N1).
+    Starting,
+    /// 1.5 s without a heartbeat (N12).
+    HeartbeatsMissing,
+    /// Its heartbeat stream ended and its address refuses connections (N12).
+    ConnectionRefused,
+    /// It stops, and has handed over what it led.
+    Stopping,
+    /// A sync failed, or the like: nothing in its data directory is written any more (G6).
+    DataDirectoryFailed,
+}
+
+impl FenceReason {
+    /// Whether only another process start of the broker ends it.
+    #[must_use]
+    pub fn is_for_good(self) -> bool {
+        match self {
+            Self::Stopping | Self::DataDirectoryFailed => true,
+            Self::Starting | Self::HeartbeatsMissing | Self::ConnectionRefused => false,
+        }
+    }
+
+    /// In words, after "fenced:".
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Starting => "it is starting",
+            Self::HeartbeatsMissing => "its heartbeats are missing",
+            Self::ConnectionRefused => "its address refuses connections",
+            Self::Stopping => "it is stopping",
+            Self::DataDirectoryFailed => "its data directory failed",
+        }
+    }
+}
+
+/// All registered brokers.
+pub(super) type Brokers = BTreeMap<BrokerId, Arc<BrokerEntry>>;
 
 /// A registered broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,4 +106,24 @@ pub struct BrokerEntry {
     pub feature_level: u32,
     /// When it registered, Unix milliseconds of the deciding node.
     pub registered_at_ms: u64,
+    /// Whether it leads nothing and is in no in-sync set that has another live member (N12).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fenced: bool,
+    /// Why it was fenced last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence_reason: Option<FenceReason>,
+    /// When it was fenced last, Unix milliseconds of the deciding node; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fenced_at_ms: u64,
+    /// Whether it is to be emptied: it leads only what nobody else can, joins no in-sync set and gets no replicas.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub draining: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }

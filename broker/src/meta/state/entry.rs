@@ -4,10 +4,12 @@
 //! Names of kinds and fields are stored for ever; a kind or a field this version does not know is refused, and the
 //! node that meets one stops.
 
-use fidelog_record::types::{BrokerId, DirectoryId, Generation, TopicId, TopicPartition};
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, DirectoryId, Generation, LeaderEpoch, Offset, TopicId, TopicPartition,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerEntry, TopicConfig, TopicDefaults, TopicEntry};
+use super::{BrokerEntry, FenceReason, TopicConfig, TopicDefaults, TopicEntry};
 
 /// What a registration says about the data the broker held before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +23,25 @@ pub enum DataFound {
     RolledBack,
 }
 
+/// Where one replica ends, as its broker found it after an unclean stop (N10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaEnd {
+    /// Of which partition.
+    pub partition: TopicPartition,
+    /// The epoch of its last batch; 0 when it is empty.
+    pub last_epoch: LeaderEpoch,
+    /// The end of what is written and synced.
+    pub durable_end: Offset,
+}
+
 /// One change of the metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry {
     /// A process start. Raises the leader epoch of every partition the broker leads (N1); where the data is not
-    /// intact, takes its replicas out of every set.
+    /// intact, takes its replicas out of every set; where the former process had not stopped cleanly, they are not
+    /// believed to hold what they reported (N10).
     BrokerRegistered {
         /// The broker from now on.
         broker: BrokerEntry,
@@ -39,6 +54,20 @@ pub enum Entry {
         broker: BrokerId,
         /// The generation from now on.
         generation: Generation,
+    },
+    /// A broker leads nothing from now on, and leaves every in-sync set in which another live member remains (N12).
+    BrokerFenced {
+        /// Which.
+        broker: BrokerId,
+        /// Why.
+        reason: FenceReason,
+        /// When, Unix milliseconds of the deciding node.
+        fenced_at_ms: u64,
+    },
+    /// A broker may lead and join in-sync sets again.
+    BrokerUnfenced {
+        /// Which.
+        broker: BrokerId,
     },
     /// The cluster's defaults for topics.
     TopicDefaultsSet {
@@ -67,6 +96,21 @@ pub enum Entry {
         /// Which broker.
         broker: BrokerId,
         /// Whose directories.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Where replicas end that restarted uncleanly. The greatest leads once all members have told (N10).
+    EndsReported {
+        /// Whose replicas.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Of the partitions that wait for it.
+        ends: Vec<ReplicaEnd>,
+    },
+    /// Partitions whose members all restarted uncleanly have waited long enough: the greatest of those that told
+    /// leads (N10).
+    UncleanElected {
+        /// Which.
         partitions: Vec<TopicPartition>,
     },
     /// A partition's in-sync set.

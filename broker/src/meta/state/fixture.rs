@@ -6,8 +6,8 @@ use fidelog_record::types::{
 use fidelog_record::types::{LeaderEpoch, PartitionEpoch, PartitionIndex};
 
 use super::{
-    ClusterState, Entry, IsrMember, Minted, Proposal, Refusal, Registration, StartId, TopicConfig,
-    TopicDefaults,
+    ClusterState, Entry, FenceReason, IsrMember, Minted, Proposal, Refusal, Registration, StartId,
+    TopicConfig, TopicDefaults,
 };
 
 pub(in crate::meta) const NOW_MS: u64 = 1_750_000_000_000;
@@ -110,6 +110,26 @@ pub(in crate::meta) fn change_isr(state: &ClusterState, at: TopicPartition, isr:
     }
 }
 
+pub(in crate::meta) fn unfence(state: &ClusterState, n: u32) -> Proposal {
+    let broker = state.broker(BrokerId(n)).unwrap();
+    Proposal::UnfenceBroker { broker: broker.id, broker_epoch: broker.epoch }
+}
+
+pub(in crate::meta) fn fence(state: &ClusterState, n: u32) -> Proposal {
+    let broker = state.broker(BrokerId(n)).unwrap();
+    let reason = FenceReason::HeartbeatsMissing;
+    Proposal::FenceBroker { broker: broker.id, broker_epoch: broker.epoch, reason }
+}
+
+/// A start, and the heartbeat that ends its fence.
+pub(in crate::meta) fn start(state: &mut ClusterState, registration: Registration) -> Entry {
+    let n = registration.id.0;
+    let entry = step(state, &register(registration), 0).unwrap();
+    let proposal = unfence(state, n);
+    done(state, &proposal);
+    entry
+}
+
 /// Decides and applies; the topic id, if one is needed, is made of `topic`.
 pub(in crate::meta) fn step(
     state: &mut ClusterState,
@@ -133,7 +153,7 @@ pub(in crate::meta) fn refused(state: &ClusterState, proposal: &Proposal) -> Ref
 pub(in crate::meta) fn opened(brokers: u32) -> ClusterState {
     let mut state = founded();
     for n in 1..=brokers {
-        done(&mut state, &register(registration(n)));
+        start(&mut state, registration(n));
     }
     step(&mut state, &create("orders", 1, u16::try_from(brokers).unwrap()), 0xaa).unwrap();
     for n in 1..=brokers {

@@ -5,7 +5,7 @@
 
 use super::fixture::{at, directory, founded, opened, topic_id};
 use super::*;
-use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, MetaIndex, TopicName};
+use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, LeaderEpoch, MetaIndex, Offset, TopicName};
 
 fn entries() -> Vec<(&'static str, Entry)> {
     let broker = BrokerEntry {
@@ -20,7 +20,19 @@ fn entries() -> Vec<(&'static str, Entry)> {
         rack: Some("east".to_owned()),
         feature_level: 1,
         registered_at_ms: 1_750_000_000_000,
+        fenced: false,
+        fence_reason: None,
+        fenced_at_ms: 0,
+        draining: false,
     };
+    let starting = BrokerEntry {
+        fenced: true,
+        fence_reason: Some(FenceReason::Starting),
+        fenced_at_ms: 1_750_000_000_000,
+        draining: true,
+        ..broker.clone()
+    };
+    let end = ReplicaEnd { partition: at(0xaa, 1), last_epoch: LeaderEpoch(5), durable_end: Offset(1234) };
     let config =
         TopicConfig { min_insync_replicas: Some(2), retention_ms: Some(3_600_000), ..TopicConfig::default() };
     let topic = TopicEntry {
@@ -36,6 +48,18 @@ fn entries() -> Vec<(&'static str, Entry)> {
     let (one, two, topic_id) = (BrokerId(1), BrokerId(2), topic_id(0xaa));
     vec![
         ("broker_registered", Entry::BrokerRegistered { broker, data: DataFound::RolledBack }),
+        ("broker_registered_fenced", Entry::BrokerRegistered { broker: starting, data: DataFound::Intact }),
+        (
+            "broker_fenced",
+            Entry::BrokerFenced {
+                broker: one,
+                reason: FenceReason::HeartbeatsMissing,
+                fenced_at_ms: 1_750_000_000_002,
+            },
+        ),
+        ("broker_unfenced", Entry::BrokerUnfenced { broker: one }),
+        ("ends_reported", Entry::EndsReported { broker: one, broker_epoch: BrokerEpoch(7), ends: vec![end] }),
+        ("unclean_elected", Entry::UncleanElected { partitions: vec![at(0xaa, 1)] }),
         ("generation_raised", Entry::GenerationRaised { broker: one, generation: Generation(4) }),
         ("topic_defaults_set", Entry::TopicDefaultsSet { defaults: TopicDefaults::default() }),
         ("topic_created", Entry::TopicCreated { topic, assignment: vec![vec![one, two], vec![two, one]] }),
@@ -61,6 +85,10 @@ fn snapshot() -> ClusterState {
     let mut emptied = super::fixture::next_start(1, 2);
     emptied.directory = directory(0x11);
     super::fixture::done(&mut state, &super::fixture::register(emptied));
+    for n in [2, 3] {
+        let unclean = Registration { clean: false, ..super::fixture::next_start(n, 2) };
+        super::fixture::start(&mut state, unclean);
+    }
     super::fixture::step(&mut state, &super::fixture::create("gone", 1, 2), 0xbb).unwrap();
     super::fixture::done(&mut state, &Proposal::DeleteTopic { topic: topic_id(0xbb) });
     state
@@ -85,7 +113,13 @@ const GOLDEN: &[(&str, &[u8])] = golden_files![
     "topic_deleted",
     "replica_deleted",
     "producer_ids_granted",
+    "broker_registered_fenced",
+    "broker_fenced",
+    "broker_unfenced",
+    "ends_reported",
+    "unclean_elected",
     "snapshot",
+    "snapshot_restarted",
     "snapshot_founded",
 ];
 
@@ -109,8 +143,12 @@ fn every_golden_entry_decodes_and_encodes_to_itself() {
 
 #[test]
 fn the_golden_snapshot_decodes_and_encodes_to_itself() {
-    check("snapshot", &snapshot());
+    check("snapshot_restarted", &snapshot());
     check("snapshot_founded", &founded());
+    // Written before brokers could be fenced, by rules that elected nobody.
+    let before_fences = ClusterState::from_bytes(golden("snapshot")).unwrap();
+    assert!(before_fences.brokers().all(|broker| !broker.fenced));
+    check("snapshot", &before_fences);
 }
 
 #[test]
@@ -145,5 +183,5 @@ fn proposals_refusals_and_outcomes_survive_their_bytes() {
         let outcome = Outcome::of(&entry);
         assert_eq!(Outcome::from_bytes(&outcome.to_bytes()).unwrap(), outcome);
     }
-    assert_eq!(opened(3).index(), MetaIndex(8));
+    assert_eq!(opened(3).index(), MetaIndex(11));
 }

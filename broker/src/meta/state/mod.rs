@@ -10,8 +10,11 @@
 //! applies; one that does not apply, or that this version does not know, stops the node. What is stored and sent
 //! (entries, snapshots, proposals, refusals) is JSON with stable names, kept readable by golden files for ever.
 //!
-//! Not here: who may decide (the quorum), where entries are kept (the store), sessions and heartbeats (volatile),
-//! elections (a partition's first replica leads; when its data is lost the partition stays without a leader).
+//! Elections happen inside apply: after every step on a partition it is settled who leads it, by the same rules
+//! everywhere (N9-N12).
+//!
+//! Not here: who may decide (the quorum), where entries are kept (the store), sessions, heartbeats and timers
+//! (volatile, at the active controller).
 
 mod apply;
 mod broker;
@@ -22,6 +25,7 @@ mod config;
 mod config_key;
 mod decide;
 mod defaults;
+mod election;
 mod entry;
 mod outcome;
 mod partition;
@@ -33,6 +37,8 @@ mod tombstone;
 mod topic;
 
 #[cfg(test)]
+mod election_tests;
+#[cfg(test)]
 pub(in crate::meta) mod fixture;
 #[cfg(test)]
 mod golden_tests;
@@ -40,7 +46,7 @@ mod golden_tests;
 mod properties;
 
 pub use apply::ApplyError;
-pub use broker::{BrokerEntry, StartId};
+pub use broker::{BrokerEntry, FenceReason, StartId};
 pub use changes::Changes;
 pub use cluster::{CLUSTER_PARTITION_COUNT_MAX, ClusterState, FEATURE_LEVEL};
 pub use codec::{DecodeError, Stored};
@@ -49,10 +55,12 @@ pub use config::{ConfigError, Effective, EffectiveConfig, Source, TopicConfig};
 pub use config_key::ConfigKey;
 pub use decide::Minted;
 pub use defaults::{REPLICATION_FACTOR_MAX, TopicDefaults};
-pub use entry::{DataFound, Entry};
+pub use entry::{DataFound, Entry, ReplicaEnd};
 pub use outcome::Outcome;
-pub use partition::{OfflineReason, PartitionEntry, ReplicaEntry};
-pub use proposal::{ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, Registration};
+pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
+pub use proposal::{
+    ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
+};
 pub use refusal::Refusal;
 pub use snapshot::Snapshot;
 pub use tombstone::Tombstone;

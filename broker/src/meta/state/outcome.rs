@@ -53,6 +53,10 @@ impl Outcome {
             }
             Entry::GenerationRaised { .. }
             | Entry::TopicDefaultsSet { .. }
+            | Entry::BrokerFenced { .. }
+            | Entry::BrokerUnfenced { .. }
+            | Entry::EndsReported { .. }
+            | Entry::UncleanElected { .. }
             | Entry::ReplicasReady { .. }
             | Entry::ReplicasLost { .. }
             | Entry::IsrChanged { .. }

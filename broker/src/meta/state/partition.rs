@@ -1,11 +1,20 @@
-//! One partition's replicas, in-sync set and leader, and the steps that change them.
+//! One partition's replicas, sets and leader, and the steps that change the sets.
 //!
-//! Always true: `isr` and `eligible` are disjoint subsets of the replicas; the leader is in the isr; a partition of
-//! an open topic without a leader has a reason; both epochs only rise, and `epoch` rises with every change (N7).
+//! ```text
+//!                 grows (N7)                      leaves while the rest is below the minimum (N9)
+//!   replica -----------------------> isr ---------------------------------------------------> eligible
+//!      ^                              |  leaves while the rest has the minimum                    |
+//!      +------------------------------+-----------------------------------------------------------+
+//!                                        the isr has the minimum again; proven loss
+//! ```
 //!
-//! Not here: whether a step may be taken. That is `decide`'s.
+//! Always true: `isr` and `eligible` are disjoint subsets of the replicas, and every acknowledged record is on each of
+//! their members; the leader is in the isr; an open partition without a leader has a reason; both epochs only rise,
+//! and `epoch` rises with every change (N7).
+//!
+//! Not here: whether a step may be taken (`decide`), and who leads afterwards (`election`).
 
-use fidelog_record::types::{BrokerId, DirectoryId, LeaderEpoch, PartitionEpoch};
+use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch};
 use serde::{Deserialize, Serialize};
 
 /// One replica of a partition.
@@ -21,17 +30,43 @@ pub struct ReplicaEntry {
     pub made: bool,
 }
 
-/// Why a partition of an open topic has no leader.
+/// Where a replica that restarted uncleanly ends, as it found it on its disk (N10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndReport {
+    /// Whose replica.
+    pub broker: BrokerId,
+    /// The registration that reported it; a later one reports anew.
+    pub broker_epoch: BrokerEpoch,
+    /// The epoch of its last batch; 0 when it is empty.
+    pub last_epoch: LeaderEpoch,
+    /// The end of what is written and synced.
+    pub durable_end: Offset,
+}
+
+/// Why an open partition has no leader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum OfflineReason {
-    /// The leader came back without its data: emptied, rolled back, or with this replica missing.
+    /// Nobody is left who is known to hold every acknowledged record: the last of them came back without its data,
+    /// emptied, rolled back, or with this replica missing. Only an operator's recovery ends it.
     LeaderLostItsData {
-        /// The former leader.
+        /// The last of them.
         broker: BrokerId,
         /// The directory that held the data.
         directory: DirectoryId,
     },
+    /// Those who may lead are fenced, or cannot use their logs. The first that is back leads.
+    NoLiveMember {},
+    /// All who may lead restarted uncleanly; the quorum waits until all have told where they end, or 5 s (N10).
+    RestartedUncleanly {
+        /// When the last of them registered, Unix milliseconds of the deciding node.
+        since_ms: u64,
+        /// What they told.
+        reports: Vec<EndReport>,
+    },
+    /// The partition was added to an open topic, and its replicas are making their directories (N14).
+    BeingMade {},
 }
 
 /// One partition.
@@ -48,10 +83,31 @@ pub struct PartitionEntry {
     pub leader: Option<BrokerId>,
     /// Which leadership this is, or was last; 0 before the first.
     pub leader_epoch: LeaderEpoch,
-    /// Version of this entry; 0 before the topic opens.
+    /// Version of this entry; 0 before the partition opens.
     pub epoch: PartitionEpoch,
     /// Why there is no leader although the topic is open.
     pub offline: Option<OfflineReason>,
+    /// Members of `isr` or `eligible` that restarted uncleanly since they joined: not believed to hold what they
+    /// reported (N10), until the leader finds them in sync again (N7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<BrokerId>,
+    /// Replicas with damage that is not repaired yet: they lead only when no other member lives (N10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<BrokerId>,
+    /// Replicas whose log cannot be used, as their brokers say (N11): they lead nothing until it can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<BrokerId>,
+}
+
+/// What a step on a partition comes to, beside what it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// What it changed, if anything.
+    Changed,
+    /// A new version even if nothing changed: what was proposed on the old one is void (N7).
+    NewVersion,
+    /// A new leadership even under the same leader (N1, and a log that goes on only under a higher epoch).
+    NewLeadership,
 }
 
 impl PartitionEntry {
@@ -66,6 +122,9 @@ impl PartitionEntry {
             leader_epoch: LeaderEpoch(0),
             epoch: PartitionEpoch(0),
             offline: None,
+            unproven: Vec::new(),
+            damaged: Vec::new(),
+            unusable: Vec::new(),
         }
     }
 
@@ -81,146 +140,78 @@ impl PartitionEntry {
         self.replica(broker).is_some()
     }
 
+    /// Whether it has opened: until then nothing is in it and nobody leads it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.epoch > PartitionEpoch(0)
+    }
+
+    /// Whether `broker` is in the isr or eligible: on it is every acknowledged record, as far as it can be believed.
+    #[must_use]
+    pub fn is_member(&self, broker: BrokerId) -> bool {
+        self.isr.contains(&broker) || self.eligible.contains(&broker)
+    }
+
+    /// The isr and, behind it, the eligible ones.
+    pub fn members(&self) -> impl Iterator<Item = BrokerId> {
+        self.isr.iter().chain(&self.eligible).copied()
+    }
+
     /// The members of `set` in the order of the replicas: the one form in which an isr is stored.
     pub(super) fn in_replica_order(&self, set: &[BrokerId]) -> Vec<BrokerId> {
         self.replicas.iter().map(|replica| replica.broker).filter(|broker| set.contains(broker)).collect()
     }
 
-    /// Whether the first replica and at least `min` replicas are made.
-    pub(super) fn can_open(&self, min: u16) -> bool {
-        let made = self.replicas.iter().filter(|replica| replica.made).count();
-        self.replicas.first().is_some_and(|first| first.made) && made >= usize::from(min)
-    }
-
-    /// The topic opens: the replicas made so far are the first isr, and the first of them leads (N14).
-    pub(super) fn open(&mut self) {
-        self.isr =
-            self.replicas.iter().filter(|replica| replica.made).map(|replica| replica.broker).collect();
-        self.leader = self.isr.first().copied();
-        self.leader_epoch = self.leader_epoch.next();
-        self.epoch = self.epoch.next();
-    }
-
-    /// `broker` has made its directory. Returns whether anything changed.
-    pub(super) fn replica_made(&mut self, broker: BrokerId, open: bool) -> bool {
-        let Some(replica) = self.replicas.iter_mut().find(|replica| replica.broker == broker) else {
-            return false;
-        };
-        if replica.made {
-            return false;
+    /// `broker` has made its directory.
+    pub(super) fn replica_made(&mut self, broker: BrokerId) -> Step {
+        if let Some(replica) = self.replicas.iter_mut().find(|replica| replica.broker == broker) {
+            replica.made = true;
         }
-        replica.made = true;
-        if open {
-            self.epoch = self.epoch.next();
-        }
-        true
+        Step::Changed
     }
 
-    /// The isr becomes `isr`, of which `min` members make a write acknowledgeable.
-    pub(super) fn change_isr(&mut self, isr: &[BrokerId], min: u16) {
+    /// The isr becomes `isr`. Who joins was found in sync by the leader, and is what it says again.
+    pub(super) fn change_isr(&mut self, isr: &[BrokerId]) -> Step {
+        let joined = |broker: &BrokerId| isr.contains(broker) && !self.isr.contains(broker);
+        let [unproven, unusable] = [&self.unproven, &self.unusable]
+            .map(|marked| marked.iter().copied().filter(|broker| !joined(broker)).collect());
+        (self.unproven, self.unusable) = (unproven, unusable);
         let isr = self.in_replica_order(isr);
         let left: Vec<BrokerId> = self.isr.iter().copied().filter(|member| !isr.contains(member)).collect();
         self.isr = isr;
+        self.eligible.retain(|member| !self.isr.contains(member));
         self.eligible.extend(left);
-        self.settle_eligible(min);
-        self.epoch = self.epoch.next();
+        Step::NewVersion
     }
 
-    /// The minimum became `min`, which changes what the present isr can acknowledge (N9).
-    pub(super) fn change_minimum(&mut self, min: u16) {
-        self.settle_eligible(min);
-        self.epoch = self.epoch.next();
-    }
-
-    /// The leading process starts anew: whatever its former self still has under way is fenced by the epoch (N1).
-    pub(super) fn leader_restarted(&mut self) {
-        self.leader_epoch = self.leader_epoch.next();
-        self.epoch = self.epoch.next();
+    /// The broker of this replica started anew on the data it had (N1, N10).
+    pub(super) fn broker_restarted(&mut self, broker: BrokerId, clean: bool) -> Step {
+        if !clean && self.is_member(broker) && !self.unproven.contains(&broker) {
+            self.unproven.push(broker);
+        }
+        self.unusable.retain(|&it| it != broker);
+        match self.leader == Some(broker) {
+            true => Step::NewLeadership,
+            false => Step::Changed,
+        }
     }
 
     /// The replica on `broker` is proven lost; its next home is `directory`. It is in no set until it is filled again.
-    pub(super) fn replica_lost(&mut self, broker: BrokerId, directory: DirectoryId, open: bool) {
+    pub(super) fn replica_lost(&mut self, broker: BrokerId, directory: DirectoryId) -> Step {
+        let was_member = self.is_member(broker);
         let Some(replica) = self.replicas.iter_mut().find(|replica| replica.broker == broker) else {
-            return;
+            return Step::Changed;
         };
         let lost = std::mem::replace(&mut replica.directory, directory);
         replica.made = false;
-        self.isr.retain(|&member| member != broker);
-        self.eligible.retain(|&member| member != broker);
-        if self.leader == Some(broker) {
-            self.leader = None;
-            self.leader_epoch = self.leader_epoch.next();
+        for set in
+            [&mut self.isr, &mut self.eligible, &mut self.unproven, &mut self.damaged, &mut self.unusable]
+        {
+            set.retain(|&member| member != broker);
+        }
+        if was_member && self.members().next().is_none() {
             self.offline = Some(OfflineReason::LeaderLostItsData { broker, directory: lost });
         }
-        if open {
-            self.epoch = self.epoch.next();
-        }
-    }
-
-    /// With the minimum in the isr, every acknowledged record is there: nobody else is needed.
-    fn settle_eligible(&mut self, min: u16) {
-        if self.isr.len() >= usize::from(min) {
-            self.eligible.clear();
-        }
-        let isr = &self.isr;
-        self.eligible.retain(|member| !isr.contains(member));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opened(count: u32) -> PartitionEntry {
-        let replicas = (1..=count)
-            .map(|n| ReplicaEntry {
-                broker: BrokerId(n),
-                directory: DirectoryId::from_bytes([u8::try_from(n).unwrap(); 16]),
-                made: true,
-            })
-            .collect();
-        let mut partition = PartitionEntry::creating(replicas);
-        partition.open();
-        partition
-    }
-
-    fn ids(numbers: &[u32]) -> Vec<BrokerId> {
-        numbers.iter().copied().map(BrokerId).collect()
-    }
-
-    #[test]
-    fn only_who_leaves_below_the_minimum_becomes_eligible() {
-        let mut partition = opened(3);
-        partition.change_isr(&ids(&[1, 2]), 2);
-        assert_eq!(partition.eligible, ids(&[]), "the rest still had the minimum");
-        partition.change_isr(&ids(&[1]), 2);
-        assert_eq!(partition.eligible, ids(&[2]));
-        partition.change_isr(&ids(&[3, 1]), 2);
-        assert_eq!((partition.isr, partition.eligible), (ids(&[1, 3]), ids(&[])));
-    }
-
-    #[test]
-    fn a_new_minimum_clears_eligible_only_when_the_isr_has_it() {
-        let mut partition = opened(3);
-        partition.change_isr(&ids(&[1]), 2);
-        assert_eq!(partition.eligible, ids(&[2, 3]));
-        partition.change_minimum(3);
-        assert_eq!(partition.eligible, ids(&[2, 3]));
-        partition.change_minimum(1);
-        assert_eq!(partition.eligible, ids(&[]));
-        assert_eq!(partition.epoch, PartitionEpoch(4));
-    }
-
-    #[test]
-    fn a_leader_that_lost_its_data_leaves_the_partition_without_one() {
-        let mut partition = opened(3);
-        partition.replica_lost(BrokerId(1), DirectoryId::NIL, true);
-        assert_eq!((partition.leader, partition.leader_epoch), (None, LeaderEpoch(2)));
-        assert_eq!(partition.isr, ids(&[2, 3]));
-        let lost = DirectoryId::from_bytes([1; 16]);
-        assert_eq!(
-            partition.offline,
-            Some(OfflineReason::LeaderLostItsData { broker: BrokerId(1), directory: lost })
-        );
+        Step::Changed
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Always true: the replicas of a partition are on different brokers; a topic's first replicas, and its replicas, are
 //! spread evenly over the cluster, and among equals what already exists decides; racks are used once each before any is
-//! used twice. The same state gives the same placement.
+//! used twice; draining brokers get nothing, and fenced ones only what would find no other place. The same state gives
+//! the same placement.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fidelog_record::types::BrokerId;
 
-use super::ClusterState;
+use super::{BrokerEntry, ClusterState, FenceReason};
 
 /// How much a broker carries.
 #[derive(Default)]
@@ -52,10 +54,12 @@ impl ClusterState {
 
     fn loads(&self) -> BTreeMap<BrokerId, Load> {
         let mut loads: BTreeMap<BrokerId, Load> =
-            self.brokers.keys().map(|&id| (id, Load::default())).collect();
+            self.undrained().map(|broker| (broker.id, Load::default())).collect();
         for (_, partition) in self.partitions() {
             for (place, replica) in partition.replicas.iter().enumerate() {
-                loads.entry(replica.broker).or_default().all.add(place == 0);
+                if let Some(load) = loads.get_mut(&replica.broker) {
+                    load.all.add(place == 0);
+                }
             }
         }
         loads
@@ -70,7 +74,13 @@ impl ClusterState {
             let rotated = |at: usize| (at + broker_count - turn % broker_count) % broker_count;
             let cost = |at: usize, id: &BrokerId, load: &Load| {
                 let rack_used = self.rack(*id).is_some_and(|rack| racks.contains(rack));
-                (rack_used, load.own.cost(place == 0), load.all.cost(place == 0), rotated(at))
+                (
+                    self.is_away(*id),
+                    rack_used,
+                    load.own.cost(place == 0),
+                    load.all.cost(place == 0),
+                    rotated(at),
+                )
             };
             let free = loads.iter().enumerate().filter(|(_, (id, _))| !chosen.contains(id));
             let Some(id) = free.min_by_key(|(at, (id, load))| cost(*at, id, load)).map(|(_, (&id, _))| id)
@@ -84,6 +94,16 @@ impl ClusterState {
             chosen.push(id);
         }
         chosen
+    }
+
+    /// Brokers that may get replicas.
+    pub(super) fn undrained(&self) -> impl Iterator<Item = &Arc<BrokerEntry>> {
+        self.brokers().filter(|broker| !broker.draining)
+    }
+
+    /// Whether it is fenced for longer than a start takes.
+    fn is_away(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(|it| it.fenced && it.fence_reason != Some(FenceReason::Starting))
     }
 
     fn rack(&self, id: BrokerId) -> Option<&str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fidelog_record::types::{
-    BrokerId, Generation, LeaderEpoch, MetaIndex, PartitionEpoch, TopicName, TopicPartition,
+    BrokerId, Generation, LeaderEpoch, MetaIndex, Offset, PartitionEpoch, TopicName, TopicPartition,
 };
 use proptest::prelude::*;
 
@@ -13,7 +13,11 @@ use super::*;
 /// A wish, small enough to shrink; made into a proposal against the state it meets.
 #[derive(Clone, Debug)]
 enum Wish {
-    Register { broker: u32, found: u64, directory: u32, start: u8 },
+    Register { broker: u32, found: u64, directory: u32, start: u8, clean: bool },
+    Fence { broker: u32, stopping: bool },
+    Unfence { broker: u32 },
+    Ends { broker: u32, partition: usize, epoch: u32, end: u64 },
+    ElectUnclean { partition: usize },
     Create { name: u8, partitions: u32, replicas: u16, min: Option<u16>, id: u8 },
     Ready { broker: u32, topic: usize },
     Lost { broker: u32, partition: usize },
@@ -30,8 +34,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         4 => (broker.clone(), 0..4u64, 1..7u32, 1..9u8).prop_map(|(broker, found, extra, start)| {
             // Mostly the broker's own directory, now and then another.
             let directory = if extra == 6 { 0x40 + broker } else { broker };
-            Wish::Register { broker, found, directory, start }
+            Wish::Register { broker, found, directory, start, clean: start % 2 == 0 }
         }),
+        3 => (broker.clone(), proptest::bool::weighted(0.2))
+            .prop_map(|(broker, stopping)| Wish::Fence { broker, stopping }),
+        8 => broker.clone().prop_map(|broker| Wish::Unfence { broker }),
+        3 => (broker.clone(), 0..8usize, 0..3u32, 0..3u64)
+            .prop_map(|(broker, partition, epoch, end)| Wish::Ends { broker, partition, epoch, end }),
+        1 => (0..8usize).prop_map(|partition| Wish::ElectUnclean { partition }),
         3 => (0..4u8, 1..4u32, 1..4u16, proptest::option::of(1..4u16), 1..250u8)
             .prop_map(|(name, partitions, replicas, min, id)| Wish::Create { name, partitions, replicas, min, id }),
         8 => (broker.clone(), 0..4usize).prop_map(|(broker, topic)| Wish::Ready { broker, topic }),
@@ -59,10 +69,34 @@ fn epoch_of(state: &ClusterState, broker: u32) -> fidelog_record::types::BrokerE
 
 fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
     let proposal = match wish {
-        Wish::Register { broker, found, directory: n, start } => {
+        Wish::Fence { broker, stopping: true } => {
+            Proposal::HandOver { broker: BrokerId(*broker), broker_epoch: epoch_of(state, *broker) }
+        }
+        Wish::Fence { broker, stopping: false } => Proposal::FenceBroker {
+            broker: BrokerId(*broker),
+            broker_epoch: epoch_of(state, *broker),
+            reason: FenceReason::ConnectionRefused,
+        },
+        Wish::Unfence { broker } => {
+            Proposal::UnfenceBroker { broker: BrokerId(*broker), broker_epoch: epoch_of(state, *broker) }
+        }
+        Wish::Ends { broker, partition, epoch, end } => Proposal::ReportEnds {
+            broker: BrokerId(*broker),
+            broker_epoch: epoch_of(state, *broker),
+            ends: vec![ReplicaEnd {
+                partition: nth_partition(state, *partition),
+                last_epoch: LeaderEpoch(*epoch),
+                durable_end: Offset(*end),
+            }],
+        },
+        Wish::ElectUnclean { partition } => {
+            Proposal::ElectUnclean { partitions: vec![nth_partition(state, *partition)] }
+        }
+        Wish::Register { broker, found, directory: n, start, clean } => {
             let mut it = registration(*broker);
             (it.generation_found, it.generation_new) = (Generation(*found), Generation(found + 1));
             (it.directory, it.start) = (directory(*n), StartId::from_random([*start; 16]));
+            it.clean = *clean;
             register(it)
         }
         Wish::Create { name, partitions, replicas, min, id } => {
@@ -149,9 +183,17 @@ fn check_state(state: &ClusterState) {
         let min = usize::from(topic.min_insync_replicas());
         assert!((1..=replicas.len()).contains(&min), "{id}");
         assert!(
-            partition.eligible.is_empty() || partition.isr.len() < min,
-            "{id}: eligible only below the minimum"
+            partition.eligible.is_empty() || partition.isr.len() < min || partition.leader.is_none(),
+            "{id}: eligible only while nothing is acknowledged without them"
         );
+        let lives = |broker: BrokerId| state.broker(broker).is_some_and(|it| !it.fenced);
+        assert!(partition.leader.is_none_or(lives), "{id}: the leader lives");
+        let proven = |broker: &BrokerId| !partition.unproven.contains(broker);
+        assert!(
+            partition.leader.is_some() || !partition.members().any(|it| lives(it) && proven(&it)),
+            "{id}: a live candidate leads"
+        );
+        assert!(partition.unproven.iter().all(|it| partition.is_member(*it)), "{id}");
         let home = |broker| state.broker(broker).map(|it| it.directory);
         assert!(
             partition.replicas.iter().all(|it| home(it.broker) == Some(it.directory)),

@@ -9,10 +9,12 @@ use fidelog_record::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigKey, StartId, TopicConfig, TopicDefaults};
+use super::{ConfigKey, FenceReason, ReplicaEnd, StartId, TopicConfig, TopicDefaults};
 
 /// The most producer ids of one grant.
 pub const PRODUCER_IDS_PER_GRANT_MAX: u32 = 1_000_000;
+/// The most ends of one report: an entry of them stays well below a message.
+pub const REPORTED_ENDS_MAX: usize = 5_000;
 
 /// What a broker says of itself when its process starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +91,30 @@ pub enum Proposal {
         /// The new generation.
         generation: Generation,
     },
+    /// A broker is dead, hangs or cannot be reached: it is to lead nothing (N12). The active controller's, except for
+    /// the reasons that only the broker itself knows.
+    FenceBroker {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Why.
+        reason: FenceReason,
+    },
+    /// A fenced broker is back: its heartbeats come, its watch has passed its registration, its logs are open.
+    UnfenceBroker {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+    },
+    /// A broker is about to stop: what it leads is led by others from now on, and it leaves the in-sync sets.
+    HandOver {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+    },
     /// Other defaults for topics.
     SetTopicDefaults {
         /// All of them.
@@ -129,6 +155,20 @@ pub enum Proposal {
         /// Its registration.
         broker_epoch: BrokerEpoch,
         /// Whose directories.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Where replicas end that restarted uncleanly, for partitions that wait for it (N10).
+    ReportEnds {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Where; partitions that do not wait for this broker are passed over.
+        ends: Vec<ReplicaEnd>,
+    },
+    /// Partitions have waited 5 s for all their members, which restarted uncleanly (N10). The active controller's.
+    ElectUnclean {
+        /// Which.
         partitions: Vec<TopicPartition>,
     },
     /// Another in-sync set; the present one again withdraws what is under way (N7).

@@ -7,7 +7,9 @@ use fidelog_record::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CLUSTER_PARTITION_COUNT_MAX, ConfigError, PRODUCER_IDS_PER_GRANT_MAX, REPLICATION_FACTOR_MAX};
+use super::{
+    CLUSTER_PARTITION_COUNT_MAX, ConfigError, FenceReason, PRODUCER_IDS_PER_GRANT_MAX, REPLICATION_FACTOR_MAX,
+};
 
 /// Why a proposal was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -64,6 +66,24 @@ pub enum Refusal {
     #[error("broker {broker}: generation {given} is below {current}, the registered one")]
     StaleGeneration { broker: BrokerId, given: Generation, current: Generation },
 
+    /// It is fenced already.
+    #[error("broker {broker} is fenced already: {}", reason_text(*reason))]
+    FencedAlready { broker: BrokerId, reason: Option<FenceReason> },
+    /// It is not fenced.
+    #[error("broker {broker} is not fenced")]
+    NotFenced { broker: BrokerId },
+    /// More than one entry should carry.
+    #[error("{given} {what} in one proposal; at most {max}: send several")]
+    TooManyNamed { what: String, given: usize, max: usize },
+    /// Only a new process start ends this fence.
+    #[error("broker {broker} stays fenced until it starts again: {}", reason.text())]
+    FencedForGood { broker: BrokerId, reason: FenceReason },
+    /// Somebody whose end is not asked for, or who may not be elected so.
+    #[error(
+        "{partition} does not wait for the ends of members that restarted uncleanly, or none has told it"
+    )]
+    NotWaitingForEnds { partition: TopicPartition },
+
     /// A topic of this name, perhaps in other cases, exists.
     #[error("topic {name} already exists as {existing} ({topic})")]
     TopicExists { name: TopicName, existing: TopicName, topic: TopicId },
@@ -90,7 +110,7 @@ pub enum Refusal {
     ReplicationFactor { given: u16 },
     /// More replicas than brokers.
     #[error(
-        "replication factor {given} needs {given} brokers, {brokers} are registered; start more brokers or ask for \
+        "replication factor {given} needs {given} brokers, {brokers} are registered and not draining; start more brokers or ask for \
          fewer replicas with --replication-factor {brokers}"
     )]
     NotEnoughBrokers { given: u16, brokers: usize },
@@ -174,6 +194,10 @@ pub enum Refusal {
     /// All ids are given away.
     #[error("no producer ids are left")]
     ProducerIdsExhausted {},
+}
+
+fn reason_text(reason: Option<FenceReason>) -> &'static str {
+    reason.map_or("nobody said why", FenceReason::text)
 }
 
 fn leader_text(leader: Option<BrokerId>) -> String {

@@ -49,6 +49,7 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         Refusal::ClusterPartitionCount { total, .. } => {
             because(Reason::LimitExceeded).with("limit", "cluster_partitions_max").with("value", total)
         }
+        Refusal::TooManyNamed { what, .. } => because(Reason::LimitExceeded).with("limit", what),
         Refusal::ProducerIdsExhausted {} => because(Reason::LimitExceeded).with("limit", "producer_ids"),
         Refusal::NotEnoughBrokers { given, brokers } => {
             because(Reason::NotEnoughBrokers).with("replication_factor", given).with("brokers", brokers)
@@ -72,6 +73,10 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         Refusal::FormerSessionAlive { .. }
         | Refusal::GenerationNotRaised { .. }
         | Refusal::FeatureLevelTooLow { .. }
+        | Refusal::FencedAlready { .. }
+        | Refusal::NotFenced { .. }
+        | Refusal::FencedForGood { .. }
+        | Refusal::NotWaitingForEnds { .. }
         | Refusal::StaleGeneration { .. }
         | Refusal::TopicIdTaken { .. }
         | Refusal::NotAReplica { .. }

@@ -2,7 +2,7 @@
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, Incarnation};
 
-use super::super::{BrokerEntry, ClusterState, DataFound, Entry, Refusal, Registration};
+use super::super::{BrokerEntry, ClusterState, DataFound, Entry, FenceReason, Refusal, Registration};
 
 /// The longest `host:port` or rack taken.
 const TEXT_BYTES_MAX: usize = 300;
@@ -17,6 +17,7 @@ impl ClusterState {
             return Err(Refusal::FormerSessionAlive { broker: it.id });
         }
         let data = self.data_found(it);
+        let former = self.broker(it.id);
         let broker = BrokerEntry {
             id: it.id,
             epoch: self.last_broker_epoch.next(),
@@ -29,6 +30,11 @@ impl ClusterState {
             rack: it.rack.clone(),
             feature_level: it.feature_level,
             registered_at_ms: now_ms,
+            fenced: true,
+            fence_reason: Some(FenceReason::Starting),
+            // A broker that starts again and again has not led since it was fenced first.
+            fenced_at_ms: former.filter(|it| it.fenced).map_or(now_ms, |it| it.fenced_at_ms),
+            draining: former.is_some_and(|it| it.draining),
         };
         Ok(Entry::BrokerRegistered { broker, data })
     }

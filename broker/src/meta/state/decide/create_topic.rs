@@ -84,8 +84,9 @@ impl ClusterState {
         if !(1..=REPLICATION_FACTOR_MAX).contains(&given) {
             return Err(Refusal::ReplicationFactor { given });
         }
-        if usize::from(given) > self.brokers.len() {
-            return Err(Refusal::NotEnoughBrokers { given, brokers: self.brokers.len() });
+        let brokers = self.undrained().count();
+        if usize::from(given) > brokers {
+            return Err(Refusal::NotEnoughBrokers { given, brokers });
         }
         if given == 1 && !allow_unreplicated {
             return Err(Refusal::UnreplicatedNotAllowed {});
@@ -131,8 +132,12 @@ impl ClusterState {
                 ));
             }
             for (place, broker) in brokers.iter().enumerate() {
-                if self.broker(*broker).is_none() {
-                    return refuse(format!("broker {broker} is not registered"));
+                match self.broker(*broker) {
+                    None => return refuse(format!("broker {broker} is not registered")),
+                    Some(known) if known.draining => {
+                        return refuse(format!("broker {broker} is draining"));
+                    }
+                    Some(_) => {}
                 }
                 if brokers[..place].contains(broker) {
                     return refuse(format!("broker {broker} is named twice"));

@@ -66,6 +66,12 @@ impl ClusterState {
         if !replica.made {
             return refuse("it has not made its replica yet".to_owned());
         }
+        if known.fenced {
+            return refuse("it is fenced".to_owned());
+        }
+        if known.draining {
+            return refuse("it is draining".to_owned());
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 mod broker;
 mod create_topic;
+mod fence;
 mod isr;
 mod producer;
 mod replicas;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, TopicId};
 
-use super::{BrokerEntry, ClusterState, Entry, Proposal, Refusal, TopicEntry};
+use super::{BrokerEntry, ClusterState, Entry, FenceReason, Proposal, Refusal, TopicEntry};
 
 /// Ids the caller minted in case the proposal needs them.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,13 @@ impl ClusterState {
             Proposal::RaiseGeneration { broker, broker_epoch, generation } => {
                 self.decide_generation(*broker, *broker_epoch, *generation)
             }
+            Proposal::FenceBroker { broker, broker_epoch, reason } => {
+                self.decide_fence(*broker, *broker_epoch, *reason, now_ms)
+            }
+            Proposal::UnfenceBroker { broker, broker_epoch } => self.decide_unfence(*broker, *broker_epoch),
+            Proposal::HandOver { broker, broker_epoch } => {
+                self.decide_fence(*broker, *broker_epoch, FenceReason::Stopping, now_ms)
+            }
             Proposal::SetTopicDefaults { defaults } => self.decide_defaults(defaults),
             Proposal::CreateTopic { .. } => self.decide_creation(proposal, now_ms, minted),
             Proposal::ReplicasReady { broker, broker_epoch, directory, topic } => {
@@ -45,6 +53,10 @@ impl ClusterState {
             Proposal::ReplicasLost { broker, broker_epoch, partitions } => {
                 self.decide_lost(*broker, *broker_epoch, partitions)
             }
+            Proposal::ReportEnds { broker, broker_epoch, ends } => {
+                self.decide_ends(*broker, *broker_epoch, ends)
+            }
+            Proposal::ElectUnclean { partitions } => self.decide_unclean_election(partitions),
             Proposal::ChangeIsr { .. } => self.decide_isr(proposal),
             Proposal::AlterTopic { topic, changes, allow_unreplicated } => {
                 self.decide_alteration(*topic, changes, *allow_unreplicated)

@@ -9,8 +9,8 @@ use fidelog_record::types::{
 
 use super::super::fixture::*;
 use super::super::{
-    ClusterState, ConfigChange, ConfigKey, DataFound, Entry, OfflineReason, PartitionEntry, Proposal,
-    Refusal, TopicConfig, TopicState,
+    ClusterState, ConfigChange, ConfigKey, DataFound, Entry, PartitionEntry, Proposal, Refusal, TopicConfig,
+    TopicState,
 };
 
 fn orders(state: &ClusterState) -> &Arc<PartitionEntry> {
@@ -33,10 +33,10 @@ fn a_start_raises_the_leader_epoch_of_what_it_leads_and_of_nothing_else() {
     let mut state = opened(3);
     let before = orders(&state).clone();
     done(&mut state, &register(next_start(2, 2)));
-    assert_eq!(orders(&state), &before, "a follower's start changes no partition");
+    assert_eq!(orders(&state).leader_epoch, LeaderEpoch(1), "a follower's start ends no leadership");
+    assert_eq!(orders(&state).epoch, before.epoch.next(), "but it has to join again");
     done(&mut state, &register(next_start(1, 2)));
-    assert_eq!(orders(&state).leader_epoch, LeaderEpoch(2));
-    assert_eq!(orders(&state).epoch, before.epoch.next());
+    assert_eq!((orders(&state).leader, orders(&state).leader_epoch), (Some(BrokerId(3)), LeaderEpoch(2)));
     assert_eq!(state.broker(BrokerId(1)).unwrap().epoch, BrokerEpoch(5), "epochs rise over all brokers");
 }
 
@@ -65,17 +65,15 @@ fn a_start_from_another_cluster_or_with_newer_metadata_is_refused() {
 }
 
 #[test]
-fn an_emptied_leader_is_out_of_every_set_and_its_partition_has_no_leader() {
+fn an_emptied_leader_is_out_of_every_set_and_another_leads() {
     let mut state = opened(3);
     let mut emptied = next_start(1, 2);
     emptied.directory = directory(0x11);
     let entry = step(&mut state, &register(emptied), 0).unwrap();
     assert_eq!(data_found(&entry), DataFound::OtherDirectory);
     let partition = orders(&state);
-    assert_eq!((partition.leader, &partition.isr), (None, &ids(&[2, 3])));
+    assert_eq!((partition.leader, &partition.isr), (Some(BrokerId(2)), &ids(&[2, 3])));
     assert_eq!(partition.leader_epoch, LeaderEpoch(2), "what its former self has under way is fenced");
-    let lost = OfflineReason::LeaderLostItsData { broker: BrokerId(1), directory: directory(1) };
-    assert_eq!(partition.offline, Some(lost));
     assert_eq!((partition.replicas[0].directory, partition.replicas[0].made), (directory(0x11), false));
 }
 
@@ -105,13 +103,13 @@ fn a_registration_sent_again_by_the_same_process_loses_nothing() {
     done(&mut state, &register(next_start(1, 2)));
     let again = step(&mut state, &register(next_start(1, 2)), 0).unwrap();
     assert_eq!(data_found(&again), DataFound::Intact);
-    assert_eq!(orders(&state).isr, ids(&[1, 2, 3]));
+    assert!(orders(&state).replicas[0].made);
 }
 
 #[test]
 fn a_topic_opens_when_the_first_replica_and_the_minimum_are_ready() {
     let mut state = founded();
-    (1..=3).for_each(|n| done(&mut state, &register(registration(n))));
+    (1..=3).for_each(|n| drop(start(&mut state, registration(n))));
     step(&mut state, &create("orders", 1, 3), 0xaa).unwrap();
     let [two, three, one] = [2, 3, 1].map(|n| ready(&state, n, 0xaa));
     done(&mut state, &two);
@@ -132,7 +130,7 @@ fn a_topic_opens_when_the_first_replica_and_the_minimum_are_ready() {
 #[test]
 fn a_replica_ready_after_the_opening_joins_by_growth_only() {
     let mut state = founded();
-    (1..=3).for_each(|n| done(&mut state, &register(registration(n))));
+    (1..=3).for_each(|n| drop(start(&mut state, registration(n))));
     step(&mut state, &create("orders", 1, 3), 0xaa).unwrap();
     for n in [1, 2] {
         let proposal = ready(&state, n, 0xaa);
@@ -210,7 +208,7 @@ fn a_member_is_added_only_as_the_one_the_leader_has_matched() {
     let shrink = change_isr(&state, at(0xaa, 0), &[1, 2]);
     done(&mut state, &shrink);
     let before = member(&state, 3);
-    done(&mut state, &register(next_start(3, 2)));
+    start(&mut state, next_start(3, 2));
     let mut grow = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
     done(&mut state.clone(), &grow);
     let Proposal::ChangeIsr { isr, .. } = &mut grow else { unreachable!() };
@@ -385,7 +383,7 @@ fn replicas_are_spread_evenly_and_over_racks() {
     let mut state = founded();
     for n in 1..=4 {
         let rack = Some(if n <= 2 { "east" } else { "west" }.to_owned());
-        done(&mut state, &register(super::super::Registration { rack, ..registration(n) }));
+        start(&mut state, super::super::Registration { rack, ..registration(n) });
     }
     step(&mut state, &create("a", 8, 2), 0xaa).unwrap();
     let placed = state.partitions_of(topic_id(0xaa));

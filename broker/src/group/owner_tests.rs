@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fidelog_log::env::{Latched, RealClock, RealDisk};
+use fidelog_log::env::{Clock, Latched, RealClock, RealDisk};
 use fidelog_log::{DataDir, Expected, Flusher, Log, LogConfig, ProducerLimits};
 use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, Generation, GroupName, LeaderEpoch, Offset, PartitionEpoch,
@@ -17,6 +17,7 @@ use fidelog_record::types::{
 
 use super::state::{Commit, CommitFate, OwnerName, PositionLimits, ResetTo, SnapshotSizes};
 use super::*;
+use crate::meta::lease::AckLease;
 use crate::partition::{Assignment, Links, LogState, Machine, MachineLimits, Partition, Setup, Waiter};
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Proposed, StreamId};
@@ -74,7 +75,9 @@ impl Broker {
         let log = if first { Log::create(&home, at()).unwrap() } else { Log::open(&home, at()).unwrap().0 };
         let flusher = Arc::new(Flusher::new(home));
         let machine = Machine::<Waiter>::new(setup(&log));
-        let partition = Partition::new(machine, Arc::clone(&flusher), clock.clone(), Arc::new(Alone));
+        let lease = AckLease::default();
+        lease.extend(clock.now().plus(Duration::from_secs(3600)));
+        let partition = Partition::new(machine, Arc::clone(&flusher), clock.clone(), Arc::new(Alone), lease);
         partition.attach(log);
         let stop = Arc::new(AtomicBool::new(false));
         let disk = Arc::new(tokio::sync::Mutex::new(()));

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use super::running::{StopReason, Stopper};
 use crate::group::{POSITIONS_TOPIC, Positions};
+use crate::meta::lease::AckLease;
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
 use crate::meta::state::{
     Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState,
@@ -53,6 +54,8 @@ pub(super) struct Hosting {
     pub(super) partitions: Arc<Partitions>,
     pub(super) positions: Arc<Positions>,
     pub(super) limits: MachineLimits,
+    /// Until when leaders here may acknowledge (N12).
+    pub(super) lease: AckLease,
     /// Topics whose data is being removed.
     pub(super) removing: Mutex<BTreeSet<TopicId>>,
     pub(super) stopper: Stopper,
@@ -219,6 +222,7 @@ impl Hosting {
             Arc::clone(&self.flusher),
             Arc::clone(&self.clock),
             Arc::clone(&self.links) as _,
+            self.lease.clone(),
         );
         partition.attach(log);
         self.partitions.insert(Arc::clone(&partition));

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
+use fidelog_log::env::{Clock, Disk, Entropy, Latched, Moment, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
 use fidelog_record::types::{BrokerId, MetaIndex};
 use parking_lot::Mutex;
@@ -23,6 +23,7 @@ use super::{housekeeping, positions_topic};
 use crate::group::Positions;
 use crate::group::state::{PositionLimits, SnapshotSizes};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
+use crate::meta::lease::AckLease;
 use crate::meta::local::LocalQuorum;
 use crate::meta::quorum::MetadataQuorum;
 use crate::meta::state::Refusal;
@@ -208,6 +209,9 @@ impl Starting {
             PositionLimits::default(),
             SnapshotSizes::default(),
         ));
+        let lease = AckLease::default();
+        // Without heartbeats there is no fencing either: until they are sent, the lease lasts for ever.
+        lease.extend(Moment { micros: u64::MAX / 2 });
         let hosting = Arc::new(Hosting {
             me: config.broker,
             epoch: registered.epoch,
@@ -221,6 +225,7 @@ impl Starting {
             partitions: Arc::clone(&partitions),
             positions: Arc::clone(&positions),
             limits: machine_limits(&config),
+            lease: lease.clone(),
             removing: Mutex::default(),
             stopper: stopper.clone(),
             tracker: peer_tasks.clone(),

@@ -84,6 +84,7 @@ impl<W> Machine<W> {
         if opening.is_none() {
             self.unclean = false;
         }
+        self.in_touch = self.lease.is_in_touch(now);
         self.advance_committed(now);
     }
 
@@ -233,10 +234,12 @@ impl<W> Machine<W> {
         }
     }
 
-    /// Moves `committed_end` as far as the reports allow (N6) and answers what it passes.
+    /// Moves `committed_end` as far as the reports allow (N6) and answers what it passes. Outside the lease nothing
+    /// moves, and nobody is answered (N12): reports and ticks try again.
     pub(super) fn advance_committed(&mut self, now: Moment) {
+        let lease_holds = self.lease.holds(now);
         let Role::Leader(leading) = &mut self.role else { return };
-        if leading.opening.is_some() {
+        if leading.opening.is_some() || !lease_holds {
             return;
         }
         let me = self.me;
@@ -253,6 +256,7 @@ impl<W> Machine<W> {
         let isr_count = leading.in_sync.committed().len();
         let reached = committed_end(self.log.committed_end, reported, isr_count, leading.min_insync);
         if reached == self.log.committed_end {
+            self.answer_committed(now); // Resends that came outside the lease.
             return;
         }
         assert!(

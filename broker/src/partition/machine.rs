@@ -19,6 +19,7 @@ use super::assignment::Assignment;
 use super::effect::Effect;
 use super::following::{Cutting, Following};
 use super::leading::Leading;
+use super::lease::Lease;
 use super::outcome::{ProduceAnswer, ProduceRefusal, Unknown};
 
 /// Bounds and timers of a machine.
@@ -109,6 +110,9 @@ pub struct Published {
     pub leading: Option<LeaderEpoch>,
     /// Whether this leader's own epoch has confirmed `committed_end` (N6): before, "not yet" instead of "out of range".
     pub confirmed: bool,
+    /// Whether this broker's session with the quorum lives: when not, another may lead by now, and nobody should wait
+    /// here (DESIGN §4).
+    pub in_touch: bool,
     /// Who leads, as the metadata says.
     pub leader: Option<BrokerId>,
     /// In which epoch.
@@ -126,6 +130,10 @@ pub struct Machine<W> {
     pub(super) log: LogState,
     pub(super) assignment: Option<Assignment>,
     pub(super) role: Role<W>,
+    /// Nothing is acknowledged outside it (N12).
+    pub(super) lease: Lease,
+    /// What readers were told of it at the last tick.
+    pub(super) in_touch: bool,
     /// Until this replica's first leadership has opened: what it held may not be all that was acknowledged.
     pub(super) unclean: bool,
     /// A `Secure` is on its way.
@@ -156,6 +164,8 @@ impl<W> Machine<W> {
             log,
             assignment: None,
             role: Role::Idle,
+            lease: Lease::default(),
+            in_touch: true,
             unclean,
             securing: false,
             cutting: None,
@@ -194,6 +204,11 @@ impl<W> Machine<W> {
         self.assignment.as_ref()
     }
 
+    /// The quorum's answers allow this much; told before every step.
+    pub fn set_lease(&mut self, lease: Lease) {
+        self.lease = lease;
+    }
+
     /// What readers may know.
     #[must_use]
     pub fn published(&self) -> Published {
@@ -209,7 +224,15 @@ impl<W> Machine<W> {
         };
         let (leader, leader_epoch) =
             self.assignment.as_ref().map_or((None, LeaderEpoch(0)), |seen| (seen.leader, seen.leader_epoch));
-        Published { positions: self.positions(), leading, confirmed, leader, leader_epoch, problem }
+        Published {
+            positions: self.positions(),
+            leading,
+            confirmed,
+            in_touch: self.in_touch,
+            leader,
+            leader_epoch,
+            problem,
+        }
     }
 
     /// The watch shows this entry. Entries come in order; an older one is ignored.
@@ -220,6 +243,11 @@ impl<W> Machine<W> {
         let new_epoch =
             self.assignment.as_ref().is_none_or(|seen| seen.leader_epoch < assignment.leader_epoch);
         let same_leader = self.assignment.as_ref().is_some_and(|seen| seen.leader == assignment.leader);
+        // A growth within an epoch: this process reported, on a stream of that leader, all that is committed (N7).
+        let was_out = self.assignment.as_ref().is_some_and(|seen| !seen.isr.contains(&self.me));
+        if !new_epoch && same_leader && was_out && assignment.isr.contains(&self.me) {
+            self.unclean = false;
+        }
         self.assignment = Some(assignment.clone());
         if matches!(self.role, Role::Stopped(_)) {
             self.effects.push(Effect::Publish);
@@ -369,6 +397,12 @@ impl<W> Machine<W> {
             self.expire_parked(now);
             self.examine_members(now);
             self.open_if_told(now);
+            // The lease may have come back since the last report.
+            self.advance_committed(now);
+        }
+        let in_touch = self.lease.is_in_touch(now);
+        if std::mem::replace(&mut self.in_touch, in_touch) != in_touch {
+            self.effects.push(Effect::Publish);
         }
         self.ask_start_again();
     }

@@ -41,7 +41,7 @@ pub struct Produce<W> {
 impl<W> Machine<W> {
     /// Takes a produce. It is answered by an effect, now or later, exactly once.
     pub fn produce(&mut self, produce: Produce<W>, now: Moment, wall_ms: u64) {
-        if let Err(refusal) = self.may_produce(produce.epoch) {
+        if let Err(refusal) = self.may_produce(produce.epoch, now) {
             self.effects.push(Effect::Answer(produce.waiter, ProduceAnswer::Refused(refusal)));
             return;
         }
@@ -72,7 +72,7 @@ impl<W> Machine<W> {
         }
     }
 
-    fn may_produce(&self, believed: LeaderEpoch) -> Result<(), ProduceRefusal> {
+    fn may_produce(&self, believed: LeaderEpoch, now: Moment) -> Result<(), ProduceRefusal> {
         let leading = match &self.role {
             Role::Leader(leading) => leading,
             Role::Stopped(why) => return Err(ProduceRefusal::Stopped(why.clone())),
@@ -87,6 +87,10 @@ impl<W> Machine<W> {
         }
         if !leading.is_open() {
             return Err(ProduceRefusal::Opening);
+        }
+        if !self.lease.holds(now) {
+            // It could not acknowledge; and by now another may lead, whom nobody here knows (N12).
+            return Err(ProduceRefusal::NotLeader { leader: None, epoch: leading.epoch });
         }
         self.enough_in_sync()
     }
@@ -167,11 +171,11 @@ impl<W> Machine<W> {
 
     /// A resend waits for its original (N17).
     fn join(&mut self, parked: Parked<W>, base: Offset, end: Offset, already_stored: bool, now: Moment) {
-        let committed_end = self.log.committed_end;
+        let answered_now = end <= self.log.committed_end && self.lease.holds(now);
         let Role::Leader(leading) = &mut self.role else { return };
         let Parked { arrived, deadline, waiter, .. } = parked;
         let joined = Joined { base, end, arrived, deadline, already_stored, waiter };
-        if end <= committed_end {
+        if answered_now {
             let answer = duplicate_answer(leading, &joined, now);
             self.effects.push(Effect::Answer(joined.waiter, answer));
         } else {

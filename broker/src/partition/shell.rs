@@ -21,12 +21,14 @@ use tracing::{error, warn};
 
 use super::assignment::Assignment;
 use super::effect::Effect;
+use super::lease::Lease;
 use super::links::Links;
 use super::machine::{Machine, Published};
 use super::produce::Produce;
 use super::push::NextPush;
 use super::waiter::Waiter;
 use super::wakes::Wakes;
+use crate::meta::lease::AckLease;
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Incarnate, StreamId};
 
@@ -36,6 +38,7 @@ pub struct Partition {
     topic_bytes: Bytes,
     clock: Arc<dyn Clock>,
     links: Arc<dyn Links>,
+    lease: AckLease,
     flusher: Arc<Flusher>,
     log: OnceLock<LogHandle>,
     /// What came of the last wish to close or delete the log.
@@ -106,6 +109,7 @@ impl Partition {
         flusher: Arc<Flusher>,
         clock: Arc<dyn Clock>,
         links: Arc<dyn Links>,
+        lease: AckLease,
     ) -> Arc<Self> {
         let published = watch::Sender::new(machine.published());
         Arc::new_cyclic(|this| Self {
@@ -113,6 +117,7 @@ impl Partition {
             topic_bytes: Bytes::copy_from_slice(machine.id().topic.as_bytes()),
             clock,
             links,
+            lease,
             flusher,
             log: OnceLock::new(),
             closed: watch::Sender::new(Ok(())),
@@ -189,6 +194,7 @@ impl Partition {
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();
         let State { machine, effects, held_bytes, .. } = &mut *state;
+        machine.set_lease(Lease::of(&self.lease));
         let answer = event(machine, now);
         machine.take_effects(effects);
         let before = std::mem::replace(held_bytes, machine.held_bytes());

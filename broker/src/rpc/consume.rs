@@ -311,13 +311,19 @@ impl Subscription {
             Some(begun) => Some(begun),
             None => context.begin_read(&self.partition, &self.published, self.within(credit)).await?,
         };
-        let Some(begun) = begun else { return Ok(Next::Wait(epoch)) };
-        match context.finish_read(&self.partition, &self.published, begun).await? {
+        let found = match begun {
+            Some(begun) => context.finish_read(&self.partition, &self.published, begun).await?,
+            None => None,
+        };
+        match found {
             Some(found) => {
                 self.reading.offset = Offset(found.response.next_offset);
                 Ok(Next::Send(found))
             }
-            None => Ok(Next::Wait(epoch)),
+            None => {
+                reading::worth_waiting(context, &self.partition, &self.published.borrow())?;
+                Ok(Next::Wait(epoch))
+            }
         }
     }
 }

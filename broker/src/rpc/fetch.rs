@@ -134,6 +134,7 @@ async fn fetch(
         if let Some(Found { response, held, .. }) = context.read(&partition, &published, reading).await? {
             return Ok((response, Some(held)));
         }
+        reading::worth_waiting(context, &partition, &published.borrow())?;
         let pause = until.min(Instant::now() + TOUCH_INTERVAL);
         let change = changed(&mut published, reading.offset, epoch);
         // Stopping here is safe: nothing was taken.
@@ -154,9 +155,10 @@ async fn fetch(
     }
 }
 
-/// Waits until there is something at `offset`, or `epoch` is over.
+/// Waits until there is something at `offset`, or `epoch` is over, or may be.
 pub(super) async fn changed(published: &mut watch::Receiver<Published>, offset: Offset, epoch: LeaderEpoch) {
-    let news = |now: &Published| now.positions.committed_end > offset || now.leading != Some(epoch);
+    let news =
+        |now: &Published| now.positions.committed_end > offset || now.leading != Some(epoch) || !now.in_touch;
     // Its sender is gone with the partition: whoever waits looks for it again.
     drop(published.wait_for(news).await);
 }

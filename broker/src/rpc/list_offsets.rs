@@ -44,26 +44,28 @@ pub(super) async fn list_offsets(
     match wanted {
         None => Err(Failure::invalid("at", "neither start, end nor timestamp_ms is set; set one")),
         Some(At::Start(true)) => Ok(found(published.positions.start, 0)),
-        Some(At::End(true)) => Ok(found(confirmed_end(context, at, &published)?, 0)),
+        Some(At::End(true)) => Ok(found(confirmed_end(context, &partition, &published)?, 0)),
         Some(At::Start(false)) => {
             Err(Failure::invalid("start", "start is false; set it to true, or another"))
         }
         Some(At::End(false)) => Err(Failure::invalid("end", "end is false; set it to true, or another")),
         Some(At::TimestampMs(time_ms)) => match at_time(context, &partition, &published, time_ms).await? {
             Some(AtTime { offset, timestamp_ms }) => Ok(found(offset, timestamp_ms)),
-            None => Ok(found(confirmed_end(context, at, &published)?, 0)),
+            None => Ok(found(confirmed_end(context, &partition, &published)?, 0)),
         },
     }
 }
 
-fn confirmed_end(context: &Context, at: TopicPartition, published: &Published) -> Result<Offset, Failure> {
+fn confirmed_end(context: &Context, partition: &Partition, published: &Published) -> Result<Offset, Failure> {
     let committed_end = published.positions.committed_end;
     if published.confirmed {
+        // Another may lead, and have told a greater one.
+        reading::worth_waiting(context, partition, published)?;
         return Ok(committed_end);
     }
     let message = format!(
         "partition {}: its leader only knows offsets below {committed_end} to be committed yet; try again",
-        context.name_of(at)
+        context.name_of(partition.id())
     );
     Err(Failure::new(Reason::NotYetAvailable, message).with("committed_end", committed_end))
 }

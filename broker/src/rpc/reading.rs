@@ -92,6 +92,26 @@ pub(super) fn readable(
     Ok(epoch)
 }
 
+/// Whether it makes sense to wait here for what is not committed yet.
+///
+/// # Errors
+/// This broker has lost its session with the quorum: another may lead by now, and it would not hear of it (DESIGN §4).
+pub(super) fn worth_waiting(
+    context: &Context,
+    partition: &Partition,
+    published: &Published,
+) -> Result<(), Failure> {
+    if published.in_touch {
+        return Ok(());
+    }
+    let message = format!(
+        "partition {}: broker {} hears nothing from the quorum and may lead it no more; refresh routes",
+        context.name_of(partition.id()),
+        context.me
+    );
+    Err(Failure::new(Reason::NotLeader, message).with("leader_epoch", published.leader_epoch))
+}
+
 /// A read under way, or done: paid for, not yet an answer.
 #[derive(Debug)]
 pub(super) struct Begun {

@@ -11,12 +11,13 @@ use fidelog_record::types::{
 };
 
 use super::invariants::Judge;
+use super::liveness::{Heartbeat, Reader};
 use super::model_log::{ModelLog, Told, Work};
 use super::network::{Lane, Network};
 use super::producers::Producers;
 use super::quorum::{Proposal, Quorum};
 use super::random::Random;
-use crate::partition::{Effect, Machine, MachineLimits, Role, Setup};
+use crate::partition::{Effect, Lease, Machine, MachineLimits, ProduceAnswer, Role, Setup};
 use crate::replica::message::{FollowerMessage, RefusalCause};
 use crate::replica::{Incarnate, StreamId};
 
@@ -42,6 +43,7 @@ pub(super) struct Broker {
     pub(super) life: BrokerEpoch,
     pub(super) log: ModelLog,
     pub(super) machine: Option<Machine<u64>>,
+    pub(super) lease: Lease,
     pub(super) unclean: bool,
     /// Its disk lost what it had synced, and it has not opened an epoch since.
     pub(super) lossy: bool,
@@ -98,6 +100,8 @@ pub(super) struct Cluster {
     pub(super) requests: Vec<Request>,
     pub(super) reads: Vec<Read>,
     pub(super) tails: Vec<Tail>,
+    pub(super) heartbeats: Vec<Heartbeat>,
+    pub(super) reader: Reader,
     pub(super) judge: Judge,
     /// Kept only when somebody will read it.
     pub(super) story: Option<Vec<String>>,
@@ -115,12 +119,14 @@ impl Cluster {
     pub(super) fn new(seed: u64, with_story: bool) -> Self {
         let mut random = Random::new(seed);
         let ids: Vec<_> = (1..=3).map(BrokerId).collect();
-        let quorum = Quorum::new(&ids, 1 + random.below(2));
+        let min_insync = 1 + random.below(2);
+        let quorum = Quorum::new(&ids, min_insync);
         let broker = |id: BrokerId| Broker {
             id,
             life: BrokerEpoch(1),
             log: ModelLog::default(),
             machine: None,
+            lease: Lease::default(),
             unclean: false,
             lossy: false,
             watch: 0,
@@ -129,19 +135,25 @@ impl Cluster {
         let mut cluster = Self {
             random,
             now: Moment::default(),
-            brokers: ids.into_iter().map(broker).collect(),
+            brokers: ids.iter().copied().map(broker).collect(),
             network: Network::default(),
             quorum,
             producers: Producers::new(2),
             requests: Vec::new(),
             reads: Vec::new(),
             tails: Vec::new(),
+            heartbeats: Vec::new(),
+            reader: Reader::default(),
             judge: Judge::default(),
             story: with_story.then(Vec::new),
         };
         for index in 0..BROKERS {
             cluster.start(index);
         }
+        // All have been there for a while: nobody is fenced.
+        cluster.quorum = Quorum::new(&ids, min_insync);
+        cluster.brokers.iter_mut().for_each(|broker| broker.watch = 0);
+        cluster.beat_all();
         cluster
     }
 
@@ -158,7 +170,8 @@ impl Cluster {
         broker.machine = Some(Machine::new(setup));
         broker.life = broker.life.next();
         let id = broker.id;
-        self.quorum.register(id);
+        broker.lease = Lease::default();
+        self.quorum.register(id, unclean);
         // It acts only on what its watch shows from its own registration on (N1).
         self.brokers[index].watch = self.quorum.entries.len() - 1;
         self.judge.process_started(index);
@@ -217,7 +230,9 @@ impl Cluster {
     /// One step of a machine, and everything it wants done.
     pub(super) fn step(&mut self, index: usize, event: impl FnOnce(&mut Machine<u64>, Moment)) {
         let now = self.now;
-        let Some(machine) = &mut self.brokers[index].machine else { return };
+        let Broker { machine, lease, .. } = &mut self.brokers[index];
+        let Some(machine) = machine else { return };
+        machine.set_lease(*lease);
         event(machine, now);
         let mut effects = Vec::new();
         machine.take_effects(&mut effects);
@@ -253,7 +268,10 @@ impl Cluster {
             Effect::NoteCommitted(end) => self.brokers[index].log.submit(Work::Committed(end)),
             Effect::Answer(waiter, answer) => {
                 self.tell(|| format!("broker {} answers produce {waiter}: {answer:?}", index + 1));
-                assert!(self.brokers[index].held.remove(&waiter), "produce {waiter} is answered twice");
+                let broker = &mut self.brokers[index];
+                assert!(broker.held.remove(&waiter), "produce {waiter} is answered twice");
+                let stored = matches!(answer, ProduceAnswer::Stored(_));
+                assert!(!stored || broker.lease.holds(self.now), "acknowledged outside the lease (N12)");
                 self.judge.answered(&self.producers, waiter, &answer);
                 self.producers.answered(waiter, &answer);
             }

@@ -12,7 +12,8 @@ use fidelog_record::{Codec, EncodedBatch, PlacedBatch, Placement, ProducerStamp,
 
 use super::cluster::{LIMITS, partition};
 use crate::partition::{
-    Assignment, Effect, LogState, Machine, NextPush, Produce, ProduceAnswer, ProduceRefusal, Setup, Unknown,
+    Assignment, Effect, Lease, LogState, Machine, NextPush, Produce, ProduceAnswer, ProduceRefusal, Setup,
+    Unknown,
 };
 use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
 use crate::replica::{Incarnate, StreamId};
@@ -22,6 +23,9 @@ const TWO: BrokerId = BrokerId(2);
 const THREE: BrokerId = BrokerId(3);
 const STREAM: StreamId = StreamId(1);
 const EPOCH: LeaderEpoch = LeaderEpoch(5);
+
+const FOR_EVER: Lease =
+    Lease { until: Moment { micros: u64::MAX }, in_touch_until: Moment { micros: u64::MAX } };
 
 /// One record, the `sequence`th of producer 9.
 fn record(sequence: u64) -> EncodedBatch {
@@ -92,6 +96,7 @@ impl Talk {
     fn with(me: BrokerId, log: LogState, unclean: bool, isr: &[BrokerId]) -> Self {
         let machine = Machine::new(Setup { id: partition(), me, log, unclean, limits: LIMITS });
         let mut talk = Self { machine, now: Moment::default() };
+        talk.machine.set_lease(FOR_EVER);
         talk.machine.assigned(entry(1, isr), talk.now);
         talk.effects();
         talk
@@ -414,5 +419,6 @@ fn n7_a_follower_joins_only_at_this_epochs_beginning() {
 }
 
 mod failing;
+mod moving;
 mod producing;
 mod streams;

@@ -9,7 +9,7 @@ use super::network::Lane;
 use super::producers::IN_FLIGHT_MAX;
 use crate::partition::{Machine, Produce, Role};
 
-const STEPS: usize = 500;
+const STEPS: usize = 800;
 const HEAL_ROUNDS: usize = 300;
 const SERVES_A_ROUND: usize = 20;
 
@@ -25,6 +25,17 @@ impl Cluster {
 
     fn chaos(&mut self) {
         let index = self.random.below(BROKERS);
+        match self.random.below(1000) {
+            0..60 => self.heartbeat(index),
+            60..180 => self.deliver_heartbeat(),
+            180..195 => self.fence(index),
+            195..230 => self.unfence(index),
+            230..300 => self.read_end(index),
+            _ => self.replicate(index),
+        }
+    }
+
+    fn replicate(&mut self, index: usize) {
         match self.random.below(1000) {
             0..180 => self.deliver(),
             180..330 => {
@@ -51,7 +62,8 @@ impl Cluster {
             962..965 => self.stop_something(index),
             965..966 => self.crash_lossily(),
             966..978 if self.brokers[index].machine.is_none() => self.start(index),
-            978..984 => self.elect(),
+            978..982 => self.elect(),
+            982..984 => self.elect_unclean(),
             984..987 => self.brokers[index].log.disk_full = true,
             987..991 => self.brokers[index].log.disk_full = false,
             991..994 => self.retain(index),
@@ -163,7 +175,13 @@ impl Cluster {
             return;
         }
         let lives: Vec<_> = self.brokers.iter().map(|broker| broker.life).collect();
+        let before = self.quorum.now().isr.clone();
         let accepted = self.quorum.consider(&proposal, &lives);
+        if accepted {
+            // Whoever joins has been filled.
+            let joined: Vec<_> = self.quorum.now().isr.difference(&before).copied().collect();
+            joined.into_iter().for_each(|id| self.brokers[index_of(id)].lossy = false);
+        }
         self.tell(|| format!("the quorum considers {:?}; accepted: {accepted}", proposal.proposed));
     }
 
@@ -176,17 +194,6 @@ impl Cluster {
     fn stop_something(&mut self, index: usize) {
         if self.brokers[index].machine.is_some() {
             self.stop(index);
-        }
-    }
-
-    fn elect(&mut self) {
-        let members: Vec<_> = self.quorum.now().isr.iter().copied().collect();
-        let Some(id) = self.random.pick(&members).copied() else { return };
-        // Who may lead after a disk lost something is not decided here (N10).
-        let lossy = self.brokers.iter().any(|broker| broker.lossy);
-        if self.brokers[index_of(id)].machine.is_some() && !lossy {
-            self.quorum.elect(id);
-            self.tell(|| format!("the quorum lets broker {id} lead"));
         }
     }
 
@@ -232,8 +239,11 @@ impl Cluster {
             }
         }
         while self.notice_end() || self.finish_read() || self.finish_tail() {}
+        self.beat_all();
         for index in 0..BROKERS {
             while self.watch(index) {}
+            self.unfence(index);
+            self.read_end(index);
             while !self.brokers[index].log.is_idle() {
                 self.flush(index, usize::MAX, true);
             }
@@ -246,6 +256,9 @@ impl Cluster {
                     break;
                 }
             }
+        }
+        if self.quorum.now().leader.is_none() {
+            self.elect_unclean();
         }
         while !self.quorum.proposals.is_empty() {
             self.consider();

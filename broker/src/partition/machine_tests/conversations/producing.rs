@@ -165,6 +165,7 @@ fn d6_idle_producers_make_room_for_new_ones() {
     let limits = crate::partition::MachineLimits { producers, ..LIMITS };
     let setup = Setup { id: partition(), me: ONE, log: log(0, 0, &[]), unclean: false, limits };
     let mut machine: Machine<u64> = Machine::new(setup);
+    machine.set_lease(FOR_EVER);
     machine.assigned(Assignment { min_insync: 1, ..entry(1, &[ONE]) }, Moment::default());
     // The first three at once; the others each so much later that whoever came before is idle.
     for (id, wall_ms) in [(1, 1), (2, 1), (3, 1), (4, 1), (5, 5_000), (3, 5_001), (6, 5_002), (7, 5_003)] {

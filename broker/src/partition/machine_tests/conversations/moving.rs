@@ -1,0 +1,166 @@
+//! Talks about leadership that moves: the lease, a new leader's first steps, and an old one's last.
+
+use super::*;
+
+/// Two brokers, one of them slow to notice that the quorum is gone.
+#[test]
+fn n12_outside_the_lease_nothing_is_committed_and_nobody_is_answered() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.machine.set_lease(Lease { until: talk.now, in_touch_until: talk.now });
+    let effects = talk.report(TWO, 1);
+    assert!(answers(&effects).is_empty(), "{effects:?}");
+    assert_eq!(talk.committed_end(), 0);
+    assert!(answers(&talk.later(1)).is_empty());
+    talk.machine.set_lease(FOR_EVER);
+    let effects = talk.later(1);
+    assert!(matches!(answers(&effects)[..], [(1, ProduceAnswer::Stored(_))]), "a tick tries again");
+}
+
+#[test]
+fn n12_a_resend_of_what_is_committed_waits_for_the_lease_as_well() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.report(TWO, 1);
+    // The lease ends between the door and the log: the batch was parked for want of room.
+    talk.machine.log.room_bytes = 0;
+    assert!(answers(&talk.produce(2, 0)).is_empty(), "no room to place it yet");
+    talk.machine.set_lease(Lease::default());
+    let room = fidelog_log::Room { bytes: 10_000, after: Offset(1) };
+    talk.machine.secured(Ok(room), talk.now, 1);
+    assert!(answers(&talk.effects()).is_empty());
+    talk.machine.set_lease(FOR_EVER);
+    assert!(matches!(
+        answers(&talk.later(1))[..],
+        [(2, ProduceAnswer::Stored(stored))] if stored.duplicate
+    ));
+}
+
+#[test]
+fn n12_a_produce_outside_the_lease_is_refused_for_good() {
+    let mut talk = leader(&[ONE]);
+    talk.machine.set_lease(Lease::default());
+    let effects = talk.produce(1, 0);
+    let [(1, ProduceAnswer::Refused(ProduceRefusal::NotLeader { leader: None, .. }))] = answers(&effects)[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(talk.machine.positions().end, Offset(0));
+}
+
+#[test]
+fn readers_hear_when_the_session_with_the_quorum_is_lost_and_when_it_is_back() {
+    let mut talk = leader(&[ONE, TWO]);
+    let until = talk.now.plus(Duration::from_millis(100));
+    talk.machine.set_lease(Lease { in_touch_until: until, ..FOR_EVER });
+    talk.later(99);
+    assert!(talk.machine.published().in_touch);
+    assert!(talk.later(1).iter().any(|effect| matches!(effect, Effect::Publish)));
+    assert!(!talk.machine.published().in_touch);
+    talk.machine.set_lease(FOR_EVER);
+    talk.later(1);
+    assert!(talk.machine.published().in_touch);
+}
+
+fn led_by(leader: BrokerId, leader_epoch: u32, isr: &[BrokerId]) -> Assignment {
+    let partition_epoch = PartitionEpoch(100 + u64::from(leader_epoch));
+    Assignment {
+        leader: Some(leader),
+        leader_epoch: LeaderEpoch(leader_epoch),
+        partition_epoch,
+        ..entry(1, isr)
+    }
+}
+
+/// Broker 2 followed and becomes the leader, with a tail of which it does not know whether it is committed.
+#[test]
+fn n6_a_new_leader_confirms_what_it_held_without_a_produce() {
+    let mut talk = follower(log(1, 3, &[(3, 0)]));
+    talk.machine.assigned(led_by(TWO, 6, &[ONE, TWO]), talk.now);
+    let published = talk.machine.published();
+    assert_eq!((published.leading, published.confirmed), (Some(LeaderEpoch(6)), false));
+    let stream = StreamId(7);
+    talk.up(ONE, stream);
+    let (end, last_epoch) = (Offset(3), LeaderEpoch(3));
+    let matched = FollowerMessage::Matched { end, durable_end: end, last_epoch };
+    // What it said to an earlier leader, or on an earlier stream, counts for nothing.
+    talk.machine.heard(ONE, stream, LeaderEpoch(5), matched.clone(), talk.now);
+    assert!(!talk.machine.published().confirmed);
+    talk.machine.heard(ONE, stream, LeaderEpoch(6), matched, talk.now);
+    assert_eq!(talk.committed_end(), 3);
+    assert!(talk.machine.published().confirmed);
+}
+
+#[test]
+fn n6_the_leader_of_an_empty_log_has_nothing_to_confirm() {
+    let mut talk = follower(log(0, 0, &[]));
+    talk.machine.assigned(led_by(TWO, 6, &[TWO, THREE]), talk.now);
+    assert!(talk.machine.published().confirmed);
+}
+
+/// Deposed, it held more than the new leader: whoever waits hears "unknown", and the tail goes.
+#[test]
+fn an_old_leader_tells_its_waiters_and_cuts_what_the_new_one_does_not_have() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.produce(1, 0);
+    talk.synced(1);
+    talk.machine.assigned(led_by(TWO, 9, &[TWO, THREE]), talk.now);
+    let effects = talk.effects();
+    assert!(matches!(answers(&effects)[..], [(1, ProduceAnswer::Unknown(Unknown::EpochEnded))]));
+    // Its report comes all the same; nobody is acknowledged by it.
+    talk.heard(TWO, StreamId(2), FollowerMessage::Report { durable_end: Offset(1) });
+    assert_eq!(talk.committed_end(), 0);
+    let (stream, epoch) = (StreamId(9), LeaderEpoch(9));
+    let begins =
+        LeaderMessage::Begin { start: Offset(0), committed_end: Offset(0), last_epoch: LeaderEpoch(0) };
+    talk.machine.led(stream, epoch, begins);
+    talk.effects();
+    let none = LeaderMessage::EpochEnd { asked: EPOCH, epoch: LeaderEpoch(0), end: Offset(0) };
+    talk.machine.led(stream, epoch, none);
+    assert!(matches!(talk.effects()[..], [Effect::Cut { to: Offset(0), .. }]));
+    let done = CutDone {
+        end: Offset(0),
+        epochs: EpochHistory::default(),
+        producers: ProducerTable::default(),
+        room_bytes: 10_000,
+    };
+    talk.machine.cut_done(done, talk.now);
+    assert!(matches!(
+        replies(&talk.effects())[..],
+        [FollowerMessage::Matched { end: Offset(0), durable_end: Offset(0), .. }]
+    ));
+}
+
+/// It restarted uncleanly, was filled by another leader and joined: it holds what it reported, and opens at once.
+#[test]
+fn n10_whoever_joined_anew_since_it_restarted_is_believed() {
+    let all = [ONE, TWO, THREE];
+    let mut talk = Talk::with(TWO, log(0, 1, &[(3, 0)]), true, &[ONE, THREE]);
+    talk.shows(2, &all);
+    talk.machine.assigned(led_by(TWO, 6, &all), talk.now);
+    assert_eq!(talk.machine.published().leading, Some(LeaderEpoch(6)));
+
+    let mut talk = Talk::with(TWO, log(0, 1, &[(3, 0)]), true, &all);
+    talk.machine.assigned(led_by(TWO, 6, &all), talk.now);
+    assert_eq!(talk.machine.published().leading, None, "it must hear what the others hold first");
+}
+
+/// A watch that was away shows only where things ended.
+#[test]
+fn n1_epochs_that_the_watch_skipped_are_over() {
+    let mut talk = follower(log(0, 1, &[(3, 0)]));
+    talk.begun(0);
+    talk.machine.assigned(led_by(ONE, 8, &[ONE, TWO]), talk.now);
+    talk.effects();
+    assert!(matches!(
+        replies(&talk.begun(0))[..],
+        [FollowerMessage::Refused { cause: RefusalCause::Fenced, epoch: LeaderEpoch(8), .. }]
+    ));
+    talk.machine.assigned(led_by(THREE, 7, &[ONE, TWO]), talk.now);
+    assert_eq!(talk.machine.published().leader, Some(ONE), "an older entry comes late");
+}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "fidelog/v1/common.proto",
     "fidelog/v1/produce.proto",
     "fidelog/v1/fetch.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 8] = [
     "fidelog/v1/positions.proto",
     "fidelog/internal/v1/replication.proto",
     "fidelog/internal/v1/meta.proto",
+    "fidelog/internal/v1/session.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -13,6 +13,7 @@
 //!
 //! Not here: elections, sessions and heartbeats; how proposals travel between brokers (floor rpc).
 
+pub mod controller;
 pub mod follower;
 pub mod lease;
 pub mod local;

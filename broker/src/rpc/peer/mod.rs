@@ -13,16 +13,25 @@ mod links;
 mod meta_service;
 mod outbox;
 mod pace;
+mod probe;
 mod reader;
 mod remote_quorum;
 mod replication_service;
 mod reply_outbox;
 mod server;
+mod session_client;
+mod session_codec;
+mod session_service;
+#[cfg(test)]
+mod session_tests;
 mod tail;
 
 pub use link::{LinkSettings, run_links};
 pub use links::{LiveStream, PeerLinks};
 pub use meta_service::{MetaServer, Sessions};
+pub use probe::TcpProbe;
 pub use remote_quorum::RemoteQuorum;
 pub use replication_service::ReplicationServer;
 pub use server::{Internal, peer_server};
+pub use session_client::{SelfReport, SessionParts, Standing, run_session};
+pub use session_service::SessionServer;

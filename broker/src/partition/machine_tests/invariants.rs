@@ -160,6 +160,16 @@ impl Judge {
         self.same_as_committed(id, brokers, end);
     }
 
+    /// At any moment: whoever is in the in-sync set or eligible holds all that was ever committed, unless its disk lied
+    /// (N7, N9).
+    pub(super) fn members(&self, members: &[BrokerId], brokers: &[Broker]) {
+        let end = self.committed_end();
+        for &member in members.iter().filter(|&&id| !brokers[index_of(id)].lossy) {
+            let held = brokers[index_of(member)].log.durable_end();
+            assert!(held >= end, "broker {member} may lead and holds {held}; {end} is committed");
+        }
+    }
+
     /// What a producer is told is true.
     pub(super) fn answered(&self, producers: &Producers, waiter: u64, answer: &ProduceAnswer) {
         let ProduceAnswer::Stored(Stored { base, end, already_stored, .. }) = answer else { return };

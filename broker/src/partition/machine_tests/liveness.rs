@@ -68,6 +68,11 @@ impl Cluster {
     /// A broker is thought dead: one whose process ended, or one that runs on and does not know.
     pub(super) fn fence(&mut self, index: usize) {
         let dead = self.brokers[index].machine.is_none();
+        // With a minimum of one nobody else may hold what the lying disk lost.
+        let lossy = self.brokers.iter().any(|broker| broker.lossy);
+        if lossy && self.quorum.now().min_insync == 1 {
+            return;
+        }
         if dead || self.random.chance(25) {
             self.quorum.fence(id_of(index));
             self.tell(|| format!("the quorum fences broker {}", index + 1));
@@ -108,6 +113,9 @@ impl Cluster {
         if let Some(id) = self.random.pick(&members).copied() {
             self.quorum.elect(id);
             self.tell(|| format!("the quorum lets broker {id} lead, if it may"));
+            if self.random.chance(30) {
+                self.elect(); // before anybody has seen that
+            }
         }
     }
 

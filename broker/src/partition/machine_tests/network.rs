@@ -21,6 +21,8 @@ pub(super) struct Stream {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) lane: Lane,
+    /// What its follower says does not arrive for now.
+    pub(super) stalled: bool,
     /// It takes nothing more; what it holds may still arrive.
     pub(super) broken: bool,
     pub(super) to_follower: VecDeque<(LeaderEpoch, LeaderMessage)>,
@@ -48,6 +50,7 @@ impl Network {
             from,
             to,
             lane,
+            stalled: false,
             broken: false,
             to_follower: VecDeque::new(),
             to_leader: VecDeque::new(),

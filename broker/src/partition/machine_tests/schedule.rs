@@ -18,6 +18,7 @@ impl Cluster {
     pub(super) fn run(&mut self) {
         for _ in 0..STEPS {
             self.chaos();
+            self.judge.members(&self.quorum.members(), &self.brokers);
         }
         self.heal();
         self.judge.refused_is_nowhere(&self.producers);
@@ -30,7 +31,11 @@ impl Cluster {
             60..180 => self.deliver_heartbeat(),
             180..195 => self.fence(index),
             195..230 => self.unfence(index),
-            230..300 => self.read_end(index),
+            230..285 => self.read_end(index),
+            285..295 => self.stall_something(),
+            295..300 => self.elect(),
+            300..301 => self.crash_all(),
+            301..303 => self.crash_lossily(),
             _ => self.replicate(index),
         }
     }
@@ -60,8 +65,7 @@ impl Cluster {
             945..955 => drop_answer(self.finish_tail()),
             955..962 => self.crash_something(index),
             962..965 => self.stop_something(index),
-            965..966 => self.crash_lossily(),
-            966..978 if self.brokers[index].machine.is_none() => self.start(index),
+            965..978 if self.brokers[index].machine.is_none() => self.start(index),
             978..982 => self.elect(),
             982..984 => self.elect_unclean(),
             984..987 => self.brokers[index].log.disk_full = true,
@@ -191,6 +195,11 @@ impl Cluster {
         }
     }
 
+    /// The power fails everywhere.
+    fn crash_all(&mut self) {
+        (0..BROKERS).for_each(|index| self.crash_something(index));
+    }
+
     fn stop_something(&mut self, index: usize) {
         if self.brokers[index].machine.is_some() {
             self.stop(index);
@@ -208,6 +217,7 @@ impl Cluster {
     /// Faults are over: all is writable again, the set is full, all logs are equal.
     fn heal(&mut self) {
         self.tell(|| "faults are over".to_owned());
+        self.network.streams.values_mut().for_each(|stream| stream.stalled = false);
         for index in 0..BROKERS {
             self.brokers[index].log.disk_full = false;
             if self.brokers[index].machine.is_none() {

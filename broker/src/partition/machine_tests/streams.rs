@@ -58,6 +58,14 @@ impl Cluster {
         self.network.break_stream(id, kept_count);
     }
 
+    /// One direction of a stream is cut off, or comes back: what was said long ago arrives after all.
+    pub(super) fn stall_something(&mut self) {
+        let Some(id) = self.some_stream() else { return };
+        if let Some(stream) = self.network.streams.get_mut(&id) {
+            stream.stalled = !stream.stalled;
+        }
+    }
+
     /// A leading side notices that a stream ended; whom it left alone goes on with the live one, if that is up.
     pub(super) fn notice_end(&mut self) -> bool {
         let Some(&(from, to, id)) = self.network.ended.first() else { return false };
@@ -108,7 +116,7 @@ impl Cluster {
     }
 
     pub(super) fn reach_leader(&mut self, id: StreamId) -> bool {
-        let Some(stream) = self.network.streams.get_mut(&id) else { return false };
+        let Some(stream) = self.network.streams.get_mut(&id).filter(|it| !it.stalled) else { return false };
         let (from, to) = (stream.from, stream.to);
         let Some((epoch, message)) = stream.to_leader.pop_front() else { return false };
         self.tell(|| {

@@ -26,7 +26,7 @@ use rand::{Rng, SeedableRng};
 use crate::batches;
 use crate::partition::Partition;
 use crate::run::ROOT;
-use crate::story::Story;
+use fidelog_tests::story::Story;
 
 const SEGMENT_HEADER_BYTES: u64 = 64;
 

@@ -9,8 +9,6 @@
 //! | `model` | what must be true of one log |
 //! | `batches` | batches to append |
 //! | `damage` | bits flipped and zeroed on the medium, below S and above it |
-//! | `process` | the disk as one process sees it, until it is killed |
-//! | `story` | what happened, hashed and told |
 //!
 //! `FIDELOG_CRASH_RUNS` is the number of runs (default 10,000), `FIDELOG_SEED` the first seed. A failure prints the
 //! line that repeats it, and the end of its story.
@@ -22,16 +20,14 @@ mod damage;
 mod model;
 mod operations;
 mod partition;
-mod process;
 mod recorder;
 mod run;
-mod story;
 mod trouble;
 
 use fidelog_tests::seeds::{self, Failure};
+use fidelog_tests::story::Story;
 
 use run::{Honesty, run};
-use story::Story;
 
 const RUNS_VARIABLE: &str = "FIDELOG_CRASH_RUNS";
 /// Lines of a story that a failure prints, unless `FIDELOG_LINES` says otherwise.

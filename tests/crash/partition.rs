@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use crate::model::{Existence, Model, Step};
 use crate::recorder::{Heard, Recorder};
-use crate::story::Story;
+use fidelog_tests::story::Story;
 
 /// A partition.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::model::{Existence, Step};
 use crate::partition::Partition;
-use crate::process::Process;
-use crate::story::Story;
+use fidelog_tests::process::Process;
+use fidelog_tests::story::Story;
 
 /// Where the data directory lies on the simulated disk.
 pub(crate) const ROOT: &str = "/data";
@@ -171,7 +171,7 @@ impl Run {
 
     fn try_start(&mut self, trouble: bool) -> Result<(), String> {
         self.note("START");
-        let process = Process::new(self.disk.clone(), self.story.clone());
+        let process = Process::new(Arc::new(self.disk.clone()), self.story.clone());
         if trouble {
             self.plan_trouble(&process, 25);
         }

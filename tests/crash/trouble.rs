@@ -7,8 +7,8 @@ use fidelog_log::env::{Disk, Operation};
 use rand::Rng;
 
 use crate::partition::Partition;
-use crate::process::Process;
 use crate::run::{ROOT, Run};
+use fidelog_tests::process::Process;
 
 impl Run {
     pub(crate) fn plan_fault(&mut self, nth_max: u64) {

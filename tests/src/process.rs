@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use fidelog_log::env::sim::SimDisk;
 use fidelog_log::env::{DirEntry, Disk, DiskFile, FilesystemKind, OpenMode, Operation};
 
 use crate::story::Story;
 
 /// One process's disk. Clones are of the same process.
 #[derive(Clone, Debug)]
-pub(crate) struct Process {
-    disk: SimDisk,
+pub struct Process {
+    disk: Arc<dyn Disk>,
     life: Arc<Life>,
 }
 
@@ -31,7 +30,9 @@ struct Life {
 }
 
 impl Process {
-    pub(crate) fn new(disk: SimDisk, story: Story) -> Self {
+    /// A process that has just begun.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, story: Story) -> Self {
         let life = Life {
             story,
             changes_left: AtomicU64::new(u64::MAX),
@@ -42,17 +43,25 @@ impl Process {
     }
 
     /// Lets so many more changes through; with the one after them the process ends.
-    pub(crate) fn end_after(&self, changes: u64) {
+    pub fn end_after(&self, changes: u64) {
         self.life.changes_left.store(changes, Ordering::Relaxed);
     }
 
     /// Whether a directory could not be synced: an ordinary file system has given up its journal then, and takes no
     /// change, of this process or a later one, until the machine mounts it again.
-    pub(crate) fn needs_mount(&self) -> bool {
+    #[must_use]
+    pub fn needs_mount(&self) -> bool {
         self.life.needs_mount.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
+    /// Ends it between two changes.
+    pub fn end(&self) {
+        self.life.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended: nothing of it reaches the disk any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         self.life.ended.load(Ordering::Relaxed)
     }
 }

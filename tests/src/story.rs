@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 /// The story of one run. Clones tell the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Story(Arc<Mutex<Told>>);
+pub struct Story(Arc<Mutex<Told>>);
 
 #[derive(Debug)]
 struct Told {
@@ -14,12 +14,14 @@ struct Told {
 
 impl Story {
     /// A story that is only hashed.
-    pub(crate) fn untold() -> Self {
+    #[must_use]
+    pub fn untold() -> Self {
         Self::new(None)
     }
 
     /// A story that keeps its text.
-    pub(crate) fn told() -> Self {
+    #[must_use]
+    pub fn told() -> Self {
         Self::new(Some(Vec::new()))
     }
 
@@ -28,7 +30,7 @@ impl Story {
     }
 
     /// Adds something that happened: a name and numbers for the hash, and the words for a reader.
-    pub(crate) fn note(&self, name: &str, numbers: &[u64], tell: impl FnOnce() -> String) {
+    pub fn note(&self, name: &str, numbers: &[u64], tell: impl FnOnce() -> String) {
         let mut told = self.0.lock().expect("nobody panics while holding it");
         for byte in name.bytes() {
             told.mix(u64::from(byte));
@@ -41,12 +43,15 @@ impl Story {
         }
     }
 
-    pub(crate) fn hash(&self) -> u64 {
+    /// All that happened, in one number.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
         self.0.lock().expect("nobody panics while holding it").hash
     }
 
     /// The last `count_max` lines.
-    pub(crate) fn last_lines(&self, count_max: usize) -> String {
+    #[must_use]
+    pub fn last_lines(&self, count_max: usize) -> String {
         let told = self.0.lock().expect("nobody panics while holding it");
         let lines = told.lines.as_deref().unwrap_or_default();
         let skipped = lines.len().saturating_sub(count_max);

@@ -1,0 +1,226 @@
+//! Looks at every step, keeps what was seen, and asks the properties.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fidelog_broker::meta::state::ClusterState;
+use fidelog_broker::partition::{Positions, ProduceAnswer, Role};
+use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
+use fidelog_record::{Batches, EncodedBatch, PlacedBatch};
+
+use crate::broker::index_of;
+use crate::cluster::Sim;
+use crate::properties::{
+    acknowledgements, elected, history, in_sync, leaders, names, readers, settled, views,
+};
+
+/// Read at once to see what became durable.
+const LOOK_BYTES: usize = 64 << 10;
+
+/// What became of a batch, as its producer was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stored,
+    Unknown,
+    Refused,
+}
+
+/// What a replica's log held when it was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Shadow {
+    pub(crate) start: Offset,
+    pub(crate) committed_end: Offset,
+    pub(crate) durable_end: Offset,
+    /// The epoch this process was seen to lead, open.
+    opened: LeaderEpoch,
+    /// Synced, in order.
+    pub(crate) batches: Vec<PlacedBatch>,
+}
+
+/// All that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    pub(crate) names: names::Names,
+    pub(crate) history: BTreeMap<TopicPartition, history::History>,
+    leaders: leaders::Leaders,
+    pub(crate) settled: settled::Settled,
+    pub(crate) shadows: BTreeMap<(usize, TopicPartition), Shadow>,
+    /// When the last fault was over.
+    pub(crate) healing_since: fidelog_log::env::Moment,
+}
+
+impl Judge {
+    pub(crate) fn hosted(&mut self, broker: usize, at: TopicPartition) {
+        self.shadows.insert((broker, at), Shadow::default());
+    }
+
+    pub(crate) fn unhosted(&mut self, broker: usize, at: TopicPartition) {
+        self.shadows.remove(&(broker, at));
+    }
+
+    pub(crate) fn committed_end(&self, at: TopicPartition) -> Offset {
+        self.history.get(&at).map_or(Offset::ZERO, history::History::end)
+    }
+
+    pub(crate) fn viewed(&mut self, broker: usize, shown: &ClusterState, committed: &ClusterState) {
+        views::agree(broker, shown, committed);
+    }
+
+    pub(crate) fn parted(&self, message: &str) {
+        panic!("replicas have parted: {message}");
+    }
+
+    pub(crate) fn acknowledged(
+        &mut self,
+        at: TopicPartition,
+        by: (usize, u64),
+        batch: &EncodedBatch,
+        answer: &ProduceAnswer,
+    ) {
+        if let ProduceAnswer::Stored(stored) = answer {
+            self.leaders.acknowledged(at, stored.epoch, by);
+            acknowledgements::is_true(self.history.entry(at).or_default(), batch, stored);
+        }
+    }
+
+    pub(crate) fn settled(&mut self, lane: usize, number: u64, fate: Fate) {
+        self.settled.told(lane, number, fate);
+    }
+
+    pub(crate) fn read(&mut self, at: TopicPartition, from: Offset, bytes: &Bytes, next: Offset) {
+        readers::is_committed(self.history.entry(at).or_default(), at, from, bytes, next);
+    }
+
+    pub(crate) fn out_of_range(&mut self, at: TopicPartition, asked: Offset, start: Offset, end: Offset) {
+        readers::may_be_out_of_range(self.history.entry(at).or_default(), asked, start, end);
+    }
+}
+
+/// What a look at a machine shows.
+struct Look {
+    positions: Positions,
+    /// The epoch it leads in, open, and whom it waits for.
+    leads: Option<LeaderEpoch>,
+}
+
+impl Sim {
+    /// Looks at everything a process hosts.
+    pub(crate) fn observe(&mut self, broker: usize) {
+        let Some(life) = self.life(broker) else { return };
+        let hosted: Vec<_> = life.partitions.keys().copied().collect();
+        for at in hosted {
+            self.observe_one(broker, at);
+        }
+    }
+
+    fn observe_one(&mut self, broker: usize, at: TopicPartition) {
+        let Some(life) = self.brokers[broker].life.as_ref() else { return };
+        let Some(partition) = life.partitions.get(&at) else { return };
+        let look = partition.inspect(|machine| Look {
+            positions: machine.positions(),
+            leads: match machine.role() {
+                Role::Leader(leading) if leading.is_open() => Some(leading.epoch),
+                _ => None,
+            },
+        });
+        let Some(shadow) = self.judge.shadows.get_mut(&(broker, at)) else { return };
+        let Positions { start, committed_end, durable_end, end } = look.positions;
+        assert!(
+            start <= committed_end && committed_end <= durable_end && durable_end <= end,
+            "broker {}: {at}: positions out of order: {:?}",
+            broker + 1,
+            look.positions
+        );
+        let unchanged =
+            (start, committed_end, durable_end) == (shadow.start, shadow.committed_end, shadow.durable_end);
+        if unchanged && look.leads.is_none_or(|epoch| epoch == shadow.opened) {
+            return;
+        }
+        shadow.cut_to(durable_end);
+        if start > shadow.durable_end {
+            *shadow = Shadow { durable_end: start, opened: shadow.opened, ..Shadow::default() };
+        }
+        shadow.start = start;
+        if durable_end > shadow.durable_end {
+            let from = shadow.durable_end.max(start);
+            let (batches, reached) = held(partition, at, from, durable_end);
+            for batch in &batches {
+                self.judge.names.held(at, batch);
+            }
+            shadow.batches.extend(batches);
+            shadow.durable_end = reached;
+        }
+        let shadow_committed = shadow.committed_end;
+        let history = self.judge.history.entry(at).or_default();
+        let fresh = shadow.batches.iter().filter(|it| it.end_offset() > shadow_committed);
+        for batch in fresh.take_while(|it| it.end_offset() <= committed_end) {
+            history.committed(broker, batch);
+        }
+        history.reached(broker, shadow_committed, committed_end);
+        shadow.committed_end = committed_end;
+        let newly = look.leads.filter(|epoch| *epoch != shadow.opened);
+        shadow.opened = newly.unwrap_or(shadow.opened);
+        self.judge_leader(broker, at, &look, newly, shadow_committed);
+    }
+
+    fn judge_leader(
+        &self,
+        broker: usize,
+        at: TopicPartition,
+        look: &Look,
+        newly: Option<LeaderEpoch>,
+        committed_before: Offset,
+    ) {
+        let Some(entry) = self.quorum.state().partition(at) else { return };
+        // An epoch that is over may say what it likes: nobody believes it.
+        if look.leads != Some(entry.leader_epoch) {
+            return;
+        }
+        let shadow = &self.judge.shadows[&(broker, at)];
+        let history = &self.judge.history[&at];
+        if newly.is_some() {
+            elected::holds_all(broker, shadow, history);
+        }
+        if look.positions.committed_end > committed_before {
+            for &member in &entry.isr {
+                let other = index_of(member);
+                let known = self.judge.shadows.get(&(other, at)).filter(|_| !self.brokers[other].tainted);
+                if let Some(known) = known.filter(|_| self.brokers[other].life.is_some()) {
+                    in_sync::holds(member, known, look.positions.committed_end);
+                }
+            }
+        }
+    }
+}
+
+impl Shadow {
+    /// The log was cut, or began anew.
+    fn cut_to(&mut self, durable_end: Offset) {
+        if durable_end < self.durable_end {
+            self.durable_end = durable_end;
+            while self.batches.pop_if(|batch| batch.end_offset() > durable_end).is_some() {}
+            self.committed_end = self.committed_end.min(durable_end);
+        }
+    }
+}
+
+/// Whole batches of `from..below`, and how far they reach; damage ends them.
+pub(crate) fn held(
+    partition: &fidelog_broker::partition::Partition,
+    at: TopicPartition,
+    from: Offset,
+    below: Offset,
+) -> (Vec<PlacedBatch>, Offset) {
+    let (view, mut next, mut batches) = (partition.view(), from, Vec::new());
+    while next < below {
+        let Ok(read) = view.read(next, LOOK_BYTES, below) else { break };
+        if read.next_offset <= next {
+            break;
+        }
+        let found: Result<Vec<_>, _> = Batches::new(read.batches, at).collect();
+        let Ok(found) = found else { break };
+        batches.extend(found);
+        next = read.next_offset;
+    }
+    (batches, next)
+}

@@ -1,0 +1,12 @@
+//! What must hold, however a cluster fails: one property, one file.
+
+pub(crate) mod acknowledgements;
+pub(crate) mod elected;
+pub(crate) mod history;
+pub(crate) mod in_sync;
+pub(crate) mod leaders;
+pub(crate) mod names;
+pub(crate) mod readers;
+pub(crate) mod replicas;
+pub(crate) mod settled;
+pub(crate) mod views;

@@ -1,0 +1,290 @@
+//! What goes wrong, and when it is over.
+
+use fidelog_log::env::sim::{Fault, FaultError};
+use fidelog_log::env::{Clock, Disk, Operation};
+use rand::seq::IndexedRandom;
+use std::path::Path;
+
+use crate::broker::ROOT;
+use crate::cluster::Sim;
+use crate::event::Event;
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One process is killed.
+    Kill,
+    /// One machine loses its power.
+    PowerCut,
+    /// All processes are killed at once.
+    KillAll,
+    /// All machines lose their power at once.
+    PowerCutAll,
+    /// A process is killed, or its power cut, amid its next changes of the disk.
+    EndAmidWork,
+    /// A clean stop.
+    Stop,
+    /// A process stands still for a while.
+    Pause,
+    /// A machine is cut off from all others.
+    Isolate,
+    /// A link is cut, both ways or one.
+    CutLink,
+    /// A stream breaks.
+    BreakStream,
+    /// A wall clock jumps.
+    Clock,
+    /// A disk is slow.
+    SlowDisk,
+    /// An operation of a disk fails.
+    DiskFault,
+    /// A disk is full.
+    FullDisk,
+    /// A watch lags.
+    SlowWatch,
+    /// The quorum has no majority.
+    QuorumAway,
+    /// A leader gives up its oldest records.
+    Retain,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 17] = [
+        Self::Kill,
+        Self::PowerCut,
+        Self::KillAll,
+        Self::PowerCutAll,
+        Self::EndAmidWork,
+        Self::Stop,
+        Self::Pause,
+        Self::Isolate,
+        Self::CutLink,
+        Self::BreakStream,
+        Self::Clock,
+        Self::SlowDisk,
+        Self::DiskFault,
+        Self::FullDisk,
+        Self::SlowWatch,
+        Self::QuorumAway,
+        Self::Retain,
+    ];
+}
+
+/// Trouble that ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Trouble {
+    Cut(Vec<(usize, usize)>),
+    SlowDisk(usize),
+    BadDisk(usize),
+    SlowWatch(usize),
+    QuorumAway,
+}
+
+impl Sim {
+    pub(crate) fn make_trouble(&mut self) {
+        if self.healing {
+            return;
+        }
+        let micros = self.below(2 * self.settings.quiet);
+        self.agenda.after(micros, Event::Trouble);
+        let Some(&kind) = self.settings.troubles.choose(&mut self.random) else { return };
+        let broker = usize::try_from(self.below(self.brokers.len() as u64)).expect("few brokers");
+        let micros = 50_000 + self.below(3_000_000);
+        match kind {
+            Kind::Kill => self.end(broker, "killed"),
+            Kind::PowerCut => self.cut_power(broker),
+            Kind::KillAll => {
+                (0..self.brokers.len()).for_each(|broker| self.end(broker, "killed, with all others"))
+            }
+            Kind::PowerCutAll => (0..self.brokers.len()).for_each(|broker| self.cut_power(broker)),
+            Kind::EndAmidWork => self.end_amid_work(broker),
+            Kind::Stop => self.stop(broker),
+            Kind::Pause => self.pause(broker, micros),
+            Kind::Isolate => self.isolate(broker, micros),
+            Kind::CutLink => self.cut_link(broker, micros),
+            Kind::BreakStream => {
+                let all: Vec<_> = self.network.streams.keys().copied().collect();
+                let some = all.choose(&mut self.random).copied();
+                some.into_iter().for_each(|id| self.break_stream(id));
+            }
+            Kind::Clock => self.jump(broker),
+            Kind::SlowDisk => {
+                self.tell("slow disk", &[broker as u64], || {
+                    format!("the disk of broker {} is slow", broker + 1)
+                });
+                self.brokers[broker].sync_micros_max = 400_000;
+                self.agenda.after(micros, Event::Over(Trouble::SlowDisk(broker)));
+            }
+            Kind::DiskFault => self.plan_fault(broker),
+            Kind::FullDisk => self.fill_disk(broker, micros),
+            Kind::SlowWatch => {
+                self.tell("slow watch", &[broker as u64], || {
+                    format!("the watch of broker {} lags", broker + 1)
+                });
+                self.brokers[broker].watch_micros_max = 1_500_000;
+                self.agenda.after(micros, Event::Over(Trouble::SlowWatch(broker)));
+            }
+            Kind::QuorumAway => {
+                self.tell("quorum away", &[], || "the quorum has no majority".to_owned());
+                self.quorum.away = true;
+                self.agenda.after(micros / 2, Event::Over(Trouble::QuorumAway));
+            }
+            Kind::Retain => self.retain(broker),
+        }
+    }
+
+    fn cut_power(&mut self, broker: usize) {
+        self.brokers[broker].disk.cut_power();
+        self.end(broker, "the power is cut");
+    }
+
+    fn end_amid_work(&mut self, broker: usize) {
+        let changes = self.below(40);
+        let cut = self.percent(60);
+        self.tell("end planned", &[broker as u64, changes], || {
+            format!("broker {} will end after {changes} more changes; power cut: {cut}", broker + 1)
+        });
+        match cut {
+            true => self.brokers[broker].disk.crash_after(changes),
+            false => self.life(broker).into_iter().for_each(|life| life.process.end_after(changes)),
+        }
+    }
+
+    /// How many changes a starting process makes before it is killed, if it is.
+    pub(crate) fn dies_amid_start(&mut self) -> Option<u64> {
+        let dies = !self.healing && self.percent(6);
+        dies.then(|| self.below(30))
+    }
+
+    /// A clean stop: everybody is told, everything synced.
+    fn stop(&mut self, broker: usize) {
+        let Some(life) = self.life(broker) else { return };
+        let (flusher, partitions) = (std::sync::Arc::clone(&life.flusher), life.partitions.clone());
+        partitions.values().for_each(|partition| partition.stopping());
+        self.settle(broker);
+        let stopped = flusher.shutdown();
+        self.tell("stops", &[broker as u64], || format!("broker {} stops: {stopped:?}", broker + 1));
+        self.settle(broker);
+        drop((flusher, partitions));
+        self.end(broker, "stopped");
+    }
+
+    fn isolate(&mut self, broker: usize, micros: u64) {
+        let others = (0..=self.brokers.len()).filter(|&other| other != broker);
+        let cut: Vec<_> = others.flat_map(|other| [(broker, other), (other, broker)]).collect();
+        self.cut_links(cut, micros);
+    }
+
+    fn cut_link(&mut self, broker: usize, micros: u64) {
+        let other = usize::try_from(self.below(self.brokers.len() as u64 + 1)).expect("few brokers");
+        if other == broker {
+            return;
+        }
+        let cut = match self.below(3) {
+            0 => vec![(broker, other)],
+            1 => vec![(other, broker)],
+            _ => vec![(broker, other), (other, broker)],
+        };
+        self.cut_links(cut, micros);
+    }
+
+    fn cut_links(&mut self, cut: Vec<(usize, usize)>, micros: u64) {
+        self.tell("cut", &[cut.len() as u64], || {
+            let named: Vec<_> = cut.iter().map(|(from, to)| (from + 1, to + 1)).collect();
+            format!("nothing passes from and to: {named:?}")
+        });
+        cut.iter().for_each(|&(from, to)| self.network.cut(from, to));
+        self.agenda.after(micros, Event::Over(Trouble::Cut(cut)));
+    }
+
+    fn jump(&mut self, broker: usize) {
+        let clock = &self.brokers[broker].clock;
+        let wall_ms = clock.wall_ms();
+        let by = self.below(2_000_000);
+        let wall_ms = if self.percent(50) { wall_ms + by } else { wall_ms - by };
+        self.tell("clock", &[broker as u64, wall_ms], || {
+            format!("the wall clock of broker {} jumps", broker + 1)
+        });
+        self.brokers[broker].clock.set_wall_ms(wall_ms);
+    }
+
+    fn plan_fault(&mut self, broker: usize) {
+        const OPERATIONS: [Operation; 11] = [
+            Operation::Open,
+            Operation::Create,
+            Operation::Write,
+            Operation::Write,
+            Operation::Allocate,
+            Operation::Sync,
+            Operation::Sync,
+            Operation::Sync,
+            Operation::SyncDir,
+            Operation::Rename,
+            Operation::Remove,
+        ];
+        const ERRORS: [FaultError; 4] =
+            [FaultError::Io, FaultError::StorageFull, FaultError::TooManyFiles, FaultError::ReadOnly];
+        let operation = *OPERATIONS.choose(&mut self.random).expect("there are some");
+        let error = *ERRORS.choose(&mut self.random).expect("there are some");
+        let nth = 1 + self.below(10);
+        self.tell("fault", &[broker as u64, nth], || {
+            format!(
+                "planned for broker {}: {operation} number {nth} from now fails with {error:?}",
+                broker + 1
+            )
+        });
+        self.brokers[broker].disk.inject(Fault::once(operation, nth, error));
+        self.brokers[broker].excused = true;
+    }
+
+    fn fill_disk(&mut self, broker: usize, micros: u64) {
+        let disk = &self.brokers[broker].disk;
+        let root = Path::new(ROOT);
+        let (Ok(free), Ok(total)) = (disk.free_bytes(root), disk.total_bytes(root)) else { return };
+        let capacity = total - free + self.below(20_000);
+        self.tell("full disk", &[broker as u64, capacity], || {
+            format!("the disk of broker {} is full", broker + 1)
+        });
+        self.brokers[broker].disk.set_capacity_bytes(capacity);
+        self.brokers[broker].excused = true;
+        self.agenda.after(micros, Event::Over(Trouble::BadDisk(broker)));
+    }
+
+    /// Faults of a disk are over; what they did stays done.
+    pub(crate) fn mend_disk(&mut self, broker: usize) {
+        let machine = &mut self.brokers[broker];
+        machine.disk.clear_faults();
+        machine.disk.set_capacity_bytes(1 << 40);
+        machine.excused = false;
+    }
+
+    fn retain(&mut self, broker: usize) {
+        let Some(life) = self.life(broker) else { return };
+        let hosted: Vec<_> = life.partitions.keys().copied().collect();
+        for at in hosted {
+            let Some(history) = self.judge.history.get(&at) else { continue };
+            let bases: Vec<_> = history.batches().iter().map(|batch| batch.base_offset()).collect();
+            let Some(&to) = bases.choose(&mut self.random) else { continue };
+            self.tell("retain", &[broker as u64, to.0], || {
+                format!("broker {} is to retain from {to}", broker + 1)
+            });
+            self.step(broker, at, |partition| partition.advance_start(to));
+        }
+    }
+
+    pub(crate) fn end_trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::Cut(cut) => {
+                if self.healing {
+                    return; // All links are whole already.
+                }
+                cut.iter().for_each(|&(from, to)| self.network.mend(from, to));
+                self.free_held();
+            }
+            Trouble::SlowDisk(broker) => self.brokers[broker].sync_micros_max = 2_000,
+            Trouble::BadDisk(broker) => self.mend_disk(broker),
+            Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = 3_000,
+            Trouble::QuorumAway => self.quorum.away = false,
+        }
+    }
+}

@@ -14,7 +14,8 @@ use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
 use fidelog_record::types::{GroupName, TopicId, TopicName};
 use tonic::transport::Channel;
 
-use crate::client::{Core, Repeat, check_topic, cluster_client};
+use crate::calls::Repeat;
+use crate::client::{Core, check_topic, cluster_client};
 use crate::error::RequestError;
 
 /// What a new topic is to be. Zero, and `None`, mean the cluster's default.
@@ -146,7 +147,10 @@ impl Admin {
     ) -> Result<v1::DescribePartitionsResponse, RequestError> {
         let request = v1::DescribePartitionsRequest { topic: topic.to_owned(), ..Default::default() };
         self.core
-            .call_one(&address, |channel| async move { topics(channel).describe_partitions(request).await })
+            .call_one(&address, |channel| {
+                let request = request.clone();
+                async move { topics(channel).describe_partitions(request).await }
+            })
             .await
     }
 
@@ -199,12 +203,10 @@ impl Admin {
         &self,
         address: &str,
     ) -> Result<v1::DescribeClusterResponse, RequestError> {
-        let request = v1::DescribeClusterRequest {};
         self.core
-            .call_one(
-                address,
-                |channel| async move { cluster_client(channel).describe_cluster(request).await },
-            )
+            .call_one(address, |channel| async move {
+                cluster_client(channel).describe_cluster(v1::DescribeClusterRequest {}).await
+            })
             .await
     }
 

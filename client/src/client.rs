@@ -4,21 +4,19 @@
 //! consumers run tasks of their own, and end with their handles.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use fidelog_proto::Certainty;
 use fidelog_proto::v1::{self, cluster_service_client::ClusterServiceClient};
 use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
 use fidelog_record::types::{ClusterId, TopicName};
 use tonic::transport::Channel;
-use tonic::{Response, Status};
 
 use crate::address;
 use crate::admin::Admin;
-use crate::backoff;
-use crate::connection::{ConnectionSettings, Connections, never_connected};
+use crate::calls::{Patience, asks_routes};
+use crate::connection::{ConnectionSettings, Connections};
 use crate::consumer::ConsumerBuilder;
 use crate::error::{Leader, Refusal, RequestError};
 use crate::event::{Event, Listener};
@@ -101,6 +99,8 @@ impl ClientBuilder {
             routes: Routes::default(),
             listener: self.listener,
             cluster: parking_lot::Mutex::default(),
+            preferred: parking_lot::Mutex::default(),
+            turn: AtomicUsize::new(0),
         };
         core.ask_brokers().await?;
         Ok(Client { core: Arc::new(core) })
@@ -168,209 +168,76 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Whether a request may be sent again when its outcome is unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It reads, or repeating it changes nothing more.
-    Always,
-    /// Only after an attempt that surely changed nothing.
-    IfDefinite,
-}
-
 /// What all handles share.
 #[derive(Debug)]
 pub(crate) struct Core {
-    bootstrap: Vec<String>,
+    pub(crate) bootstrap: Vec<String>,
     pub(crate) request_timeout: Duration,
     pub(crate) connections: Connections,
     pub(crate) routes: Routes,
     pub(crate) listener: Listener,
     cluster: parking_lot::Mutex<ClusterId>,
+    /// The broker that answered last: it is asked first.
+    pub(crate) preferred: parking_lot::Mutex<Option<String>>,
+    /// Whose turn it is to be asked for routes.
+    pub(crate) turn: AtomicUsize,
 }
 
 impl Core {
-    /// Every address worth trying, those the cluster named first.
-    fn addresses(&self) -> Vec<String> {
-        let mut addresses = self.routes.addresses();
-        for address in &self.bootstrap {
-            if !addresses.contains(address) {
-                addresses.push(address.clone());
-            }
-        }
-        addresses
-    }
-
-    /// Sends a request to any broker, and again elsewhere or later as `repeat` allows, until the request timeout.
-    pub(crate) async fn call<T, F, Fut>(&self, repeat: Repeat, send: F) -> Result<T, RequestError>
-    where
-        F: Fn(Channel) -> Fut,
-        Fut: Future<Output = Result<Response<T>, Status>>,
-    {
-        self.call_within(self.request_timeout, repeat, send).await
-    }
-
-    /// As [`Self::call`], for no longer than `budget`.
-    pub(crate) async fn call_within<T, F, Fut>(
-        &self,
-        budget: Duration,
-        repeat: Repeat,
-        send: F,
-    ) -> Result<T, RequestError>
-    where
-        F: Fn(Channel) -> Fut,
-        Fut: Future<Output = Result<Response<T>, Status>>,
-    {
-        self.call_while(budget, budget, repeat, send).await
-    }
-
-    /// As [`Self::call_within`], and while no broker can be reached at all, for no longer than `unreachable`.
-    async fn call_while<T, F, Fut>(
-        &self,
-        budget: Duration,
-        unreachable: Duration,
-        repeat: Repeat,
-        send: F,
-    ) -> Result<T, RequestError>
-    where
-        F: Fn(Channel) -> Fut,
-        Fut: Future<Output = Result<Response<T>, Status>>,
-    {
-        let began = Instant::now();
-        let give_up_at = began + budget;
-        let mut failures = 0;
-        loop {
-            let error = match self.call_once_each(repeat, give_up_at, &send).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            failures += 1;
-            let wait = backoff::wait(failures, rand::random()).max(advice(&error));
-            let may_repeat = repeat == Repeat::Always || error.certainty() == Certainty::Definite;
-            let patience = match error {
-                RequestError::Unreachable { .. } => unreachable.min(budget),
-                _ => budget,
-            };
-            if !may_repeat || !error.is_passing() || Instant::now() + wait >= began + patience {
-                return Err(error);
-            }
-            self.listener.tell(Event::RequestRetried { cause: error.to_string() });
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// One round over all brokers; ends at the first answer, and at the first error that another broker cannot mend.
-    async fn call_once_each<T, F, Fut>(
-        &self,
-        repeat: Repeat,
-        give_up_at: Instant,
-        send: &F,
-    ) -> Result<T, RequestError>
-    where
-        F: Fn(Channel) -> Fut,
-        Fut: Future<Output = Result<Response<T>, Status>>,
-    {
-        let addresses = self.addresses();
-        let (mut last, mut causes) = (None, Vec::new());
-        for address in &addresses {
-            let channel = match self.connections.any(address).await {
-                Ok(channel) => channel,
-                Err(error) => {
-                    causes.push(error.to_string());
-                    continue;
-                }
-            };
-            let error = match self.call_at(address, give_up_at, send(channel)).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let lost = error.certainty() == Certainty::Unknown && repeat == Repeat::IfDefinite;
-            if lost || !error.is_passing() {
-                return Err(error);
-            }
-            last = Some(error);
-        }
-        Err(last.unwrap_or_else(|| RequestError::Unreachable {
-            tried: addresses.join(", "),
-            cause: causes.join("; "),
-        }))
-    }
-
-    /// Sends a request to this broker, once.
-    pub(crate) async fn call_one<T, F, Fut>(&self, address: &str, send: F) -> Result<T, RequestError>
-    where
-        F: FnOnce(Channel) -> Fut,
-        Fut: Future<Output = Result<Response<T>, Status>>,
-    {
-        let give_up_at = Instant::now() + self.request_timeout;
-        let unreachable = |cause: String| RequestError::Unreachable { tried: address.to_owned(), cause };
-        let channel = self.connections.any(address).await.map_err(|error| unreachable(error.to_string()))?;
-        self.call_at(address, give_up_at, send(channel)).await
-    }
-
-    async fn call_at<T>(
-        &self,
-        address: &str,
-        give_up_at: Instant,
-        answer: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, RequestError> {
-        let error = match tokio::time::timeout_at(give_up_at.into(), answer).await {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
-            Ok(Err(status)) if never_connected(&status) => {
-                let cause = status.message().to_owned();
-                self.connections.forget_all(address, &cause);
-                RequestError::Unreachable { tried: address.to_owned(), cause }
-            }
-            Ok(Err(status)) => RequestError::from_status(&status, address),
-            Err(_) => {
-                RequestError::Lost { address: address.into(), cause: "the request timeout passed".into() }
-            }
-        };
-        if let RequestError::Lost { cause, .. } = &error {
-            self.connections.forget_all(address, cause);
-        }
-        Err(error)
-    }
-
     async fn ask_brokers(&self) -> Result<(), RequestError> {
-        let request = v1::GetRoutesRequest { topics: Vec::new() };
-        let (budget, unreachable) = (self.request_timeout, FIRST_CONNECTION_WAIT);
-        let answer = self.call_while(budget, unreachable, Repeat::Always, |channel| {
-            let request = request.clone();
-            async move { cluster_client(channel).get_routes(request).await }
-        });
-        let answer = answer.await?;
-        self.routes.adopt_brokers(&answer.brokers);
+        let patience =
+            Patience { unreachable: FIRST_CONNECTION_WAIT, ..Patience::for_routes(self.request_timeout) };
+        let (address, answer) = self.ask(patience, self.addresses(), asks_routes(Vec::new())).await?;
+        self.prefer(&address);
+        self.routes.adopt_brokers(&answer.brokers, answer.metadata_index);
         *self.cluster.lock() = ClusterId::try_from(&answer.cluster_id[..])
             .map_err(|_| RequestError::Malformed("a cluster id of 16 bytes"))?;
         Ok(())
     }
 
-    async fn get_routes(&self, topics: Vec<String>) -> Result<v1::GetRoutesResponse, RequestError> {
-        let request = v1::GetRoutesRequest { topics };
-        self.call(Repeat::Always, |channel| {
-            let request = request.clone();
-            async move { cluster_client(channel).get_routes(request).await }
-        })
-        .await
+    async fn get_routes(
+        &self,
+        addresses: Vec<String>,
+        topics: Vec<String>,
+    ) -> Result<v1::GetRoutesResponse, RequestError> {
+        let patience = Patience::for_routes(self.request_timeout);
+        Ok(self.ask(patience, addresses, asks_routes(topics)).await?.1)
+    }
+
+    /// A broker that answers, found by a question that costs it nothing.
+    pub(crate) async fn responsive(&self, patience: Patience) -> Result<String, RequestError> {
+        let (address, answer) = self.ask(patience, self.addresses(), asks_routes(Vec::new())).await?;
+        self.routes.adopt_brokers(&answer.brokers, answer.metadata_index);
+        self.prefer(&address);
+        Ok(address)
     }
 
     /// The topic's routes as known, asked for when nothing is known.
     pub(crate) async fn routes(&self, topic: &str) -> Result<Arc<TopicRoutes>, RequestError> {
         match self.routes.topic(topic) {
             Some(routes) => Ok(routes),
-            None => self.refresh_routes(topic).await,
+            None => self.ask_routes(topic, self.addresses()).await,
         }
     }
 
-    /// Asks for the topic's routes anew. Callers that come together share one question.
+    /// Asks for the topic's routes anew, each time of another broker first: one that is cut off from the others knows
+    /// nothing of a new leader, and says so with confidence. Callers that come together share one question.
     pub(crate) async fn refresh_routes(&self, topic: &str) -> Result<Arc<TopicRoutes>, RequestError> {
+        self.ask_routes(topic, self.addresses_in_turn()).await
+    }
+
+    async fn ask_routes(
+        &self,
+        topic: &str,
+        addresses: Vec<String>,
+    ) -> Result<Arc<TopicRoutes>, RequestError> {
         let began = Instant::now();
         let _asking = self.routes.asking.lock().await;
         if let Some(routes) = self.routes.topic_since(topic, began) {
             return Ok(routes);
         }
         let asked_at = Instant::now();
-        let answer = self.get_routes(vec![topic.to_owned()]).await?;
+        let answer = self.get_routes(addresses, vec![topic.to_owned()]).await?;
         let (routes, changes) = self.routes.adopt(topic, answer, asked_at)?;
         for change in changes {
             self.tell_leader(topic, change);
@@ -399,13 +266,6 @@ impl Core {
 /// Checks a topic's name as a broker would, internal ones allowed.
 pub(crate) fn check_topic(topic: &str) -> Result<(), RequestError> {
     TopicName::internal(topic).map(drop).map_err(|error| RequestError::Invalid(error.to_string()))
-}
-
-fn advice(error: &RequestError) -> Duration {
-    match error {
-        RequestError::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
-        _ => Duration::ZERO,
-    }
 }
 
 pub(crate) fn cluster_client(channel: Channel) -> ClusterServiceClient<Channel> {

@@ -14,8 +14,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::event::{Event, Listener};
 
-/// How long a silent connection is asked whether it lives, and how long it may take to answer.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// After how much silence a connection is asked whether it lives. A consumer whose leader hangs, or is cut off without
+/// a word, learns it in no other way.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// How long it may take to answer.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(3);
 /// What a broker may send before it must wait for us, per stream and per connection.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
@@ -126,7 +129,7 @@ impl Connections {
             .connect_timeout(self.settings.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

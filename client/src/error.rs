@@ -13,6 +13,8 @@ use fidelog_proto::{Certainty, Meaning};
 use fidelog_record::types::{BrokerId, LeaderEpoch};
 use tonic_types::StatusExt;
 
+use crate::backoff;
+
 /// The domain every reason of a broker carries in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "fidelog";
 
@@ -58,6 +60,15 @@ impl Refusal {
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         self.reason.meaning()
+    }
+
+    /// Somebody has too much to do: coming back soon makes it worse. Everything else that passes ends with a new
+    /// leader or a replica that is back, and is looked for often.
+    pub(crate) fn asks_for_relief(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::Overloaded | Reason::LimitExceeded | Reason::ProducerWindowFull | Reason::DiskFull
+        )
     }
 
     pub(crate) fn from_wire(error: v1::Error) -> Self {
@@ -149,6 +160,22 @@ impl RequestError {
                 address: address.to_owned(),
                 cause: format!("{}: {}", status.code().description(), status.message()),
             },
+        }
+    }
+
+    /// How long to wait before request number `failures` + 1.
+    pub(crate) fn wait(&self, failures: u32, chance: u64) -> Duration {
+        match self {
+            Self::Refused(refusal) if refusal.asks_for_relief() => backoff::wait(failures, chance),
+            _ => backoff::search(failures, chance),
+        }
+        .max(self.advice())
+    }
+
+    fn advice(&self) -> Duration {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
         }
     }
 

@@ -57,6 +57,13 @@ pub enum Event {
         /// Why.
         cause: String,
     },
+    /// Batches of a partition that had to wait are stored again.
+    ProducerResumed {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: u32,
+    },
     /// A request that is not a produce or a consume was not answered as it should be, and is sent again.
     RequestRetried {
         /// Why.

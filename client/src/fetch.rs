@@ -11,7 +11,8 @@ use fidelog_record::types::{LeaderEpoch, PartitionIndex, TopicId, TopicPartition
 use tonic::transport::Channel;
 
 use crate::admin::Admin;
-use crate::client::{Client, Core, Repeat, check_topic};
+use crate::calls::Repeat;
+use crate::client::{Client, Core, check_topic};
 use crate::consumer::{ConsumeError, ConsumedBatch};
 use crate::error::RequestError;
 use crate::producer::unix_ms;
@@ -190,7 +191,7 @@ impl Core {
             leader_epoch: 0,
         };
         let answer = self
-            .call_within(budget, Repeat::Always, |channel| {
+            .call_within(budget, Repeat::AlwaysAfter(fetch.wait), |channel| {
                 let request = request.clone();
                 async move { fetch_client(channel).fetch(request).await }
             })

@@ -74,11 +74,17 @@
 //! | `client_id` | `fidelog-rust` | printable ASCII | how brokers name the program |
 //! | `on_event` | nobody | | hears of reconnects, new leaders, retries ([`Event`]) |
 //!
-//! Waits between retries double from 10 ms to 1 s and are jittered.
+//! A leader that dies, hangs or is cut off is left by itself: routes are asked of another broker each time, the newest
+//! leader epoch counts, and what was in flight goes to the new leader under the same sequences. A leader that is silent
+//! for 500 ms with batches in flight is doubted; a consumer's connection is given up after 5 s without a sign of life.
+//!
+//! Waits between retries double from 10 ms and are jittered: up to 100 ms for the first five seconds that a leader is
+//! looked for, up to 1 s afterwards and for brokers that are overloaded.
 
 mod address;
 mod admin;
 mod backoff;
+mod calls;
 mod client;
 mod connection;
 mod consumer;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use fidelog_proto::v1;
@@ -19,10 +20,16 @@ pub(crate) struct TopicRoutes {
     pub(crate) id: TopicId,
     pub(crate) record_bytes_max: usize,
     pub(crate) leaders: Vec<Option<Leader>>,
+    /// The metadata index of the answer.
+    index: u64,
     asked_at: Instant,
 }
 
 impl TopicRoutes {
+    fn replaces(&self, other: &Self) -> bool {
+        self.id != other.id && self.index > other.index
+    }
+
     pub(crate) fn partition_count(&self) -> u32 {
         u32::try_from(self.leaders.len()).expect("a topic has at most PARTITION_COUNT_MAX partitions")
     }
@@ -39,6 +46,8 @@ pub(crate) struct Change {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     state: Mutex<State>,
+    /// Rises with every leader that is not the one known before.
+    version: AtomicU64,
     /// One question per client at a time; who waited behind one uses its answer.
     pub(crate) asking: tokio::sync::Mutex<()>,
 }
@@ -46,10 +55,21 @@ pub(crate) struct Routes {
 #[derive(Debug, Default)]
 struct State {
     addresses: Vec<String>,
+    /// The metadata index of the answer that named them.
+    addresses_index: u64,
     topics: HashMap<String, Arc<TopicRoutes>>,
 }
 
 impl Routes {
+    /// Rises with every leader that is not the one known before: while it stands, no route changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn note_change(&self, changed: bool) {
+        self.version.fetch_add(u64::from(changed), Ordering::Release);
+    }
+
     /// Addresses of the brokers last heard of.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.state.lock().addresses.clone()
@@ -76,22 +96,29 @@ impl Routes {
         asked_at: Instant,
     ) -> Result<(Arc<TopicRoutes>, Vec<Change>), RequestError> {
         let mut state = self.state.lock();
-        state.adopt_brokers(&answer.brokers);
+        state.adopt_brokers(&answer.brokers, answer.metadata_index);
         let route = answer.topics.into_iter().find(|route| route.topic == topic);
         let route = route.ok_or(RequestError::Malformed("routes without the topic that was asked for"))?;
         if let Some(error) = route.error {
             return Err(Refusal::from_wire(error).into());
         }
         let former = state.topics.get(topic).cloned();
-        let mut routes = read(route, asked_at)?;
+        let mut routes = read(route, answer.metadata_index, asked_at)?;
+        if let Some(former) = former.as_ref().filter(|former| former.replaces(&routes)) {
+            // Of a topic that was deleted and created again, the answering broker knows only the former one.
+            let routes = Arc::new(TopicRoutes { asked_at, ..TopicRoutes::clone(former) });
+            state.topics.insert(topic.to_owned(), routes.clone());
+            return Ok((routes, Vec::new()));
+        }
         let changes = former.map(|former| merge(&mut routes, &former)).unwrap_or_default();
+        self.note_change(!changes.is_empty());
         let routes = Arc::new(routes);
         state.topics.insert(topic.to_owned(), routes.clone());
         Ok((routes, changes))
     }
 
-    pub(crate) fn adopt_brokers(&self, brokers: &[v1::Broker]) {
-        self.state.lock().adopt_brokers(brokers);
+    pub(crate) fn adopt_brokers(&self, brokers: &[v1::Broker], metadata_index: u64) {
+        self.state.lock().adopt_brokers(brokers, metadata_index);
     }
 
     /// Takes a hint from an error; tells whether it is news.
@@ -103,19 +130,22 @@ impl Routes {
             return None;
         }
         *known = Some(leader.clone());
+        self.note_change(true);
         Some(Change { partition, leader })
     }
 }
 
 impl State {
-    fn adopt_brokers(&mut self, brokers: &[v1::Broker]) {
-        if !brokers.is_empty() {
+    /// A broker that lags behind does not undo what a fresher one told.
+    fn adopt_brokers(&mut self, brokers: &[v1::Broker], metadata_index: u64) {
+        if !brokers.is_empty() && metadata_index >= self.addresses_index {
+            self.addresses_index = metadata_index;
             self.addresses = brokers.iter().map(|broker| broker.address.clone()).collect();
         }
     }
 }
 
-fn read(route: v1::TopicRoute, asked_at: Instant) -> Result<TopicRoutes, RequestError> {
+fn read(route: v1::TopicRoute, index: u64, asked_at: Instant) -> Result<TopicRoutes, RequestError> {
     let id = TopicId::try_from(&route.topic_id[..])
         .map_err(|_| RequestError::Malformed("a topic id of 16 bytes"))?;
     let mut leaders = vec![None; route.partitions.len()];
@@ -128,7 +158,7 @@ fn read(route: v1::TopicRoute, asked_at: Instant) -> Result<TopicRoutes, Request
     if leaders.is_empty() {
         return Err(RequestError::Malformed("a topic without partitions"));
     }
-    Ok(TopicRoutes { id, record_bytes_max: route.record_bytes_max as usize, leaders, asked_at })
+    Ok(TopicRoutes { id, record_bytes_max: route.record_bytes_max as usize, leaders, index, asked_at })
 }
 
 /// Keeps what an error told of a newer epoch than the answer knows.
@@ -175,6 +205,29 @@ mod tests {
         let (_, changes) = routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
         assert!(changes.is_empty());
         assert_eq!(routes.leader("t", 0), Some(leader));
+    }
+
+    #[test]
+    fn a_broker_that_lags_does_not_bring_back_a_deleted_topic() {
+        let routes = Routes::default();
+        let mut young = answer(1, 4);
+        young.metadata_index = 20;
+        young.topics[0].topic_id = bytes::Bytes::from_static(&[8; 16]);
+        let (adopted, _) = routes.adopt("t", young, Instant::now()).unwrap();
+        let (kept, changes) = routes.adopt("t", answer(2, 9), Instant::now()).unwrap();
+        assert_eq!((kept.id, changes), (adopted.id, Vec::new()));
+        assert_eq!(routes.leader("t", 0).unwrap().broker.0, 1);
+    }
+
+    #[test]
+    fn the_version_rises_only_with_a_new_leader() {
+        let routes = Routes::default();
+        routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        let known = routes.version();
+        routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        assert_eq!(routes.version(), known);
+        routes.adopt("t", answer(2, 5), Instant::now()).unwrap();
+        assert!(routes.version() > known);
     }
 
     #[test]

@@ -25,7 +25,10 @@ pub(super) const FORWARDED: &str = "fidelog-forwarded";
 
 /// How long a connection to another broker may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// After how much silence a leader is asked whether it lives, and how long it may take to say so: whoever forwarded to
+/// one that hangs learns it long before the caller's patience ends, and the caller asks again.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
@@ -61,7 +64,7 @@ impl Forwarder {
             .connect_timeout(CONNECT_WAIT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let channel = endpoint.connect().await.map_err(|error| unreachable(&error))?;

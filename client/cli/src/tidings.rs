@@ -57,6 +57,9 @@ fn sentence(event: &Event) -> (String, bool) {
         Event::ProducerWaiting { topic, partition, cause } => {
             format!("{topic}/{partition}: records wait: {cause}")
         }
+        Event::ProducerResumed { topic, partition } => {
+            return (format!("{topic}/{partition}: records are stored again"), true);
+        }
         Event::RequestRetried { cause } => format!("a request is sent again: {cause}"),
         Event::ProducerEpochRaised { topic, partition, epoch } => {
             format!("{topic}/{partition}: the producer goes on in epoch {epoch}")

@@ -12,6 +12,8 @@
 //! What is always true: `next` moves only when records are handed on, and then to exactly their end, so that a
 //! subscription taken up again misses nothing and repeats nothing.
 
+use std::time::Duration;
+
 use fidelog_proto::v1::{FetchResponse, Reason};
 use fidelog_record::types::TopicPartition;
 
@@ -109,9 +111,13 @@ impl Cursor {
 
     /// Waits before it is subscribed again.
     pub(crate) fn rest(&mut self, now_ms: u64, chance: u64) {
-        self.failures += 1;
+        self.rest_at(backoff::search, now_ms, chance);
+    }
+
+    fn rest_at(&mut self, pace: fn(u32, u64) -> Duration, now_ms: u64, chance: u64) {
+        self.failures = self.failures.saturating_add(1);
         self.failing_since_ms.get_or_insert(now_ms);
-        let wait_ms = u64::try_from(backoff::wait(self.failures, chance).as_millis()).unwrap_or(u64::MAX);
+        let wait_ms = u64::try_from(pace(self.failures, chance).as_millis()).unwrap_or(u64::MAX);
         self.state = State::Resting { until_ms: now_ms.saturating_add(wait_ms) };
     }
 
@@ -148,7 +154,7 @@ impl Cursor {
     fn unfit(&mut self, cause: Unfit, now_ms: u64, chance: u64) -> Move {
         self.unfit += 1;
         if self.unfit < UNFIT_MAX {
-            self.rest(now_ms, chance);
+            self.rest_at(backoff::wait, now_ms, chance);
             return Move::Refresh;
         }
         self.state = State::Over;
@@ -161,7 +167,8 @@ impl Cursor {
             return self.out_of_range(&refusal, now_ms);
         }
         if meaning.retriable || refusal.reason == Reason::FencedEpoch {
-            self.rest(now_ms, chance);
+            let pace = if refusal.asks_for_relief() { backoff::wait } else { backoff::search };
+            self.rest_at(pace, now_ms, chance);
             if refusal.reason == Reason::NotLeader && refusal.leader.is_some() && self.failures <= 1 {
                 // The new leader is known: waiting would help nobody.
                 self.state = State::Resting { until_ms: now_ms };

@@ -4,13 +4,17 @@
 //! generation that was granted when the positions were opened; an older one is fenced and ends the consumer.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bytes::Bytes;
+use fidelog_proto::Certainty;
 use fidelog_proto::v1::{self, Reason};
 use fidelog_record::types::{Generation, LeaderEpoch, TopicId};
 
 use crate::admin::positions;
-use crate::client::{Core, Repeat};
+use crate::backoff;
+use crate::calls::Repeat;
+use crate::client::Core;
 use crate::error::{Refusal, RequestError};
 
 use super::Consumer;
@@ -36,7 +40,8 @@ pub(crate) struct GroupPositions {
 }
 
 impl GroupPositions {
-    /// Takes the positions over. Doing so twice raises the generation twice and harms nobody else.
+    /// Takes the positions over. Doing so twice raises the generation twice and harms nobody else; the generation to
+    /// hold is the last one, so it is done one at a time.
     pub(crate) async fn open(
         core: &Core,
         group: &str,
@@ -53,7 +58,7 @@ impl GroupPositions {
             owner: owner.to_owned(),
         };
         let answer = core
-            .call(Repeat::Always, |channel| {
+            .call(Repeat::InTurn, |channel| {
                 let request = request.clone();
                 async move { positions(channel).open_positions(request).await }
             })
@@ -149,19 +154,36 @@ impl Consumer {
                 generation: ours.generation,
             })
         });
-        let request = v1::CommitPositionsRequest {
+        let mut request = v1::CommitPositionsRequest {
             group: held.group.clone(),
             topic_id: Bytes::copy_from_slice(self.topic_id.as_bytes()),
             commits: commits.collect::<Result<_, CommitError>>()?,
         };
-        let answer = self
-            .core
-            .call(Repeat::Always, |channel| {
+        let give_up_at = Instant::now() + self.core.request_timeout;
+        let mut outcome = Ok(());
+        let mut failures = 0;
+        loop {
+            let budget = give_up_at.saturating_duration_since(Instant::now());
+            let asked = self.core.call_within(budget, Repeat::Always, |channel| {
                 let request = request.clone();
                 async move { positions(channel).commit_positions(request).await }
-            })
-            .await?;
-        self.judge(answer)
+            });
+            let mut answer = asked.await?;
+            failures += 1;
+            let wait = backoff::search(failures, rand::random());
+            let passing = match Instant::now() + wait < give_up_at {
+                true => take_passing(&mut answer),
+                false => Vec::new(),
+            };
+            let judged = self.judge(answer);
+            outcome = outcome.and(judged);
+            if passing.is_empty() || self.over {
+                return outcome;
+            }
+            // Their owner is on its way to another broker.
+            request.commits.retain(|commit| passing.contains(&commit.partition));
+            tokio::time::sleep(wait).await;
+        }
     }
 
     fn judge(&mut self, answer: v1::CommitPositionsResponse) -> Result<(), CommitError> {
@@ -187,6 +209,18 @@ impl Consumer {
         }
         outcome
     }
+}
+
+/// Takes out what was refused for a while only, or left open: repeating a commit does no harm.
+fn take_passing(answer: &mut v1::CommitPositionsResponse) -> Vec<u32> {
+    let passes = |result: &v1::PositionResult| {
+        let meaning = result.error.as_ref().map(|error| error.reason().meaning());
+        meaning.is_some_and(|meaning| meaning.retriable || meaning.certainty == Certainty::Unknown)
+    };
+    let passing =
+        answer.results.iter().filter(|result| passes(result)).map(|result| result.partition).collect();
+    answer.results.retain(|result| !passes(result));
+    passing
 }
 
 impl GroupPositions {

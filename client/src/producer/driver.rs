@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use fidelog_proto::v1::{OpenProducerRequest, ProduceRequest, produce_request};
 use fidelog_proto::v1::{Reason, produce_service_client::ProduceServiceClient};
 use fidelog_record::ProducerStamp;
-use fidelog_record::types::{ProducerEpoch, ProducerId};
+use fidelog_record::types::{LeaderEpoch, ProducerEpoch, ProducerId};
 use futures::future::{BoxFuture, FutureExt, OptionFuture};
 use tokio::sync::mpsc;
 
-use crate::client::{Core, Repeat};
+use crate::backoff;
+use crate::calls::Repeat;
+use crate::client::Core;
 use crate::error::{Refusal, RequestError};
 use crate::event::Event;
 use crate::receipt::BatchReceipt;
@@ -21,12 +23,15 @@ use crate::receipt::BatchReceipt;
 use super::ProducerShared;
 use super::delivery::{Cause, DeliveryError};
 use super::lane::{Answer, Effect, Identity, Lane};
+use super::leader::{self, DOUBT_AFTER, Found};
 use super::link::Link;
 use super::queue::{Batch, Queue};
 use super::refusal::SendCause;
 
 /// How much longer than its acknowledgement timeout a broker may be silent before its stream is given up.
 const SILENCE_GRACE: Duration = Duration::from_secs(5);
+/// A silent leader is doubted again after about 100 ms, not after the first and shortest waits.
+const DOUBTS_SKIPPED: u32 = 5;
 /// Answers taken at once, so that time is looked at now and then.
 const ANSWERS_AT_ONCE: usize = 64;
 
@@ -38,8 +43,21 @@ pub(crate) struct Driver {
     answers: mpsc::UnboundedReceiver<(u64, Answer)>,
     answers_to: mpsc::UnboundedSender<(u64, Answer)>,
     link: Option<Arc<Link>>,
-    linking: Option<BoxFuture<'static, Result<Arc<Link>, String>>>,
+    linking: Option<BoxFuture<'static, Result<Found, String>>>,
     opening: Option<BoxFuture<'static, Result<Granted, RequestError>>>,
+    /// Routes are asked for because the leader is silent.
+    doubting: Option<BoxFuture<'static, ()>>,
+    /// How often that was done during this silence.
+    doubts: u32,
+    doubt_at: Instant,
+    /// Since when batches are in flight and nothing was heard.
+    silent_since: Instant,
+    /// The epoch of the leader that the stream goes to, as the routes told.
+    link_epoch: LeaderEpoch,
+    /// The routes' version that was last looked at.
+    routes_version: u64,
+    /// The listener was told that batches wait.
+    waiting: bool,
     /// The broker said that it does not lead, or cannot serve: its stream is left once nothing is in flight.
     misled: bool,
     /// The cached route is not to be believed.
@@ -65,6 +83,13 @@ impl Driver {
             link: None,
             linking: None,
             opening: None,
+            doubting: None,
+            doubts: 0,
+            doubt_at: Instant::now(),
+            silent_since: Instant::now(),
+            link_epoch: LeaderEpoch(0),
+            routes_version: 0,
+            waiting: false,
             misled: false,
             ask_routes: false,
             last_sent_or_heard: Instant::now(),
@@ -97,6 +122,7 @@ impl Driver {
     /// Everything that can be done without waiting.
     fn work(&mut self) {
         self.leave_dead_link();
+        self.leave_former_leader();
         let now_ms = self.now_ms();
         self.pull();
         let linked = self.link.is_some();
@@ -132,7 +158,56 @@ impl Driver {
         if over || (self.misled && self.lane.in_flight() == 0) {
             self.link = None;
             self.misled = false;
+            // The connection may have ended because its broker did.
+            self.ask_routes |= over;
         }
+    }
+
+    /// Follows the partition to a newer leader, whoever learned of it. What is in flight at the former one is waited
+    /// for while it answers.
+    fn leave_former_leader(&mut self) {
+        if self.lane.in_flight() == 0 {
+            self.silent_since = Instant::now();
+            self.doubts = 0;
+        }
+        self.doubt();
+        let version = self.shared.core.routes.version();
+        if version == self.routes_version {
+            return;
+        }
+        let Some(link) = &self.link else { return };
+        let known = self.shared.core.routes.leader(&self.shared.topic, self.queue.partition);
+        let moved =
+            known.is_some_and(|leader| leader.epoch > self.link_epoch && leader.address != link.address);
+        if moved && self.lane.in_flight() == 0 {
+            self.link = None;
+        } else if moved && self.silent_since.elapsed() >= DOUBT_AFTER {
+            self.link = None;
+            self.lane.abandon(self.now_ms(), rand::random(), &mut self.effects);
+        }
+        if !moved || self.link.is_none() {
+            self.routes_version = version;
+        }
+    }
+
+    /// Asks who leads by now when the leader has been silent for long.
+    fn doubt(&mut self) {
+        let now = Instant::now();
+        if self.lane.in_flight() == 0 || self.doubting.is_some() || now < self.next_doubt_at() {
+            return;
+        }
+        self.doubts = self.doubts.saturating_add(1);
+        self.doubt_at = now + backoff::search(self.doubts + DOUBTS_SKIPPED, rand::random());
+        let shared = self.shared.clone();
+        let doubting = async move {
+            // Whether it was answered shows in the routes.
+            let _answered = shared.core.refresh_routes(&shared.topic).await;
+        };
+        self.doubting = Some(doubting.boxed());
+    }
+
+    fn next_doubt_at(&self) -> Instant {
+        self.doubt_at.max(self.silent_since + DOUBT_AFTER)
     }
 
     fn act(&mut self) {
@@ -193,7 +268,7 @@ impl Driver {
 
     fn start_linking(&mut self) {
         let ask = std::mem::take(&mut self.ask_routes);
-        self.linking = Some(find_link(self.shared.clone(), self.queue.partition, ask).boxed());
+        self.linking = Some(leader::find(self.shared.clone(), self.queue.partition, ask).boxed());
     }
 
     fn wake_at(&self, open_since: Option<Instant>) -> Option<Instant> {
@@ -202,8 +277,10 @@ impl Driver {
         let open = open_since.map(|since| since + self.shared.settings.delivery_budget);
         let rested = (open_since.is_some() && self.link.is_none()).then(|| self.lane.resume_at_ms()).map(at);
         let rested = rested.filter(|at| *at > Instant::now());
-        let silence = (self.lane.in_flight() > 0).then(|| self.silence_ends_at());
-        lane.into_iter().chain(open).chain(rested).chain(silence).min()
+        let in_flight = self.lane.in_flight() > 0;
+        let silence = in_flight.then(|| self.silence_ends_at());
+        let doubt = (in_flight && self.doubting.is_none()).then(|| self.next_doubt_at());
+        lane.into_iter().chain(open).chain(rested).chain(silence).chain(doubt).min()
     }
 
     fn silence_ends_at(&self) -> Instant {
@@ -218,12 +295,15 @@ impl Driver {
             () = self.queue.woken() => {}
             Some(linked) = OptionFuture::from(self.linking.as_mut()) => self.linked(linked),
             Some(opened) = OptionFuture::from(self.opening.as_mut()) => self.opened(opened),
+            Some(()) = OptionFuture::from(self.doubting.as_mut()) => self.doubting = None,
             Some(()) = OptionFuture::from(sleep) => self.judge_silence(),
         }
     }
 
     fn hear(&mut self, attempt: u64, answer: Answer) {
         self.last_sent_or_heard = Instant::now();
+        self.silent_since = self.last_sent_or_heard;
+        self.doubts = 0;
         self.answered(attempt, answer);
         for _ in 1..ANSWERS_AT_ONCE {
             let Ok((attempt, answer)) = self.answers.try_recv() else { return };
@@ -233,6 +313,11 @@ impl Driver {
 
     fn answered(&mut self, attempt: u64, answer: Answer) {
         let mut moved = false;
+        if let Answer::Stored(_) = &answer
+            && std::mem::take(&mut self.waiting)
+        {
+            self.tell(|topic, partition| Event::ProducerResumed { topic, partition });
+        }
         if let Answer::Refused(refusal) = &answer {
             moved = self.look_for_leader(refusal);
             if let Some(wait) = refusal.retry_after {
@@ -270,11 +355,12 @@ impl Driver {
         learned
     }
 
-    fn linked(&mut self, linked: Result<Arc<Link>, String>) {
+    fn linked(&mut self, linked: Result<Found, String>) {
         self.linking = None;
         match linked {
-            Ok(link) => {
+            Ok(Found { link, epoch }) => {
                 self.link = Some(link);
+                self.link_epoch = epoch;
                 self.misled = false;
             }
             Err(cause) => {
@@ -282,6 +368,7 @@ impl Driver {
                 self.ask_routes = true;
                 let now_ms = self.now_ms();
                 self.lane.not_connected(now_ms, rand::random());
+                self.waiting = true;
                 self.tell(|topic, partition| Event::ProducerWaiting { topic, partition, cause });
             }
         }
@@ -295,6 +382,7 @@ impl Driver {
             Err(error) => {
                 self.lane.not_granted(now_ms, rand::random());
                 let cause = error.to_string();
+                self.waiting = true;
                 self.tell(|topic, partition| Event::ProducerWaiting { topic, partition, cause });
             }
         }
@@ -317,25 +405,6 @@ impl Driver {
     fn millis(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.began_at).as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// The stream to whoever leads the partition.
-async fn find_link(
-    shared: Arc<ProducerShared>,
-    partition: u32,
-    ask_routes: bool,
-) -> Result<Arc<Link>, String> {
-    if ask_routes {
-        shared.core.refresh_routes(&shared.topic).await.map_err(|error| error.to_string())?;
-    }
-    let mut leader = shared.core.routes.leader(&shared.topic, partition);
-    if leader.is_none() {
-        shared.core.refresh_routes(&shared.topic).await.map_err(|error| error.to_string())?;
-        leader = shared.core.routes.leader(&shared.topic, partition);
-    }
-    let leader = leader.ok_or_else(|| format!("nobody leads partition {partition}"))?;
-    let linked = shared.links.get(&shared.core, &leader.address, partition).await;
-    linked.map_err(|error| error.to_string())
 }
 
 /// A new identity, and how many of its batches may be unanswered per partition.

@@ -26,13 +26,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fidelog_proto::Certainty;
 use fidelog_proto::v1::{self, Reason};
 use fidelog_record::ProducerStamp;
 use fidelog_record::types::{ProducerEpoch, ProducerId, Sequence};
 
+mod entry;
 mod gaps;
+
+use entry::{Entry, Gap};
 
 use crate::backoff;
 use crate::error::Refusal;
@@ -81,29 +85,6 @@ pub(crate) enum Effect<T> {
 pub(crate) struct Identity {
     pub(crate) id: ProducerId,
     pub(crate) epoch: ProducerEpoch,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    payload: T,
-    records: u32,
-    deadline_ms: u64,
-    stamp: Option<Sequence>,
-    flight: Option<u64>,
-    attempts: u32,
-    /// Some attempt was not answered definitely.
-    unknown: bool,
-    /// The last attempt was answered OUT_OF_ORDER.
-    out_of_order: bool,
-    last: Option<Arc<Refusal>>,
-    ghost: bool,
-}
-
-/// Sequences that left the lane without being known as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Gap {
-    begin: Sequence,
-    end: u64,
 }
 
 /// The state of one partition. `T` is what the shell needs to send a batch; cloning it is cheap.
@@ -197,18 +178,7 @@ impl<T: Clone> Lane<T> {
 
     /// Takes a batch behind all others.
     pub(crate) fn push(&mut self, payload: T, records: u32, deadline_ms: u64) {
-        self.entries.push_back(Entry {
-            payload,
-            records,
-            deadline_ms,
-            stamp: None,
-            flight: None,
-            attempts: 0,
-            unknown: false,
-            out_of_order: false,
-            last: None,
-            ghost: false,
-        });
+        self.entries.push_back(Entry::new(payload, records, deadline_ms));
     }
 
     /// Takes a new identity, asked for by [`Effect::NeedIdentity`].
@@ -221,12 +191,21 @@ impl<T: Clone> Lane<T> {
     /// The identity could not be had; it is asked for again after a wait.
     pub(crate) fn not_granted(&mut self, now_ms: u64, chance: u64) {
         self.identity_asked = false;
-        self.fail(now_ms, 0, chance);
+        self.fail(now_ms, backoff::search, Duration::ZERO, chance);
     }
 
     /// A connection could not be made: nothing was sent.
     pub(crate) fn not_connected(&mut self, now_ms: u64, chance: u64) {
-        self.fail(now_ms, 0, chance);
+        self.fail(now_ms, backoff::search, Duration::ZERO, chance);
+    }
+
+    /// The leader is another one, and the former one is silent: what it was sent counts as lost, and is sent again.
+    pub(crate) fn abandon(&mut self, now_ms: u64, chance: u64, effects: &mut Vec<Effect<T>>) {
+        let flights: Vec<u64> = self.entries.iter().filter_map(|entry| entry.flight).collect();
+        for attempt in flights {
+            self.answered(attempt, Answer::Lost, now_ms, chance, effects);
+        }
+        self.resume_now(now_ms);
     }
 
     /// A wait is pointless: something changed for the better.
@@ -287,7 +266,7 @@ impl<T: Clone> Lane<T> {
             effects.push(Effect::Retried { attempts, reason: None });
         }
         if fresh {
-            self.fail(now_ms, 0, chance);
+            self.fail(now_ms, backoff::search, Duration::ZERO, chance);
         }
     }
 
@@ -319,20 +298,19 @@ impl<T: Clone> Lane<T> {
             // Judged when everything in flight is settled: usually an earlier batch was refused.
         } else if again {
             effects.push(Effect::Retried { attempts: entry.attempts, reason: Some(refusal.reason) });
-            let advice_ms =
-                refusal.retry_after.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            let pace = if refusal.asks_for_relief() { backoff::wait } else { backoff::search };
             // What is refused together counts as one failure.
             self.failures -= u32::from(!fresh && self.failures > 0);
-            self.fail(now_ms, advice_ms, chance);
+            self.fail(now_ms, pace, refusal.retry_after.unwrap_or_default(), chance);
         } else {
             self.report(index, Cause::Refused(refusal.clone()), effects);
         }
     }
 
-    fn fail(&mut self, now_ms: u64, advice_ms: u64, chance: u64) {
-        self.failures += 1;
-        let wait = backoff::wait(self.failures, chance).as_millis();
-        let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX).max(advice_ms);
+    fn fail(&mut self, now_ms: u64, pace: fn(u32, u64) -> Duration, advice: Duration, chance: u64) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = pace(self.failures, chance).max(advice).as_millis();
+        let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX);
         self.resume_at_ms = self.resume_at_ms.max(now_ms.saturating_add(wait_ms));
     }
 

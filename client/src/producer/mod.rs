@@ -11,6 +11,7 @@
 //! | `queue` | records on their way into a batch, and the memory they take |
 //! | `lane` | what to send, in which order, under which sequence; what to report: pure |
 //! | `driver` | the task of one partition |
+//! | `leader` | finding the broker that leads a partition |
 //! | `link` | a pipelined stream to one broker |
 //! | `delivery` | the outcome of a record |
 //! | `failures` | what was not acknowledged since the last flush |
@@ -20,6 +21,7 @@ mod delivery;
 mod driver;
 mod failures;
 mod lane;
+mod leader;
 mod link;
 mod queue;
 mod refusal;

@@ -25,7 +25,7 @@ impl ClusterService for Service {
             let error = (topic != TOPIC).then(|| state.error(Reason::UnknownTopic));
             let partitions = (0..)
                 .zip(&state.logs)
-                .map(|(partition, _)| v1::PartitionRoute { partition, leader: Some(state.hint()) });
+                .map(|(partition, _)| v1::PartitionRoute { partition, leader: Some(state.hint_of(self.id)) });
             v1::TopicRoute {
                 topic,
                 topic_id: Bytes::from_static(&TOPIC_ID),
@@ -70,7 +70,12 @@ impl PositionService for Service {
         let request = request.into_inner();
         let results = self.shared.change(|state| {
             let fenced = state.error(Reason::FencedGeneration);
+            let refused = state.commit_refusals.pop().map(|reason| state.error(reason));
             let apply = |commit: &v1::PositionCommit| {
+                if refused.is_some() {
+                    let partition = commit.partition;
+                    return v1::PositionResult { partition, position: None, error: refused.clone() };
+                }
                 let position = state.positions.entry((request.group.clone(), commit.partition)).or_default();
                 let error = (commit.generation < position.generation).then(|| fenced.clone());
                 if error.is_none() {
@@ -111,8 +116,14 @@ impl PositionService for Service {
 
     async fn delete_group(
         &self,
-        _: Request<v1::DeleteGroupRequest>,
+        request: Request<v1::DeleteGroupRequest>,
     ) -> Result<Response<v1::DeleteGroupResponse>, Status> {
-        Err(refuse(Reason::Unavailable))
+        let group = request.into_inner().group;
+        let positions = self.shared.change(|state| {
+            let before = state.positions.len();
+            state.positions.retain(|(owner, _), _| *owner != group);
+            before - state.positions.len()
+        });
+        Ok(Response::new(v1::DeleteGroupResponse { positions: u32::try_from(positions).unwrap() }))
     }
 }

@@ -61,6 +61,15 @@ struct State {
     held: bool,
     /// Partitions whose leader does not answer.
     away: BTreeSet<u32>,
+    /// A broker that is cut off from the others: it stores, acknowledges nothing, and believes that it leads.
+    isolated: Option<Isolated>,
+    /// What the next commits are refused with, each partition of them.
+    commit_refusals: Vec<Reason>,
+}
+
+struct Isolated {
+    broker: u32,
+    believes: v1::LeaderHint,
 }
 
 impl Partitions {
@@ -94,6 +103,21 @@ impl Partitions {
     /// The leaders of these partitions, and no others, do not answer.
     pub(crate) fn away(&self, partitions: impl IntoIterator<Item = u32>) {
         self.change(|state| state.away = partitions.into_iter().collect());
+    }
+
+    /// The others do not hear this broker any more; clients do.
+    pub(crate) fn isolate(&self, broker: u32) {
+        self.change(|state| state.isolated = Some(Isolated { broker, believes: state.hint() }));
+    }
+
+    pub(crate) fn refuse_commits(&self, reasons: &[Reason]) {
+        self.change(|state| state.commit_refusals = reasons.iter().rev().copied().collect());
+    }
+
+    async fn until_heard(&self, broker: u32) {
+        let mut changed = self.changed.subscribe();
+        let isolated = || self.state.lock().isolated.as_ref().is_some_and(|it| it.broker == broker);
+        while isolated() && changed.changed().await.is_ok() {}
     }
 
     pub(crate) fn hold(&self, held: bool) {
@@ -145,6 +169,18 @@ impl State {
         v1::LeaderHint { broker_id: self.leader, address, leader_epoch: self.epoch }
     }
 
+    /// Who leads, as this broker believes.
+    fn hint_of(&self, broker: u32) -> v1::LeaderHint {
+        match &self.isolated {
+            Some(isolated) if isolated.broker == broker => isolated.believes.clone(),
+            _ => self.hint(),
+        }
+    }
+
+    fn leads(&self, broker: u32) -> bool {
+        self.hint_of(broker).broker_id == broker
+    }
+
     fn error(&self, reason: Reason) -> v1::Error {
         let leader = (reason == Reason::NotLeader).then(|| self.hint());
         v1::Error {
@@ -157,7 +193,7 @@ impl State {
 
     fn append(&mut self, broker: u32, request: v1::ProduceRequest) -> Result<v1::Receipt, v1::Error> {
         self.requests += 1;
-        if self.leader != broker {
+        if !self.leads(broker) {
             return Err(self.error(Reason::NotLeader));
         }
         if let Some(reason) = self.refusals.pop() {
@@ -256,6 +292,11 @@ impl Drop for TestBroker {
     }
 }
 
+/// A broker that stands still.
+pub(crate) struct Frozen {
+    _thaw: std::sync::mpsc::Sender<()>,
+}
+
 #[derive(Clone)]
 struct Service {
     id: u32,
@@ -293,6 +334,20 @@ impl TestBroker {
 
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Everything of it stops at once, as by SIGSTOP, until the guard is dropped: connections stay up.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let (thaw, frozen) = std::sync::mpsc::channel();
+        let (stands, standing) = std::sync::mpsc::channel();
+        let runtime = self.runtime.as_ref().expect("a broker that runs");
+        runtime.spawn(async move {
+            let _awaited = stands.send(());
+            // On purpose: this is the runtime's only thread.
+            let _thawed: Result<(), _> = frozen.recv();
+        });
+        standing.recv().expect("the broker stands still");
+        Frozen { _thaw: thaw }
     }
 
     /// Cuts every connection; the log stays.

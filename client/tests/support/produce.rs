@@ -27,6 +27,7 @@ impl ProduceService for Service {
                     (answer, lose)
                 });
                 shared.until(|shared| !shared.state.lock().held).await;
+                shared.until_heard(id).await;
                 if lose {
                     let _gone = answers.send(Err(Status::unavailable("the stream broke")));
                     return;

@@ -1,6 +1,7 @@
 //! What is committed and may be shown, and the watches over it.
 //!
-//! Always true: `recent` ends at the state's index and has no holes.
+//! Always true: the index only rises; `recent` ends at the state's index and has no holes; before there is a state,
+//! watches wait for one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::meta::quorum::{QuorumStatus, WATCH_ENTRIES_MAX, WatchError, WatchEvent, WatchStream};
 use crate::meta::state::{ApplyError, ClusterState, Entry};
-use crate::meta::store::Loaded;
+use crate::meta::store::{Loaded, NumberedEntries};
 
 /// Entries kept in memory for watchers that resume; who is further behind gets a snapshot.
 const RECENT_ENTRIES_MAX: usize = 10_000;
@@ -26,31 +27,59 @@ pub(in crate::meta) struct Published {
     bell: watch::Sender<()>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    state: ClusterState,
+    state: Option<Arc<ClusterState>>,
     recent: VecDeque<(MetaIndex, Arc<Entry>)>,
     stopped: Option<String>,
 }
 
 impl Published {
-    pub(in crate::meta) fn new(loaded: Loaded) -> Self {
-        let Loaded { state, entries } = loaded;
-        let mut inner = Inner { state, recent: entries.into(), stopped: None };
-        inner.forget_old();
-        Self { inner: Mutex::new(inner), bell: watch::Sender::new(()) }
+    /// Nothing yet.
+    pub(in crate::meta) fn empty() -> Self {
+        Self { inner: Mutex::default(), bell: watch::Sender::new(()) }
     }
 
-    /// Shows entries that are committed.
-    pub(in crate::meta) fn publish(&self, entries: Vec<(MetaIndex, Arc<Entry>)>) -> Result<(), ApplyError> {
+    pub(in crate::meta) fn new(loaded: Loaded) -> Self {
+        let Loaded { state, entries } = loaded;
+        let published = Self::empty();
+        published.extend(Arc::new(state), entries);
+        published
+    }
+
+    /// Shows `state`, which is that before it plus `entries`.
+    pub(in crate::meta) fn extend(&self, state: Arc<ClusterState>, entries: NumberedEntries) {
         let mut inner = self.inner.lock();
-        for (index, entry) in entries {
-            inner.state.apply(index, &entry)?;
-            inner.recent.push_back((index, entry));
-        }
+        assert_eq!(
+            entries.last().map_or(state.index(), |(index, _)| *index),
+            state.index(),
+            "the entries shown end where the state stands"
+        );
+        inner.state = Some(state);
+        inner.recent.extend(entries);
         inner.forget_old();
         drop(inner);
         self.bell.send_replace(());
+    }
+
+    /// Shows `state`, whatever was before it: a founded one, or one of a snapshot.
+    pub(in crate::meta) fn replace(&self, state: Arc<ClusterState>) {
+        let mut inner = self.inner.lock();
+        let (index, before) = (state.index(), inner.index());
+        assert!(index >= before, "a state at {index} cannot replace one at {before}");
+        inner.recent.clear();
+        inner.state = Some(state);
+        drop(inner);
+        self.bell.send_replace(());
+    }
+
+    /// Shows entries that are committed.
+    pub(in crate::meta) fn publish(&self, entries: NumberedEntries) -> Result<(), ApplyError> {
+        let mut state = self.state().expect("a quorum of one begins with a state");
+        for (index, entry) in &entries {
+            Arc::make_mut(&mut state).apply(*index, entry)?;
+        }
+        self.extend(state, entries);
         Ok(())
     }
 
@@ -64,17 +93,18 @@ impl Published {
         self.inner.lock().stopped.clone().unwrap_or_else(|| "its writer is gone".to_owned())
     }
 
-    /// The committed state.
-    pub(in crate::meta) fn state(&self) -> ClusterState {
+    /// The committed state, once there is one.
+    pub(in crate::meta) fn state(&self) -> Option<Arc<ClusterState>> {
         self.inner.lock().state.clone()
     }
 
     pub(in crate::meta) fn status(&self, broker: BrokerId) -> QuorumStatus {
         let inner = self.inner.lock();
+        let state = inner.state.as_ref().expect("a quorum of one begins with a state");
         QuorumStatus {
-            cluster: inner.state.cluster(),
-            incarnation: inner.state.incarnation(),
-            index: inner.state.index(),
+            cluster: state.cluster(),
+            incarnation: state.incarnation(),
+            index: state.index(),
             term: 0,
             leader: inner.stopped.is_none().then_some(broker),
             voters: Vec::new(),
@@ -96,14 +126,16 @@ impl Inner {
         }
     }
 
+    fn index(&self) -> MetaIndex {
+        self.state.as_ref().map_or(MetaIndex(0), |state| state.index())
+    }
+
     /// What follows `after`, unless nothing does.
     fn event_after(&self, after: MetaIndex) -> Option<(WatchEvent, MetaIndex)> {
-        if after == self.state.index() && after != MetaIndex(0) {
-            return None;
-        }
+        let state = self.state.as_ref().filter(|state| state.index() > after)?;
         let first = self.recent.front().map(|(index, _)| *index).filter(|first| *first <= after.next());
         match first {
-            Some(first) if after != MetaIndex(0) => {
+            Some(first) => {
                 let skip = usize::try_from(after.next().0 - first.0)
                     .expect("entries in memory are fewer than usize");
                 let entries: Vec<_> =
@@ -111,7 +143,7 @@ impl Inner {
                 let last = entries.last().map_or(after, |(index, _)| *index);
                 Some((WatchEvent::Entries(entries), last))
             }
-            _ => Some((WatchEvent::Snapshot(Arc::new(self.state.clone())), self.state.index())),
+            None => Some((WatchEvent::Snapshot(Arc::clone(state)), state.index())),
         }
     }
 }
@@ -161,32 +193,36 @@ impl Watcher {
     fn look(&mut self) -> Option<Option<Result<WatchEvent, WatchError>>> {
         let inner = self.published.inner.lock();
         match self.place {
-            Place::Ended => None,
+            Place::Ended => return None,
             Place::Before(from) => {
-                let (cluster, incarnation) = (inner.state.cluster(), inner.state.incarnation());
-                let index = inner.state.index();
-                self.place = match from {
-                    MetaIndex(0) => Place::Fresh,
-                    from if from > index => Place::Ended,
-                    from => Place::After(from),
-                };
-                Some(Some(Ok(WatchEvent::Opened { cluster, incarnation, index })))
+                if let Some(state) = &inner.state {
+                    let (cluster, incarnation) = (state.cluster(), state.incarnation());
+                    let index = state.index();
+                    self.place = match from {
+                        MetaIndex(0) => Place::Fresh,
+                        from if from > index => Place::Ended,
+                        from => Place::After(from),
+                    };
+                    return Some(Some(Ok(WatchEvent::Opened { cluster, incarnation, index })));
+                }
             }
             Place::Fresh => {
-                self.place = Place::After(inner.state.index());
-                Some(Some(Ok(WatchEvent::Snapshot(Arc::new(inner.state.clone())))))
+                if let Some(state) = inner.state.clone() {
+                    self.place = Place::After(state.index());
+                    return Some(Some(Ok(WatchEvent::Snapshot(state))));
+                }
             }
             Place::After(after) => {
                 if let Some((event, last)) = inner.event_after(after) {
                     self.place = Place::After(last);
                     return Some(Some(Ok(event)));
                 }
-                let Some(reason) = inner.stopped.clone() else {
-                    return Some(None);
-                };
-                self.place = Place::Ended;
-                Some(Some(Err(WatchError::Lost { reason })))
             }
         }
+        let Some(reason) = inner.stopped.clone() else {
+            return Some(None);
+        };
+        self.place = Place::Ended;
+        Some(Some(Err(WatchError::Lost { reason })))
     }
 }

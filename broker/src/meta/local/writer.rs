@@ -143,7 +143,8 @@ impl LocalWriter {
         if committed == self.state.index() {
             return Ok(());
         }
-        self.state = self.published.state();
+        let published = self.published.state().expect("a quorum of one begins with a state");
+        self.state = ClusterState::clone(&published);
         decided.entries.clear();
         // Refusals of this turn may rest on entries that are gone, so they are taken back too.
         let accepted = std::mem::take(&mut decided.accepted).into_iter().map(|(answer, _)| answer);

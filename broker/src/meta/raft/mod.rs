@@ -5,11 +5,43 @@
 //!                                                                                          \--> published entries
 //! ```
 //!
+//! What the library keeps: [`store`] opens it, [`log_store`] is its log and vote, [`state_machine`] its state with
+//! [`snapshot`]; [`stored`] is how all that looks on disk.
+//!
 //! Always true: a batch names the metadata index it was decided on and is applied there or nowhere, so that a change
 //! of leaders can void a batch but never let an entry meet a state it was not decided on.
 
 mod command;
+mod log_store;
+mod log_tail;
+mod shared;
+mod snapshot;
+mod state_machine;
+mod store;
+mod stored;
 mod types;
 
+#[cfg(test)]
+mod suite_tests;
+
 pub use command::{Applied, Command};
+pub use log_store::LogStore;
+pub use snapshot::SnapshotBuilder;
+pub use state_machine::StateMachine;
+pub use store::{Contents, Opened, RaftStore};
 pub use types::{NodeId, TypeConfig, Voter};
+
+/// The library's types over ours.
+pub type LogId = openraft::LogId<NodeId>;
+/// Whom a node follows or votes for.
+pub type Vote = openraft::Vote<NodeId>;
+/// Who votes and who learns.
+pub type Membership = openraft::Membership<NodeId, Voter>;
+/// The same, with the entry that says so.
+pub type StoredMembership = openraft::StoredMembership<NodeId, Voter>;
+/// What a snapshot is about.
+pub type SnapshotMeta = openraft::SnapshotMeta<NodeId, Voter>;
+/// A snapshot with its bytes.
+pub type Snapshot = openraft::Snapshot<TypeConfig>;
+/// Why the library stops.
+pub type StorageError = openraft::StorageError<NodeId>;

@@ -16,7 +16,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    pub(super) fn new(reason: String) -> Self {
+    pub(in crate::meta) fn new(reason: String) -> Self {
         Self { reason }
     }
 }

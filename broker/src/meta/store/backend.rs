@@ -5,6 +5,9 @@
 //! again is zeroed. After a restart the file is as long as it ever was, which redb knows as the image of a crash
 //! between writing a shorter layout and cutting the file, and settles when it opens.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

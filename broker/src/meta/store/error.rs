@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fidelog_record::types::{ClusterId, Incarnation};
+use fidelog_record::types::ClusterId;
 
 use super::rewrite::is_full;
 
@@ -41,18 +41,26 @@ pub enum StoreError {
         /// Where it is.
         path: PathBuf,
     },
-    /// It belongs to another cluster, or is another store of this one.
+    /// It is of a format this version does not read. Nothing is changed.
     #[error(
-        "metadata store {} belongs to cluster {cluster} (incarnation {incarnation}), expected was {expected}; check \
-         data_dir", path.display()
+        "metadata store {} has format {found}, and this version reads format {known}; start the version that wrote it, \
+         or keep this directory aside and format a new one", path.display()
     )]
+    OtherFormat {
+        /// The store's file.
+        path: PathBuf,
+        /// What it says.
+        found: u64,
+        /// What this version reads and writes.
+        known: u64,
+    },
+    /// It belongs to another cluster.
+    #[error("metadata store {} belongs to cluster {cluster}, expected was {expected}; check data_dir", path.display())]
     OtherCluster {
         /// The store's file.
         path: PathBuf,
         /// What it says.
         cluster: ClusterId,
-        /// What it says.
-        incarnation: Incarnation,
         /// What was expected.
         expected: ClusterId,
     },

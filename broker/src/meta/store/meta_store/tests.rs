@@ -3,12 +3,11 @@
 use std::io::IoSlice;
 
 use fidelog_record::types::{BrokerId, ClusterId};
-use redb::StorageBackend;
 
-use super::super::faulty_disk::FaultyDisk;
-use super::super::state::Registration;
-use super::super::state::fixture::{cluster, founded, register, registration, step};
 use super::*;
+use crate::meta::faulty_disk::FaultyDisk;
+use crate::meta::state::Registration;
+use crate::meta::state::fixture::{cluster, founded, register, registration, step};
 
 struct Room {
     disk: FaultyDisk,
@@ -192,93 +191,4 @@ fn a_failed_sync_is_an_error_and_a_full_disk_a_refusal() {
     assert!(matches!(failed, StoreError::Io { .. }) && !failed.is_full(), "{failed}");
     let after = grow(&mut store, &mut state, 1).unwrap_err();
     assert!(matches!(after, StoreError::Io { .. }), "nothing works on it afterwards: {after}");
-}
-
-#[test]
-fn a_shortened_file_grows_again_with_zeros() {
-    let room = Room::new();
-    let path = room.directory.path().join("x");
-    let file = room.disk.open(&path, OpenMode::CreateNew).unwrap();
-    let backend = FileBackend::new(Arc::clone(&file)).unwrap();
-    backend.set_len(200_000).unwrap();
-    backend.write(0, &vec![7; 200_000]).unwrap();
-    backend.set_len(100).unwrap();
-    assert_eq!(backend.len().unwrap(), 100);
-    assert!(backend.read(50, &mut [0; 51]).is_err() && backend.write(50, &[1; 51]).is_err());
-    backend.set_len(300_000).unwrap();
-    let mut bytes = vec![1; 300_000];
-    backend.read(0, &mut bytes).unwrap();
-    assert!(bytes[..100].iter().all(|&byte| byte == 7) && bytes[100..].iter().all(|&byte| byte == 0));
-}
-
-/// Passes everything on, and counts how often redb shortens its storage.
-#[derive(Clone, Debug)]
-struct Spy {
-    backend: Arc<FileBackend>,
-    shrink_count: Arc<std::sync::atomic::AtomicU64>,
-}
-
-impl StorageBackend for Spy {
-    fn len(&self) -> std::io::Result<u64> {
-        self.backend.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.backend.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        let shorter = len < self.backend.len()?;
-        self.shrink_count.fetch_add(u64::from(shorter), std::sync::atomic::Ordering::Relaxed);
-        self.backend.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.backend.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.backend.write(offset, data)
-    }
-}
-
-/// redb shortens its file when much of it is free; ours stays as long, and the next open must settle that.
-#[test]
-fn a_database_that_shrank_opens_again_with_all_its_rows() {
-    let room = Room::new();
-    let path = room.directory.path().join("x");
-    let open = |mode: OpenMode| {
-        let backend = Arc::new(FileBackend::new(room.disk.open(&path, mode).unwrap()).unwrap());
-        let spy = Spy { backend, shrink_count: Arc::default() };
-        let mut builder = builder();
-        builder.set_check_integrity_on_open(true);
-        (builder.create_with_backend(spy.clone()).unwrap(), spy)
-    };
-    let rows = |database: &Database, count: u64| {
-        in_transaction(database, |transaction| {
-            let mut table = transaction.open_table(ENTRIES)?;
-            table.retain(|_, _| false)?;
-            (0..count).try_for_each(|key| table.insert(key, [7; 1000].as_slice()).map(drop))?;
-            Ok(())
-        })
-        .unwrap();
-    };
-    let read = |database: &Database| {
-        let table = database.begin_read().unwrap().open_table(ENTRIES).unwrap();
-        table.iter().unwrap().filter(|row| row.is_ok()).count()
-    };
-    let (mut database, spy) = open(OpenMode::CreateNew);
-    rows(&database, 5_000);
-    rows(&database, 3);
-    database.compact().unwrap();
-    assert!(spy.shrink_count.load(std::sync::atomic::Ordering::Relaxed) > 0);
-    assert_eq!(read(&database), 3);
-    drop(database);
-    let (database, spy) = open(OpenMode::ReadWrite);
-    assert!(spy.backend.len().unwrap() > 1 << 20, "the file is as long as it was");
-    assert_eq!(read(&database), 3);
-    rows(&database, 6_000);
-    drop(database);
-    let (database, _) = open(OpenMode::ReadWrite);
-    assert_eq!(read(&database), 6_000);
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "fidelog/v1/common.proto",
     "fidelog/v1/produce.proto",
     "fidelog/v1/fetch.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 9] = [
     "fidelog/internal/v1/replication.proto",
     "fidelog/internal/v1/meta.proto",
     "fidelog/internal/v1/session.proto",
+    "fidelog/internal/v1/quorum.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

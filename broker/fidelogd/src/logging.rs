@@ -11,7 +11,9 @@ use crate::args::{LogArgs, LogFormat};
 /// # Errors
 /// A sentence, when the level cannot be read.
 pub(crate) fn start(args: &LogArgs) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(&args.log_level).map_err(|error| {
+    // The Raft library tells every step, and every heartbeat a dead peer misses; ours tell what matters of it.
+    let level = format!("openraft=off,{}", args.log_level);
+    let filter = EnvFilter::builder().parse(level).map_err(|error| {
         format!("--log-level {:?}: {error}; try `info` or `info,fidelog_broker=debug`", args.log_level)
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

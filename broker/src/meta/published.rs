@@ -6,15 +6,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use fidelog_record::types::{BrokerId, MetaIndex};
+use fidelog_record::types::MetaIndex;
 use futures::StreamExt;
 use futures::stream;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::meta::quorum::{QuorumStatus, WATCH_ENTRIES_MAX, WatchError, WatchEvent, WatchStream};
-use crate::meta::state::{ApplyError, ClusterState, Entry};
-use crate::meta::store::{Loaded, NumberedEntries};
+use crate::meta::quorum::{WATCH_ENTRIES_MAX, WatchError, WatchEvent, WatchStream};
+use crate::meta::state::{ClusterState, Entry};
+
+/// Entries with their indexes, in order.
+pub(in crate::meta) type NumberedEntries = Vec<(MetaIndex, Arc<Entry>)>;
 
 /// Entries kept in memory for watchers that resume; who is further behind gets a snapshot.
 const RECENT_ENTRIES_MAX: usize = 10_000;
@@ -38,13 +40,6 @@ impl Published {
     /// Nothing yet.
     pub(in crate::meta) fn empty() -> Self {
         Self { inner: Mutex::default(), bell: watch::Sender::new(()) }
-    }
-
-    pub(in crate::meta) fn new(loaded: Loaded) -> Self {
-        let Loaded { state, entries } = loaded;
-        let published = Self::empty();
-        published.extend(Arc::new(state), entries);
-        published
     }
 
     /// Shows `state`, which is that before it plus `entries`.
@@ -73,16 +68,6 @@ impl Published {
         self.bell.send_replace(());
     }
 
-    /// Shows entries that are committed.
-    pub(in crate::meta) fn publish(&self, entries: NumberedEntries) -> Result<(), ApplyError> {
-        let mut state = self.state().expect("a quorum of one begins with a state");
-        for (index, entry) in &entries {
-            Arc::make_mut(&mut state).apply(*index, entry)?;
-        }
-        self.extend(state, entries);
-        Ok(())
-    }
-
     /// Nothing will be shown any more; the first reason is kept.
     pub(in crate::meta) fn stop(&self, reason: &str) {
         self.inner.lock().stopped.get_or_insert_with(|| reason.to_owned());
@@ -98,17 +83,32 @@ impl Published {
         self.inner.lock().state.clone()
     }
 
-    pub(in crate::meta) fn status(&self, broker: BrokerId) -> QuorumStatus {
-        let inner = self.inner.lock();
-        let state = inner.state.as_ref().expect("a quorum of one begins with a state");
-        QuorumStatus {
-            cluster: state.cluster(),
-            incarnation: state.incarnation(),
-            index: state.index(),
-            term: 0,
-            leader: inner.stopped.is_none().then_some(broker),
-            voters: Vec::new(),
-            stopped: inner.stopped.clone(),
+    /// What `look` finds in the committed state, once there is one.
+    pub(in crate::meta) fn look<T>(&self, look: impl FnOnce(&ClusterState) -> T) -> Option<T> {
+        self.inner.lock().state.as_deref().map(look)
+    }
+
+    /// The index of the committed state; 0 before there is one.
+    pub(in crate::meta) fn index(&self) -> MetaIndex {
+        self.inner.lock().index()
+    }
+
+    /// Why nothing will be shown any more.
+    pub(in crate::meta) fn stopped(&self) -> Option<String> {
+        self.inner.lock().stopped.clone()
+    }
+
+    /// Waits until there is a state at `index` or beyond.
+    pub(in crate::meta) async fn wait_for(&self, index: MetaIndex) {
+        let mut bell = self.bell.subscribe();
+        loop {
+            bell.mark_unchanged();
+            if self.look(|state| state.index() >= index) == Some(true) {
+                return;
+            }
+            // Stopping here is safe: nothing was taken.
+            let changed = bell.changed().await;
+            changed.expect("the bell is borrowed here");
         }
     }
 

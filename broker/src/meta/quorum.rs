@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use fidelog_record::types::{BrokerId, ClusterId, Incarnation, MetaIndex};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,28 @@ pub enum WatchError {
 /// A watch. Dropping it ends it.
 pub type WatchStream = BoxStream<'static, Result<WatchEvent, WatchError>>;
 
+/// A change of who votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum VoterChange {
+    /// The controller on this broker votes from now on.
+    Add {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// The controller on this broker votes no more.
+    Remove {
+        /// Which.
+        broker: BrokerId,
+    },
+}
+
+/// Which brokers have a session, volatile, at the one who decides (N13).
+pub trait FormerSessions: fmt::Debug + Send + Sync {
+    /// Whether a process of this broker has a session.
+    fn is_open(&self, broker: BrokerId) -> bool;
+}
+
 /// The quorum did not confirm in time who leads it: what is known here may be behind. Try again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the metadata quorum does not answer: {reason}")]
@@ -158,8 +181,20 @@ pub trait MetadataQuorum: fmt::Debug + Send + Sync {
     /// like that of [`Self::confirm`], so that it is never behind what was accepted before the call.
     fn watch(&self, from: MetaIndex) -> WatchStream;
 
-    /// How the quorum is.
+    /// How the quorum is, as far as this node knows without asking.
     fn status(&self) -> QuorumStatus;
+
+    /// How the quorum is, as the one who decides sees it; as [`Self::status`] when that one cannot be reached.
+    fn describe(&self) -> BoxFuture<'static, QuorumStatus> {
+        std::future::ready(self.status()).boxed()
+    }
+
+    /// Changes who votes; answers once the change is committed. Refused as unavailable, with the reason, when it
+    /// would leave fewer voters than a majority that can be reached.
+    fn change_voters(&self, change: VoterChange) -> BoxFuture<'static, Result<(), ProposeError>> {
+        let reason = format!("the voters of this quorum cannot be changed: {change:?}");
+        std::future::ready(Err(ProposeError::Unavailable { reason })).boxed()
+    }
 }
 
 /// A watch event as it is sent.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, Identity};
-use fidelog_record::types::{DirectoryId, Generation, Incarnation};
+use fidelog_record::types::{DirectoryId, Generation};
 
 use super::config::NodeConfig;
-use crate::meta::state::{ClusterState, ConfigError};
-use crate::meta::store::{MetaStore, StoreError};
+use crate::meta::raft::{NodeId, RaftStore};
+use crate::meta::state::ConfigError;
+use crate::meta::store::StoreError;
 
 /// Why a directory was not formatted.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum FormatError {
     Defaults(#[from] ConfigError),
 }
 
-/// Formats the data directory of `config`; on the broker that decides metadata, its store too.
+/// Formats the data directory of `config`; on a controller, its store of the quorum too.
 ///
 /// # Errors
 /// [`FormatError`]; what is there is left as it is.
@@ -32,6 +33,7 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
     let entropy = RealEntropy;
+    config.topic_defaults.check()?;
     let root = config.data_dir.as_path();
     let latched = Latched::new(disk, root, clock);
     let directory_id = DirectoryId::from_random(entropy.id_bytes());
@@ -39,7 +41,7 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
         Ok(identity) => identity,
         // An earlier format was cut short between the directory and its store: nothing was ever served from it.
         Err(DataDirError::Formatted { identity, .. })
-            if config.founder() == Some(config.broker)
+            if config.is_controller()
                 && identity.generation == Generation(0)
                 && identity.cluster_id == config.cluster
                 && identity.broker_id == config.broker =>
@@ -48,10 +50,16 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
         }
         Err(error) => return Err(error.into()),
     };
-    if config.founder() == Some(config.broker) {
-        let incarnation = Incarnation::from_random(entropy.id_bytes());
-        let founded = ClusterState::founded(config.cluster, incarnation, config.topic_defaults.clone())?;
-        MetaStore::format(&latched, root, &founded)?;
+    if config.is_controller() {
+        RaftStore::format(&latched, root, config.cluster, minted_node_id(&entropy))?;
     }
     Ok(identity)
+}
+
+/// A number that no other directory has or will have in the quorum; 0 is nobody's.
+fn minted_node_id(entropy: &dyn Entropy) -> NodeId {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    // Within the integers that any JSON reader takes.
+    (u64::from_be_bytes(bytes) >> 11).max(1)
 }

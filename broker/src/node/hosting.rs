@@ -93,9 +93,7 @@ impl Hosting {
                 self.stopper.stop(reason);
                 return;
             }
-            if !*ready.borrow() {
-                self.tell_ready(&state);
-            }
+            if !*ready.borrow() {}
             ready.send_replace(true);
         }
     }

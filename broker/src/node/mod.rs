@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   thread flush     takes what partitions submit, writes, syncs          (one per data directory)
-//!   thread quorum    decides metadata                                     (on the broker of the lowest id)
+//!   thread quorum    a controller, on a runtime of its own                (on controllers)
 //!   runtime peers    replication, the watch, proposals                    (never blocks on a disk)
 //!   runtime clients  the public services
 //! ```
@@ -16,12 +16,14 @@ mod format;
 mod hosting;
 mod housekeeping;
 mod positions_topic;
+mod quorum;
 mod registration;
 mod removing;
 mod returning;
 mod role;
 mod running;
 mod seen;
+mod session;
 mod start;
 #[cfg(test)]
 mod tests;

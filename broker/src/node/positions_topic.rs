@@ -1,4 +1,4 @@
-//! The internal topic that holds consumer positions: made once, by the broker that decides metadata, as soon as
+//! The internal topic that holds consumer positions: made once, by whichever controller is first, as soon as
 //! enough brokers have registered.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::config::NodeConfig;
 use crate::group::{POSITIONS_PARTITIONS, POSITIONS_TOPIC};
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::{ClusterState, Proposal, TopicConfig};
+use crate::meta::state::{ClusterState, Proposal, Refusal, TopicConfig};
 use crate::meta::view::MetaView;
 
 /// Sees to it that the topic exists; returns when it does.
@@ -34,6 +34,8 @@ pub(super) async fn ensure(config: &NodeConfig, view: &Arc<MetaView>, quorum: &d
         };
         match quorum.propose(proposal).await {
             Ok(_) => info!(replicas, "creating {POSITIONS_TOPIC}"),
+            // Every controller sees to it; one of them was first.
+            Err(ProposeError::Refused { refusal: Refusal::TopicExists { .. } }) => {}
             Err(ProposeError::Refused { refusal }) => warn!("{POSITIONS_TOPIC} cannot be created: {refusal}"),
             Err(error) => warn!("{POSITIONS_TOPIC} is not created yet: {error}"),
         }

@@ -1,5 +1,4 @@
-//! What a broker tells the quorum once its logs are open: that it is ready, and where its logs end when nobody is
-//! believed to hold all that was acknowledged (N1, N10).
+//! Where a broker's logs end: told to the quorum when nobody is believed to hold all that was acknowledged (N10).
 //!
 //! Always true: an end is told only of an open log, under the present registration, and only while the metadata waits
 //! for it.
@@ -11,20 +10,10 @@ use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::hosting::Hosting;
 use crate::meta::state::{
-    ClusterState, FenceReason, OfflineReason, PartitionEntry, Proposal, REPORTED_ENDS_MAX, ReplicaEnd,
+    ClusterState, OfflineReason, PartitionEntry, Proposal, REPORTED_ENDS_MAX, ReplicaEnd,
 };
 
 impl Hosting {
-    /// The watch has passed the registration and the logs are open: this process may lead and follow.
-    pub(super) fn tell_ready(&self, state: &ClusterState) {
-        let starting = state.broker(self.me).is_some_and(|it| {
-            it.epoch == self.epoch && it.fenced && it.fence_reason == Some(FenceReason::Starting)
-        });
-        if starting {
-            self.propose(Proposal::UnfenceBroker { broker: self.me, broker_epoch: self.epoch });
-        }
-    }
-
     /// Tells the ends of those of `touched` that wait for this broker's.
     pub(super) fn tell_ends(self: &Arc<Self>, state: &ClusterState, touched: &BTreeSet<TopicPartition>) {
         let waiting = touched.iter().filter(|at| state.partition(**at).is_some_and(|it| self.is_asked(it)));

@@ -4,19 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fidelog_log::Flusher;
+use fidelog_log::{DataDir, Flusher};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::session::Session;
 use super::threads::{FlushThread, QuorumThread};
 use crate::meta::view::MetaView;
 use crate::partition::Partitions;
 
 /// How long a stop waits for what is under way (D16: a stop ends within 10 s).
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// How long of that for handing over leadership.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// Why a node stops by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,9 +81,11 @@ impl Stopper {
 pub struct Node {
     pub(super) clients: Option<Runtime>,
     pub(super) peers: Option<Runtime>,
+    pub(super) home: Arc<DataDir>,
     pub(super) flusher: Arc<Flusher>,
     pub(super) flush_thread: FlushThread,
     pub(super) quorum_thread: Option<QuorumThread>,
+    pub(super) session: Session,
     pub(super) partitions: Arc<Partitions>,
     pub(super) view: Arc<MetaView>,
     pub(super) stopper: Stopper,
@@ -114,11 +120,12 @@ impl Node {
         async move { stopper.wait().await }
     }
 
-    /// Stops: no new requests, what was placed is given time to commit, everybody who waits is told, the logs are
+    /// Stops: what it leads is handed over, no new requests, what was placed is given time to commit, everybody who waits is told, the logs are
     /// synced and closed. `true` when the next start will find a clean stop. Blocking.
     #[must_use = "an unclean stop is worth telling"]
     pub fn stop(mut self) -> bool {
         info!("stopping");
+        self.hand_over();
         self.stop_clients.cancel();
         self.client_tasks.close();
         if let Some(clients) = self.clients.take() {
@@ -157,5 +164,16 @@ impl Node {
         }
         info!(index = %self.view.index(), clean, "stopped");
         clean
+    }
+
+    /// Others lead from now on what this broker led, if anybody can.
+    fn hand_over(&mut self) {
+        let Some(peers) = &self.peers else { return };
+        if self.home.latched().is_some() {
+            return; // What failed stops at once; its end fences it.
+        }
+        if !peers.block_on(self.session.hand_over(HAND_OVER_MAX)) {
+            warn!("leadership was not handed over in time; it moves when this broker is missed");
+        }
     }
 }

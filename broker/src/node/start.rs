@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fidelog_log::env::{Clock, Disk, Entropy, Latched, Moment, RealClock, RealDisk, RealEntropy};
+use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
 use fidelog_record::types::{BrokerId, MetaIndex};
 use parking_lot::Mutex;
@@ -15,25 +15,27 @@ use tracing::info;
 
 use super::config::NodeConfig;
 use super::hosting::Hosting;
+use super::quorum::{Quorum, QuorumParts, open_quorum};
 use super::registration::{register, registration};
 use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
-use super::threads::{FlushThread, QuorumThread};
+use super::session::{Session, SessionOf};
+use super::threads::FlushThread;
 use super::{housekeeping, positions_topic};
 use crate::group::Positions;
 use crate::group::state::{PositionLimits, SnapshotSizes};
+use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::lease::AckLease;
-use crate::meta::local::LocalQuorum;
 use crate::meta::quorum::MetadataQuorum;
+use crate::meta::raft::RaftStartError;
 use crate::meta::state::Refusal;
-use crate::meta::store::{LastStop, MetaStore, StoreError, StoreOptions};
+use crate::meta::store::StoreError;
 use crate::meta::view::MetaView;
 use crate::partition::{MachineLimits, Partitions};
-use crate::replica::Incarnate;
 use crate::rpc::peer::{
-    Internal, LinkSettings, MetaServer, PeerLinks, RemoteQuorum, ReplicationServer, Sessions, peer_server,
-    run_links,
+    Internal, LinkSettings, MetaServer, PeerLinks, QuorumServer, ReplicationServer, SessionServer, TcpProbe,
+    peer_server, run_links,
 };
 use crate::rpc::{self, Context, Health, ListenLimits, Parts, Reachability};
 
@@ -51,6 +53,9 @@ pub enum StartError {
         "the metadata store cannot be used, so that this cluster's metadata may be lost (METADATA_LOST): {0}"
     )]
     Store(#[from] StoreError),
+    /// The controller in this node.
+    #[error(transparent)]
+    Quorum(#[from] RaftStartError),
     /// The quorum refused the registration.
     #[error("the metadata quorum refused this broker: {0}")]
     Refused(Refusal),
@@ -74,14 +79,6 @@ pub enum StartError {
     /// It was told to stop, or failed, while starting.
     #[error("{0}")]
     Stopped(StopReason),
-}
-
-/// The quorum, and what this broker runs for it.
-struct Quorum {
-    handle: Arc<dyn MetadataQuorum>,
-    /// When somebody else is it.
-    remote: Option<Arc<RemoteQuorum>>,
-    thread: Option<QuorumThread>,
 }
 
 struct World {
@@ -120,7 +117,14 @@ impl Node {
         let registration = registration(&config, &home, world.entropy.as_ref())?;
         let quorum = {
             let _inside = peers.enter();
-            open_quorum(&config, &world, &home, &stopper)?
+            open_quorum(QuorumParts {
+                config: &config,
+                home: &home,
+                disk: world.disk.clone(),
+                clock: Arc::clone(&world.clock),
+                entropy: Arc::clone(&world.entropy),
+                stopper: &stopper,
+            })?
         };
         let flusher = Arc::new(Flusher::new(Arc::clone(&home)));
         let flush_thread = FlushThread::start(Arc::clone(&flusher), stopper.clone())?;
@@ -132,32 +136,6 @@ impl Node {
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime, io::Error> {
     Builder::new_multi_thread().worker_threads(threads.max(1)).thread_name(name).enable_all().build()
-}
-
-fn open_quorum(
-    config: &NodeConfig,
-    world: &World,
-    home: &DataDir,
-    stopper: &Stopper,
-) -> Result<Quorum, StartError> {
-    let controllers = config.controllers();
-    let controller = controllers
-        .first()
-        .ok_or_else(|| StartError::Config("[cluster] brokers lists no controller".into()))?;
-    if controller.id != config.broker {
-        let remote = RemoteQuorum::new(config.cluster, config.broker, controller.id, &controller.peer)
-            .map_err(StartError::Config)?;
-        let handle = Arc::clone(&remote) as Arc<dyn MetadataQuorum>;
-        return Ok(Quorum { handle, remote: Some(remote), thread: None });
-    }
-    let last_stop = if home.found().clean { LastStop::Clean } else { LastStop::Unclean };
-    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
-    let (store, loaded) =
-        MetaStore::open(disk, &config.data_dir, config.cluster, last_stop, StoreOptions::default())?;
-    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
-    let (local, writer) = LocalQuorum::new(config.broker, store, loaded, clock, entropy);
-    let thread = QuorumThread::start(local.clone(), writer, stopper.clone())?;
-    Ok(Quorum { handle: Arc::new(local), remote: None, thread: Some(thread) })
 }
 
 /// A node whose threads run and which has not registered yet.
@@ -188,30 +166,94 @@ impl Starting {
             );
         };
 
-        let registered = peers.block_on(register(quorum.handle.as_ref(), registration, &home))?;
-        if let Some(remote) = &quorum.remote {
-            remote.registered(registered.epoch);
-        }
         let view = MetaView::new(world.clock.as_ref());
-        spawn(Box::pin(follow(&config, &world, &home, &quorum, &view, &stopper)));
-        peers.block_on(pass(&view, registered.index, &stopper))?;
-
         let identity = home.identity();
-        let me =
-            Incarnate { broker: config.broker, epoch: registered.epoch, directory: identity.directory_id };
         let partitions = Arc::new(Partitions::default());
         let links = {
             let _inside = peers.enter();
-            PeerLinks::new((config.cluster, me), Arc::clone(&view), Arc::clone(&quorum.handle))
+            let me = (config.cluster, config.broker, identity.directory_id);
+            PeerLinks::new(me, Arc::clone(&view), Arc::clone(&quorum.handle))
         };
         let positions = Arc::new(Positions::new(
             Arc::clone(&world.clock),
             PositionLimits::default(),
             SnapshotSizes::default(),
         ));
+        let context = Context::new(Parts {
+            me: config.broker,
+            cluster: config.cluster,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            partitions: Arc::clone(&partitions),
+            meta: Arc::clone(&view),
+            quorum: Arc::clone(&quorum.handle),
+            positions: Arc::clone(&positions),
+            reachability: Arc::clone(&links) as Arc<dyn Reachability>,
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            limits: config.rpc,
+            stopping: stop_clients.clone(),
+        });
+        let replication = ReplicationServer::new(Arc::clone(&links), Arc::clone(&partitions));
+        let watched = quorum.controller.clone().map(|it| Arc::new(it) as Arc<dyn MetadataQuorum>);
+        let meta = MetaServer::new(config.cluster, watched);
+        let controller = quorum.controller.as_ref().map(|_| {
+            let controller = Controller::new(ControllerParts {
+                me: config.broker,
+                quorum: Arc::clone(&quorum.handle),
+                view: Arc::clone(&view),
+                clock: Arc::clone(&world.clock),
+                probe: Arc::new(TcpProbe),
+            });
+            quorum.former.know(Arc::clone(&controller));
+            controller
+        });
+        if let Some(controller) = controller.clone() {
+            spawn(Box::pin(async move { controller.run().await }));
+        }
+        let sessions = SessionServer::new(config.cluster, controller);
+        let quorum_server = QuorumServer::new(config.cluster, quorum.controller.clone());
+        // Before anybody registers: the controllers reach each other here, and without them nobody can.
+        let peer_listener = listen(&peers, config.peer_listen)?;
+        let peer_address = peer_listener.local_addr()?;
+        let health = peers.block_on(Health::new());
+        let served = peer_server(
+            Arc::clone(&context),
+            health.clone(),
+            peer_listener,
+            Internal { replication, meta, quorum: quorum_server, sessions },
+            stop_peers.clone(),
+        );
+        let failed = stopper.clone();
+        spawn(Box::pin(async move {
+            if let Err(error) = served.await {
+                failed.stop(StopReason::Listener(error.to_string()));
+            }
+        }));
+
+        // The active controller judges by its own view, of the first registration, too.
+        spawn(Box::pin(follow(&config, &world, &home, &quorum, &view, &stopper)));
+        let registering = register(quorum.handle.as_ref(), registration, &home);
+        let registered = peers.block_on(async {
+            // Stopping it is safe: a registration that was made is the session of a process that is gone.
+            tokio::select! {
+                registered = registering => registered,
+                reason = stopper.wait() => Err(StartError::Stopped(reason)),
+            }
+        })?;
+        links.registered(registered.epoch);
+        peers.block_on(pass(&view, registered.index, &stopper))?;
         let lease = AckLease::default();
-        // Without heartbeats there is no fencing either: until they are sent, the lease lasts for ever.
-        lease.extend(Moment { micros: u64::MAX / 2 });
+        let (session, heartbeats) = Session::new(SessionOf {
+            config: &config,
+            epoch: registered.epoch,
+            lease: lease.clone(),
+            view: Arc::clone(&view),
+            clock: Arc::clone(&world.clock),
+            entropy: Arc::clone(&world.entropy),
+            stopper: stopper.clone(),
+        });
+        spawn(Box::pin(heartbeats));
+
         let hosting = Arc::new(Hosting {
             me: config.broker,
             epoch: registered.epoch,
@@ -223,9 +265,9 @@ impl Starting {
             quorum: Arc::clone(&quorum.handle),
             links: Arc::clone(&links),
             partitions: Arc::clone(&partitions),
-            positions: Arc::clone(&positions),
+            positions,
             limits: machine_limits(&config),
-            lease: lease.clone(),
+            lease,
             removing: Mutex::default(),
             stopper: stopper.clone(),
             tracker: peer_tasks.clone(),
@@ -233,42 +275,6 @@ impl Starting {
         });
         let (hosted_sender, mut hosted) = watch::channel(false);
         spawn(Box::pin(hosting.run(hosted_sender)));
-
-        let context = Context::new(Parts {
-            me: config.broker,
-            cluster: config.cluster,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            partitions: Arc::clone(&partitions),
-            meta: Arc::clone(&view),
-            quorum: Arc::clone(&quorum.handle),
-            positions,
-            reachability: Arc::clone(&links) as Arc<dyn Reachability>,
-            clock: Arc::clone(&world.clock),
-            entropy: Arc::clone(&world.entropy),
-            limits: config.rpc,
-            stopping: stop_clients.clone(),
-        });
-        let replication = ReplicationServer::new(Arc::clone(&links), Arc::clone(&partitions));
-        let sessions = Arc::new(Sessions::default());
-        let decider = quorum.thread.is_some().then(|| Arc::clone(&quorum.handle));
-        let meta_server = MetaServer::new(config.cluster, decider, sessions);
-        // The quorum listens only now: its own broker registers without a network, the others wait for it.
-        let peer_listener = listen(&peers, config.peer_listen)?;
-        let peer_address = peer_listener.local_addr()?;
-        let health = peers.block_on(Health::new());
-        let served = peer_server(
-            Arc::clone(&context),
-            health.clone(),
-            peer_listener,
-            Internal { replication, meta: meta_server },
-            stop_peers.clone(),
-        );
-        let failed = stopper.clone();
-        spawn(Box::pin(async move {
-            if let Err(error) = served.await {
-                failed.stop(StopReason::Listener(error.to_string()));
-            }
-        }));
 
         // Logs that must be opened are open before clients are let in; replication begins with them.
         peers.block_on(async {
@@ -285,6 +291,8 @@ impl Starting {
                 config.brokers.iter().map(|it| it.id).filter(|&id| id != config.broker).collect();
             run_links(&links, &partitions, &world.clock, &others, settings, &peer_tasks, &stop_peers);
         }
+        // From now on it may lead and follow.
+        session.ready();
         spawn(Box::pin(housekeeping::tick(Arc::clone(&partitions))));
         spawn(Box::pin(housekeeping::retain(
             Arc::clone(&partitions),
@@ -299,7 +307,7 @@ impl Starting {
             (config.broker, registered.epoch),
             Arc::clone(&flush_thread.flushed_bytes),
         )));
-        if quorum.thread.is_some() {
+        if quorum.controller.is_some() {
             let (config, view, handle) = (Arc::clone(&config), Arc::clone(&view), Arc::clone(&quorum.handle));
             spawn(Box::pin(async move { positions_topic::ensure(&config, &view, handle.as_ref()).await }));
         }
@@ -321,9 +329,11 @@ impl Starting {
         Ok(Node {
             clients: Some(clients),
             peers: Some(peers),
+            home,
             flusher,
             flush_thread,
             quorum_thread: quorum.thread,
+            session,
             partitions,
             view,
             stopper,

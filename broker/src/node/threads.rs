@@ -7,9 +7,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fidelog_log::{FlushOutcome, Flusher};
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
 
 use super::running::{StopReason, Stopper};
-use crate::meta::local::{LocalQuorum, LocalWriter};
+use super::start::StartError;
+use crate::meta::raft::{LogStore, Opened, RaftParts, RaftQuorum, StateMachine};
 
 /// The thread that flushes.
 #[derive(Debug)]
@@ -54,36 +57,80 @@ impl FlushThread {
     }
 }
 
-/// The thread on which the quorum of one decides.
+/// A controller's open store.
+#[derive(Debug)]
+pub(super) struct RaftOpen {
+    pub(super) log: LogStore,
+    pub(super) machine: StateMachine,
+    pub(super) opened: Opened,
+}
+
+/// The thread a controller runs on: a runtime of its own, that no client and no replication delays.
 #[derive(Debug)]
 pub(super) struct QuorumThread {
-    quorum: LocalQuorum,
-    handle: JoinHandle<()>,
+    stop: CancellationToken,
+    handle: JoinHandle<bool>,
     /// Nothing is ever sent: it is cut off when the thread ends.
     ended: mpsc::Receiver<()>,
 }
 
 impl QuorumThread {
-    /// Starts it; a store that fails stops the node.
-    pub(super) fn start(quorum: LocalQuorum, writer: LocalWriter, stopper: Stopper) -> std::io::Result<Self> {
+    /// Starts a controller over an open store; one that fails later stops the node. Blocking.
+    pub(super) fn start(
+        parts: RaftParts,
+        store: RaftOpen,
+        stopper: Stopper,
+    ) -> Result<(Self, RaftQuorum), StartError> {
+        let stop = CancellationToken::new();
         let (ending, ended) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let stopped = stop.clone();
         let handle = std::thread::Builder::new().name("quorum".to_owned()).spawn(move || {
             let _ending: mpsc::Sender<()> = ending;
-            if let Err(error) = writer.run() {
-                stopper.stop(StopReason::Metadata(error.to_string()));
-            }
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    // Whoever waits for it hears it; nobody waits when it is gone.
+                    let _ = tell.send(Err(StartError::Thread(error)));
+                    return false;
+                }
+            };
+            let RaftOpen { log, machine, opened } = store;
+            runtime.block_on(async {
+                match RaftQuorum::start(parts, log, machine, &opened).await {
+                    Ok(quorum) => {
+                        let _ = tell.send(Ok(quorum.clone()));
+                        run(quorum, stopper, stopped).await;
+                    }
+                    Err(error) => {
+                        let _ = tell.send(Err(StartError::Quorum(error)));
+                    }
+                }
+            });
+            drop(runtime);
+            let closed = opened.close();
+            closed.inspect_err(|error| tracing::warn!("the metadata store was not closed: {error}")).is_ok()
         })?;
-        Ok(Self { quorum, handle, ended })
+        let quorum = told
+            .recv()
+            .map_err(|_| StartError::Protocol("the thread of the quorum ended early".to_owned()))??;
+        Ok((Self { stop, handle, ended }, quorum))
     }
 
-    /// Shuts the quorum down and waits for the thread to end; tells whether it did. Blocking.
+    /// Ends the controller and waits for that; tells whether its store was closed well. Blocking.
     pub(super) fn join(self, wait_max: Duration) -> bool {
-        self.quorum.shut_down();
+        self.stop.cancel();
         let ended = self.ended.recv_timeout(wait_max) == Err(mpsc::RecvTimeoutError::Disconnected);
-        if ended {
-            // A panic there has aborted the process already.
-            drop(self.handle.join());
-        }
-        ended
+        // A panic there has aborted the process already.
+        ended && self.handle.join().unwrap_or(false)
     }
+}
+
+async fn run(quorum: RaftQuorum, stopper: Stopper, stop: CancellationToken) {
+    // Stopping either is safe: both only wait.
+    tokio::select! {
+        () = stop.cancelled() => {}
+        reason = quorum.failed() => stopper.stop(StopReason::Metadata(reason)),
+    }
+    quorum.shut_down().await;
 }

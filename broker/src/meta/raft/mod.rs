@@ -12,24 +12,38 @@
 //! of leaders can void a batch but never let an entry meet a state it was not decided on.
 
 mod command;
+mod config;
+mod confirmer;
+mod leadership;
 mod log_store;
 mod log_tail;
+mod members;
+mod network;
+mod proposer;
+mod quorum;
+mod receive;
+mod seat;
 mod shared;
 mod snapshot;
 mod state_machine;
 mod store;
 mod stored;
 mod types;
+mod until;
+mod wire;
 
 #[cfg(test)]
 mod suite_tests;
 
 pub use command::{Applied, Command};
 pub use log_store::LogStore;
+pub use quorum::{RaftParts, RaftQuorum, RaftStartError};
+pub use seat::{SeatParts, TellGeneration};
 pub use snapshot::SnapshotBuilder;
 pub use state_machine::StateMachine;
 pub use store::{Contents, Opened, RaftStore};
 pub use types::{NodeId, TypeConfig, Voter};
+pub use wire::{Answer, CallError, Controller, Question, QuorumWire, RaftKind, RaftMessage};
 
 /// The library's types over ours.
 pub type LogId = openraft::LogId<NodeId>;

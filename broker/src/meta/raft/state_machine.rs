@@ -19,9 +19,9 @@ use super::snapshot::{SnapshotBuilder, read_snapshot, snapshot_change};
 use super::stored::decode_image;
 use super::types::TypeConfig;
 use super::{LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership};
+use crate::meta::published::NumberedEntries;
 use crate::meta::published::Published;
 use crate::meta::state::{ApplyError, ClusterState, DecodeError};
-use crate::meta::store::NumberedEntries;
 
 /// Why an entry or a snapshot stops the node.
 #[derive(Debug, thiserror::Error)]

@@ -14,21 +14,17 @@
 //! Always true: what was answered well is synced, and everything written before it; what one job changes is there
 //! after a crash as a whole or not at all; a store is made once, by `format`, and a missing, damaged, foreign or old
 //! one is an error, never an empty one (D12).
-//!
-//! [`meta_store`] is the former store of a quorum of one, format 1.
 
 mod backend;
 mod change;
 mod error;
 mod file;
 mod health;
-mod meta_store;
 mod rewrite;
 mod writer;
 
 pub use error::StoreError;
 pub use health::{StoreHealth, StoreStopped};
-pub use meta_store::{Loaded, MetaStore, NumberedEntries, StoreOptions};
 
 pub(in crate::meta) use change::{Change, Fact};
 pub(in crate::meta) use file::{KeptSnapshot, StoreFile};

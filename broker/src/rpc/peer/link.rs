@@ -7,7 +7,7 @@ use fidelog_log::env::Clock;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_proto::internal::v1::replication_service_client::ReplicationServiceClient;
 use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
-use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId};
+use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, DirectoryId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Streaming;
@@ -122,7 +122,10 @@ impl Link {
 
     async fn stream(&self, channel: Channel) -> String {
         let stream = self.links.mint();
-        let outbox = Outbox::new(stream, self.to, self.lane, self.links.identity.hello(self.lane));
+        let Some(identity) = self.links.identity() else {
+            return "this broker has not registered yet".to_owned();
+        };
+        let outbox = Outbox::new(stream, self.to, self.lane, identity.hello(self.lane));
         let frames = Frames::new(Arc::clone(&outbox), Arc::clone(&self.links));
         let mut client = ReplicationServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -132,7 +135,7 @@ impl Link {
             Ok(response) => response.into_inner(),
             Err(status) => return status.to_string(),
         };
-        let incarnate = match self.greeted(&mut replies).await {
+        let incarnate = match self.greeted(identity.cluster, &mut replies).await {
             Ok(incarnate) => incarnate,
             Err(why) => {
                 warn!(follower = %self.to, "refusing to replicate to it: {why}");
@@ -155,12 +158,14 @@ impl Link {
         }
     }
 
-    async fn greeted(&self, replies: &mut Streaming<wire::FollowerFrame>) -> Result<Incarnate, String> {
+    async fn greeted(
+        &self,
+        cluster: ClusterId,
+        replies: &mut Streaming<wire::FollowerFrame>,
+    ) -> Result<Incarnate, String> {
         let frame = replies.message().await.map_err(|status| status.to_string())?.ok_or("it hung up")?;
         let hello = frame.hello.ok_or("it did not say who it is")?;
-        if hello.cluster_id != self.links.identity.cluster.as_bytes().as_slice()
-            || hello.broker_id != self.to.0
-        {
+        if hello.cluster_id != cluster.as_bytes().as_slice() || hello.broker_id != self.to.0 {
             return Err(format!(
                 "broker {} of another cluster, or another broker, answers there",
                 hello.broker_id

@@ -1,8 +1,8 @@
 //! All streams of this broker, by number: how partitions reach the network.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
@@ -66,7 +66,11 @@ struct Outgoing {
 
 /// The streams. One for the whole broker.
 pub struct PeerLinks {
-    pub(super) identity: Identity,
+    cluster: ClusterId,
+    broker: BrokerId,
+    directory: DirectoryId,
+    /// From its registration.
+    epoch: OnceLock<BrokerEpoch>,
     pub(super) view: Arc<MetaView>,
     quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
@@ -90,16 +94,20 @@ impl std::fmt::Debug for PeerLinks {
 }
 
 impl PeerLinks {
-    /// No streams yet. Proposals and reads run on the runtime this is called in.
+    /// No streams yet, and none before the broker has registered: it listens before that. Proposals and reads run on
+    /// the runtime this is called in.
     #[must_use]
     pub fn new(
-        registered: (ClusterId, Incarnate),
+        me: (ClusterId, BrokerId, DirectoryId),
         view: Arc<MetaView>,
         quorum: Arc<dyn MetadataQuorum>,
     ) -> Arc<Self> {
-        let (cluster, me) = registered;
+        let (cluster, broker, directory) = me;
         Arc::new(Self {
-            identity: Identity { cluster, broker: me.broker, epoch: me.epoch, directory: me.directory },
+            cluster,
+            broker,
+            directory,
+            epoch: OnceLock::new(),
             view,
             quorum,
             runtime: Handle::current(),
@@ -109,6 +117,18 @@ impl PeerLinks {
             incoming: ArcSwap::default(),
             changing: Mutex::new(()),
         })
+    }
+
+    /// The broker has registered; told once.
+    pub fn registered(&self, epoch: BrokerEpoch) {
+        let first = *self.epoch.get_or_init(|| epoch);
+        assert_eq!(first, epoch, "a process registers once");
+    }
+
+    /// Who this broker is, once it has registered.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        let Self { cluster, broker, directory, .. } = *self;
+        self.epoch.get().map(|&epoch| Identity { cluster, broker, epoch, directory })
     }
 
     pub(super) fn mint(&self) -> StreamId {
@@ -246,8 +266,9 @@ impl Links for PeerLinks {
             let entry = state.broker(broker)?;
             Some(Incarnate { broker, epoch: entry.epoch, directory: entry.directory })
         };
-        let Some(isr) = members(self.identity, &proposed, registered) else { return };
-        let Identity { broker, epoch: broker_epoch, .. } = self.identity;
+        let Some(identity) = self.identity() else { return };
+        let Some(isr) = members(identity, &proposed, registered) else { return };
+        let Identity { broker, epoch: broker_epoch, .. } = identity;
         let answer = self.quorum.propose(Proposal::ChangeIsr {
             partition,
             broker,

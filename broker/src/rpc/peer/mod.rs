@@ -14,6 +14,9 @@ mod meta_service;
 mod outbox;
 mod pace;
 mod probe;
+mod quorum_codec;
+mod quorum_service;
+mod quorum_wire;
 mod reader;
 mod remote_quorum;
 mod replication_service;
@@ -25,11 +28,14 @@ mod session_service;
 #[cfg(test)]
 mod session_tests;
 mod tail;
+mod way;
 
 pub use link::{LinkSettings, run_links};
 pub use links::{LiveStream, PeerLinks};
-pub use meta_service::{MetaServer, Sessions};
+pub use meta_service::MetaServer;
 pub use probe::TcpProbe;
+pub use quorum_service::QuorumServer;
+pub use quorum_wire::GrpcQuorumWire;
 pub use remote_quorum::RemoteQuorum;
 pub use replication_service::ReplicationServer;
 pub use server::{Internal, peer_server};

@@ -1,155 +1,67 @@
-//! The quorum, for a broker that is not it: the same trait over the wire.
+//! The quorum, for a node that is no controller: the same trait over the wire, from whichever controller answers.
 //!
 //! ```text
-//!   connected --a call fails on the way--> closed for a pause --one attempt--> connected
-//!                                            ^ 200 ms, doubled up to 1 s         |
-//!                                            +-------------- it fails -----------+
+//!   propose, confirm: who led last, then the others in turn, until one was reached that knows who leads
+//!   watch:            one controller, as long as it shows something; then the next
 //! ```
 //!
-//! Always true: one connection is attempted at a time, and none while the pause lasts: every partition led here may
-//! have a proposal, again and again, and each would knock at a dead broker's door. What never left is told as such.
+//! Always true: what may have been taken somewhere is not offered elsewhere; what was taken nowhere is told as such.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_proto::internal::v1::meta_service_client::MetaServiceClient;
-use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
 use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, Incarnation, MetaIndex};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use tokio::time::Instant;
-use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tokio::time::{Instant, timeout_at};
+use tonic::Streaming;
+use tonic::transport::Channel;
 
+use super::quorum_wire::ask;
+use super::way::{Pauses, Way};
 use crate::meta::quorum::{
-    Accepted, MetadataQuorum, ProposeError, QuorumStatus, Unconfirmed, WatchError, WatchEvent, WatchStream,
+    Accepted, MetadataQuorum, ProposeError, QuorumStatus, Unconfirmed, VoterChange, VoterStatus, WatchError,
+    WatchEvent, WatchStream,
 };
+use crate::meta::raft::{Answer, CallError, Question};
 use crate::meta::state::{Proposal, Stored};
 
 /// A watch that is silent for longer is given up; signs of life come every 500 ms.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
-/// How long no connection is attempted after one that failed: at first, and at most.
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+const PAUSES: Pauses = Pauses { min: Duration::from_millis(200), max: Duration::from_secs(1) };
+/// How long one question may take, whoever is asked.
+const ANSWER_MAX: Duration = Duration::from_secs(6);
 
-/// A quorum behind an address.
-pub struct RemoteQuorum {
-    cluster: ClusterId,
-    leader: BrokerId,
-    me: BrokerId,
-    way: Arc<Way>,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// The connection to the broker that decides.
-struct Way {
-    endpoint: Endpoint,
-    /// The brokers' runtime: a connection lives where it was made, whoever asked for it.
-    runtime: tokio::runtime::Handle,
-    door: Mutex<Door>,
-    /// Held by the one that connects; the others wait for what it gets.
-    connecting: tokio::sync::Mutex<()>,
-}
-
-/// What is known of the way.
-struct Door {
-    connected: Option<Connected>,
-    /// How many connections there have been.
-    made: u64,
-    closed_until: Option<Instant>,
-    /// The next pause.
-    pause: Duration,
-}
-
-/// A connection, and which one it is.
+/// A quorum behind the addresses of its controllers.
 #[derive(Clone)]
-struct Connected {
-    channel: Channel,
-    number: u64,
+pub struct RemoteQuorum {
+    inner: Arc<Inner>,
 }
 
-impl Way {
-    fn new(endpoint: Endpoint) -> Self {
-        let door = Door { connected: None, made: 0, closed_until: None, pause: PAUSE_MIN };
-        let runtime = tokio::runtime::Handle::current();
-        Self { endpoint, runtime, door: Mutex::new(door), connecting: tokio::sync::Mutex::default() }
-    }
-
-    /// A connection, unless there is none and the pause lasts.
-    async fn open(&self) -> Result<Connected, String> {
-        if let Some(answer) = self.known() {
-            return answer;
-        }
-        // Stopping here is safe: the lock is free again, and nothing is known yet.
-        let _connecting = self.connecting.lock().await;
-        if let Some(answer) = self.known() {
-            return answer;
-        }
-        let endpoint = self.endpoint.clone();
-        let attempt =
-            self.runtime.spawn(async move { endpoint.connect().await.map_err(|error| why(&error)) });
-        match attempt.await.unwrap_or_else(|ended| Err(ended.to_string())) {
-            Ok(channel) => {
-                let mut door = self.door.lock();
-                door.made += 1;
-                let connected = Connected { channel, number: door.made };
-                door.connected = Some(connected.clone());
-                Ok(connected)
-            }
-            Err(why) => {
-                self.door.lock().close();
-                Err(why)
-            }
-        }
-    }
-
-    fn known(&self) -> Option<Result<Connected, String>> {
-        let door = self.door.lock();
-        if let Some(connected) = &door.connected {
-            return Some(Ok(connected.clone()));
-        }
-        let closed = door.closed_until.is_some_and(|until| Instant::now() < until);
-        closed.then(|| Err("it could not be reached a moment ago".to_owned()))
-    }
-
-    /// A call on this connection was answered.
-    fn works(&self) {
-        self.door.lock().pause = PAUSE_MIN;
-    }
-
-    /// A call on this connection failed on the way.
-    fn broke(&self, number: u64) {
-        let mut door = self.door.lock();
-        // Another call may have said so, and a new connection may be there.
-        if door.connected.as_ref().is_some_and(|connected| connected.number == number) {
-            door.connected = None;
-            door.close();
-        }
-    }
+struct Inner {
+    cluster: ClusterId,
+    me: BrokerId,
+    controllers: Vec<Controller>,
+    /// Whom the next watch asks, counted over `controllers` again and again.
+    watched: AtomicUsize,
+    seen: Mutex<Seen>,
 }
 
-impl Door {
-    fn close(&mut self) {
-        self.closed_until = Some(Instant::now() + self.pause);
-        self.pause = PAUSE_MAX.min(self.pause * 2);
-    }
-}
-
-/// The innermost cause, which is what the system said.
-fn why(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+struct Controller {
+    broker: BrokerId,
+    address: String,
+    way: Arc<Way>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
+    leader: Option<BrokerId>,
     epoch: BrokerEpoch,
     incarnation: Incarnation,
     index: MetaIndex,
@@ -157,184 +69,276 @@ struct Seen {
 
 impl fmt::Debug for RemoteQuorum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteQuorum(broker {}, {:?})", self.leader, *self.seen.lock())
+        write!(f, "RemoteQuorum({} controllers, {:?})", self.inner.controllers.len(), *self.inner.seen.lock())
     }
 }
 
 impl RemoteQuorum {
-    /// Connects, when it is asked first, to the broker that decides. To be called inside the brokers' runtime.
+    /// Connects to one of `controllers`, by their addresses between brokers, when it is asked first. To be called
+    /// inside the brokers' runtime.
     ///
     /// # Errors
-    /// When `address` is not `host:port`.
-    pub fn new(
+    /// When there is none, or an address is not `host:port`.
+    pub fn new<'a>(
         cluster: ClusterId,
         me: BrokerId,
-        leader: BrokerId,
-        address: &str,
-    ) -> Result<Arc<Self>, String> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| format!("peer address {address:?} of broker {leader}: {error}"))?;
-        let endpoint = endpoint
-            .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(1))
-            .keep_alive_timeout(Duration::from_secs(2))
-            .keep_alive_while_idle(true);
-        let way = Arc::new(Way::new(endpoint));
-        Ok(Arc::new(Self { cluster, leader, me, way, seen: Arc::default() }))
+        controllers: impl IntoIterator<Item = (BrokerId, &'a str)>,
+    ) -> Result<Self, String> {
+        let runtime = tokio::runtime::Handle::current();
+        let controllers: Vec<Controller> = controllers
+            .into_iter()
+            .map(|(broker, address)| match Way::new(address, PAUSES, runtime.clone()) {
+                Ok(way) => Ok(Controller { broker, address: address.to_owned(), way: Arc::new(way) }),
+                Err(error) => Err(format!("peer address {address:?} of broker {broker}: {error}")),
+            })
+            .collect::<Result<_, _>>()?;
+        if controllers.is_empty() {
+            return Err("no node of the cluster is a controller".to_owned());
+        }
+        // Not all brokers begin with the same one.
+        let watched = AtomicUsize::new(me.0 as usize);
+        let inner = Inner { cluster, me, controllers, watched, seen: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The registration that watches from now on are the session of.
     pub fn registered(&self, epoch: BrokerEpoch) {
-        self.seen.lock().epoch = epoch;
-    }
-
-    fn cluster_bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.cluster.as_bytes())
+        self.inner.seen.lock().epoch = epoch;
     }
 }
 
-fn client(channel: Channel) -> MetaServiceClient<Channel> {
-    MetaServiceClient::new(channel)
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+fn unavailable(reason: String) -> ProposeError {
+    ProposeError::Unavailable { reason }
 }
 
-impl MetadataQuorum for RemoteQuorum {
-    fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>> {
-        let (way, leader) = (Arc::clone(&self.way), self.leader);
-        let request =
-            wire::ProposeRequest { cluster_id: self.cluster_bytes(), proposal: proposal.to_bytes().into() };
-        async move {
-            use wire::propose_response::Result as Outcome;
-            let unreachable = |reason: String| ProposeError::Unreachable { reason };
-            // What cannot connect has sent nothing.
-            let connected = way.open().await.map_err(|why| {
-                let reason = format!("broker {leader}, which decides metadata, cannot be reached: {why}");
-                ProposeError::Unavailable { reason }
-            })?;
-            let response = match client(connected.channel).propose(request).await {
-                Ok(response) => response.into_inner(),
-                // It was refused before it was looked at.
-                Err(status) if matches!(status.code(), Code::FailedPrecondition) => {
-                    return Err(ProposeError::Unavailable { reason: status.message().to_owned() });
-                }
-                Err(status) => {
-                    way.broke(connected.number);
-                    let what = status.message();
-                    return Err(unreachable(format!("the way to broker {leader} broke: {what}")));
-                }
-            };
-            way.works();
-            match response.result {
-                Some(Outcome::Accepted(bytes)) => {
-                    Accepted::from_bytes(&bytes).map_err(|error| unreachable(error.to_string()))
-                }
-                Some(Outcome::Refused(bytes)) => {
-                    Err(ProposeError::from_bytes(&bytes)
-                        .unwrap_or_else(|error| unreachable(error.to_string())))
-                }
-                None => Err(unreachable("the answer holds nothing".to_owned())),
-            }
-        }
-        .boxed()
+fn unreachable(reason: String) -> ProposeError {
+    ProposeError::Unreachable { reason }
+}
+
+impl Inner {
+    /// Who led last, then the others.
+    fn in_turn(&self) -> Vec<&Controller> {
+        let leader = self.seen.lock().leader;
+        let mut all: Vec<_> = self.controllers.iter().collect();
+        all.sort_by_key(|controller| Some(controller.broker) != leader);
+        all
     }
 
-    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
-        let way = Arc::clone(&self.way);
-        let request = wire::ConfirmRequest { cluster_id: self.cluster_bytes(), forwarded: false };
-        async move {
-            let unconfirmed = |reason: String| Unconfirmed { reason };
-            let connected = way.open().await.map_err(unconfirmed)?;
-            match client(connected.channel).confirm(request).await {
-                Ok(response) => {
-                    way.works();
-                    Ok(MetaIndex(response.into_inner().index))
-                }
-                Err(status) => {
-                    if status.code() != Code::FailedPrecondition {
-                        way.broke(connected.number);
+    /// The first answer that is more than a definite "not here".
+    async fn ask(&self, question: &Question) -> Result<Answer, CallError> {
+        let mut reasons = Vec::new();
+        for controller in self.in_turn() {
+            match ask(&controller.way, self.cluster, controller.broker, question).await {
+                Ok((answer, leader)) => {
+                    self.seen.lock().leader = leader;
+                    match is_elsewhere(&answer) {
+                        Some(reason) => reasons.push(reason),
+                        None => return Ok(answer),
                     }
-                    Err(unconfirmed(status.message().to_owned()))
                 }
+                Err(CallError::NotTaken { reason }) => reasons.push(reason),
+                Err(lost) => return Err(lost),
             }
         }
-        .boxed()
+        Err(CallError::NotTaken { reason: reasons.join("; ") })
     }
 
-    fn watch(&self, from: MetaIndex) -> WatchStream {
-        let way = Arc::clone(&self.way);
+    async fn ask_in_time(&self, question: Question) -> Result<Answer, CallError> {
+        let asked = timeout_at(Instant::now() + ANSWER_MAX, self.ask(&question)).await;
+        asked.unwrap_or_else(|_| {
+            Err(CallError::Lost { reason: format!("no controller answered within {ANSWER_MAX:?}") })
+        })
+    }
+
+    async fn propose(&self, proposal: Proposal) -> Result<Accepted, ProposeError> {
+        let question = Question::Propose { proposal: Box::new(proposal), forwarded: false };
+        match self.ask_in_time(question).await {
+            Ok(Answer::Proposed { result }) => result,
+            Ok(other) => Err(unreachable(format!("a proposal was answered by {other:?}"))),
+            Err(CallError::NotTaken { reason }) => Err(unavailable(reason)),
+            Err(CallError::Lost { reason }) => Err(unreachable(reason)),
+        }
+    }
+
+    async fn confirm(&self) -> Result<MetaIndex, Unconfirmed> {
+        match self.ask_in_time(Question::Confirm { forwarded: false }).await {
+            Ok(Answer::Confirmed { index }) => Ok(index),
+            Ok(other) => Err(Unconfirmed { reason: format!("a confirmation was answered by {other:?}") }),
+            Err(error) => Err(Unconfirmed { reason: error.to_string() }),
+        }
+    }
+
+    async fn change_voters(&self, change: VoterChange) -> Result<(), ProposeError> {
+        match self.ask_in_time(Question::ChangeVoters { change, forwarded: false }).await {
+            Ok(Answer::Changed { result }) => result,
+            Ok(other) => Err(unreachable(format!("a change of the voters was answered by {other:?}"))),
+            Err(CallError::NotTaken { reason }) => Err(unavailable(reason)),
+            Err(CallError::Lost { reason }) => Err(unreachable(reason)),
+        }
+    }
+
+    async fn describe(&self) -> QuorumStatus {
+        match self.ask_in_time(Question::Describe { forwarded: false }).await {
+            Ok(Answer::Described { status }) => *status,
+            Ok(_) | Err(_) => self.status(),
+        }
+    }
+
+    fn status(&self) -> QuorumStatus {
+        let Seen { leader, incarnation, index, .. } = *self.seen.lock();
+        let voters = self.controllers.iter().map(|controller| VoterStatus {
+            node: 0,
+            broker: controller.broker,
+            address: controller.address.clone(),
+            votes: true,
+            matched: None,
+        });
+        let (cluster, voters) = (self.cluster, voters.collect());
+        QuorumStatus { cluster, incarnation, index, term: 0, leader, voters, stopped: None }
+    }
+
+    /// A watch that some controller opened, or why none did.
+    async fn open_watch(&self, from: MetaIndex) -> Result<Streaming<wire::WatchResponse>, String> {
+        let mut why = String::new();
+        for _ in &self.controllers {
+            let turn = self.watched.load(Ordering::Relaxed);
+            let controller = &self.controllers[turn % self.controllers.len()];
+            match self.watch_at(controller, from).await {
+                Ok(stream) => return Ok(stream),
+                Err(reason) => why = reason,
+            }
+            self.next_watched();
+        }
+        Err(why)
+    }
+
+    async fn watch_at(
+        &self,
+        controller: &Controller,
+        from: MetaIndex,
+    ) -> Result<Streaming<wire::WatchResponse>, String> {
         let request = wire::WatchRequest {
-            cluster_id: self.cluster_bytes(),
+            cluster_id: Bytes::copy_from_slice(self.cluster.as_bytes()),
             from_index: from.0,
             broker_id: self.me.0,
             broker_epoch: self.seen.lock().epoch.0,
         };
-        let seen = Arc::clone(&self.seen);
-        let lost = |reason: String| WatchError::Lost { reason };
-        let opening = async move {
-            let connected = way.open().await?;
-            let opened = client(connected.channel).watch(request).await;
-            match &opened {
-                Ok(_) => way.works(),
-                Err(_) => way.broke(connected.number),
+        let way = &controller.way;
+        let connected = way.open().await?;
+        match meta_client(connected.channel).watch(request).await {
+            Ok(response) => {
+                way.works();
+                Ok(response.into_inner())
             }
-            opened.map_err(|status| status.message().to_owned())
-        };
-        futures::stream::once(opening)
-            .flat_map(move |opened| match opened {
-                Err(why) => futures::stream::iter([Err(lost(why))]).boxed(),
-                Ok(response) => tokio_stream::StreamExt::timeout(response.into_inner(), SILENCE_MAX)
-                    .map(move |item| match item {
-                        Err(_) => Err(lost(format!("silent for {SILENCE_MAX:?}"))),
-                        Ok(Err(status)) => Err(lost(status.message().to_owned())),
-                        Ok(Ok(response)) if response.event.is_empty() => Ok(None),
-                        Ok(Ok(response)) => {
-                            WatchEvent::from_bytes(&response.event).map(Some).map_err(Into::into)
-                        }
-                    })
+            Err(status) => {
+                way.broke(connected.number);
+                Err(status.message().to_owned())
+            }
+        }
+    }
+
+    /// The next watch asks another controller.
+    fn next_watched(&self) {
+        self.watched.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn see(&self, event: &WatchEvent) {
+        let mut seen = self.seen.lock();
+        match event {
+            WatchEvent::Opened { incarnation, index, .. } => {
+                seen.incarnation = *incarnation;
+                seen.index = seen.index.max(*index);
+            }
+            WatchEvent::Snapshot(state) => seen.index = state.index(),
+            WatchEvent::Entries(entries) => {
+                if let Some((index, _)) = entries.last() {
+                    seen.index = *index;
+                }
+            }
+        }
+    }
+}
+
+/// Why another controller should be asked, if it should.
+fn is_elsewhere(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::NotLeader { .. } => Some("it does not lead the metadata quorum".to_owned()),
+        Answer::Unavailable { reason }
+        | Answer::Proposed { result: Err(ProposeError::Unavailable { reason }) } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// A snapshot of the whole metadata is one event, however large.
+fn meta_client(channel: Channel) -> MetaServiceClient<Channel> {
+    MetaServiceClient::new(channel).max_decoding_message_size(usize::MAX)
+}
+
+/// An event, or a sign of life.
+fn event(
+    item: Result<Result<wire::WatchResponse, tonic::Status>, impl Sized>,
+) -> Result<Option<WatchEvent>, WatchError> {
+    let lost = |reason: String| WatchError::Lost { reason };
+    let response = item
+        .map_err(|_| lost(format!("silent for {SILENCE_MAX:?}")))?
+        .map_err(|status| lost(status.message().to_owned()))?;
+    match response.event.as_ref() {
+        [] => Ok(None),
+        bytes => Ok(Some(WatchEvent::from_bytes(bytes)?)),
+    }
+}
+
+impl MetadataQuorum for RemoteQuorum {
+    fn propose(&self, proposal: Proposal) -> BoxFuture<'static, Result<Accepted, ProposeError>> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.propose(proposal).await }.boxed()
+    }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<MetaIndex, Unconfirmed>> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.confirm().await }.boxed()
+    }
+
+    fn watch(&self, from: MetaIndex) -> WatchStream {
+        let (opening, shown) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
+        futures::stream::once(async move { opening.open_watch(from).await })
+            .flat_map(|opened| match opened {
+                Err(reason) => futures::stream::iter([Err(WatchError::Lost { reason })]).boxed(),
+                Ok(stream) => tokio_stream::StreamExt::timeout(stream, SILENCE_MAX)
+                    .map(event)
                     .filter_map(|item| async move { item.transpose() })
                     .boxed(),
             })
             .inspect(move |event| match event {
-                Ok(WatchEvent::Opened { incarnation, index, .. }) => {
-                    let mut seen = seen.lock();
-                    seen.incarnation = *incarnation;
-                    seen.index = seen.index.max(*index);
-                }
-                Ok(WatchEvent::Snapshot(state)) => seen.lock().index = state.index(),
-                Ok(WatchEvent::Entries(entries)) => {
-                    if let Some((index, _)) = entries.last() {
-                        seen.lock().index = *index;
-                    }
-                }
-                Err(_) => {}
+                Ok(event) => shown.see(event),
+                Err(_) => shown.next_watched(),
             })
             .boxed()
     }
 
     fn status(&self) -> QuorumStatus {
-        let Seen { incarnation, index, .. } = *self.seen.lock();
-        QuorumStatus {
-            cluster: self.cluster,
-            incarnation,
-            index,
-            term: 0,
-            leader: Some(self.leader),
-            voters: Vec::new(),
-            stopped: None,
-        }
+        self.inner.status()
+    }
+
+    fn describe(&self) -> BoxFuture<'static, QuorumStatus> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.describe().await }.boxed()
+    }
+
+    fn change_voters(&self, change: VoterChange) -> BoxFuture<'static, Result<(), ProposeError>> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.change_voters(change).await }.boxed()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
-    fn quorum_at(address: std::net::SocketAddr) -> Arc<RemoteQuorum> {
-        RemoteQuorum::new(ClusterId::default(), BrokerId(2), BrokerId(1), &address.to_string()).unwrap()
+    fn quorum_at(address: std::net::SocketAddr) -> RemoteQuorum {
+        let controllers = [(BrokerId(1), address.to_string())];
+        let controllers = controllers.iter().map(|(broker, address)| (*broker, address.as_str()));
+        RemoteQuorum::new(ClusterId::default(), BrokerId(2), controllers).unwrap()
     }
 
     fn proposal() -> Proposal {

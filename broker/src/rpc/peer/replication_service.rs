@@ -110,7 +110,10 @@ impl ReplicationService for ReplicationServer {
             frames.message().await?.ok_or_else(|| Status::invalid_argument("the stream said nothing"))?;
         let hello =
             first.hello.as_ref().ok_or_else(|| Status::invalid_argument("the first frame has no hello"))?;
-        let identity = &self.links.identity;
+        let identity = self
+            .links
+            .identity()
+            .ok_or_else(|| Status::unavailable("this broker is starting: it has not registered yet"))?;
         if hello.cluster_id != identity.cluster.as_bytes().as_slice() {
             return Err(Status::failed_precondition(format!(
                 "broker {} belongs to another cluster than broker {}; check the addresses",

@@ -1,0 +1,105 @@
+//! Who leads, as this controller knows it, and the round that proves it.
+
+use std::time::Duration;
+
+use openraft::Raft;
+use openraft::error::{CheckIsLeaderError, RaftError};
+use tokio::time::{Instant, timeout_at};
+
+use super::config::HEARTBEAT_MS;
+use super::types::{NodeId, TypeConfig, Voter};
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// This controller.
+    Me,
+    /// Another.
+    Other(Voter),
+    /// Nobody that this controller knows of.
+    Nobody,
+}
+
+/// Why a round confirmed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoRound {
+    /// This controller does not lead.
+    NotLeader,
+    /// It may lead, but no majority said so in time.
+    Unconfirmed(String),
+    /// The library ended here.
+    Stopped(String),
+}
+
+/// The library, asked about leadership.
+#[derive(Clone)]
+pub(super) struct Leadership {
+    raft: Raft<TypeConfig>,
+    node: NodeId,
+}
+
+impl Leadership {
+    pub(super) fn new(raft: Raft<TypeConfig>, node: NodeId) -> Self {
+        Self { raft, node }
+    }
+
+    /// Who leads now.
+    pub(super) fn now(&self) -> Leads {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        match metrics.current_leader {
+            Some(node) if node == self.node => Leads::Me,
+            Some(node) => match metrics.membership_config.membership().get_node(&node) {
+                Some(voter) => Leads::Other(voter.clone()),
+                None => Leads::Nobody,
+            },
+            None => Leads::Nobody,
+        }
+    }
+
+    pub(super) fn is_mine(&self) -> bool {
+        self.now() == Leads::Me
+    }
+
+    /// Waits until somebody leads, at most until `deadline`.
+    pub(super) async fn somebody(&self, deadline: Instant) -> Leads {
+        let mut metrics = self.raft.metrics();
+        loop {
+            metrics.mark_unchanged();
+            match self.now() {
+                Leads::Nobody => {}
+                leads => return leads,
+            }
+            // Stopping here is safe: nothing was begun.
+            match timeout_at(deadline, metrics.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Leads::Nobody,
+            }
+        }
+    }
+
+    /// A round in which a majority confirms that this controller leads, begun after the call; then everything
+    /// committed before it is applied here.
+    pub(super) async fn confirm(&self, deadline: Instant) -> Result<(), NoRound> {
+        let mut why = "no round was finished in time".to_owned();
+        loop {
+            // Stopping here is safe: a round changes nothing.
+            match timeout_at(deadline, self.raft.ensure_linearizable()).await {
+                Err(_) => return Err(NoRound::Unconfirmed(why)),
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(RaftError::Fatal(fatal))) => return Err(NoRound::Stopped(fatal.to_string())),
+                Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
+                    return Err(NoRound::NotLeader);
+                }
+                Ok(Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(error)))) => {
+                    why = format!("no majority answered: {error}");
+                }
+            }
+            let again = Instant::now() + Duration::from_millis(HEARTBEAT_MS / 4);
+            if again >= deadline {
+                return Err(NoRound::Unconfirmed(why));
+            }
+            tokio::time::sleep_until(again).await;
+        }
+    }
+}

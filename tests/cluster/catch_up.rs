@@ -1,13 +1,7 @@
 //! A follower that was away while much was written: it catches up on the stream for that while live pushes go on, is in
 //! sync again, and every replica holds the same bytes.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use fidelog_log::env::RealDisk;
-use fidelog_log::{OfflineDir, Piece};
-
-use crate::harness::Builder;
+use crate::harness::{Builder, stop_and_compare};
 use crate::workload::{Workload, Writer};
 
 /// More than a follower may be behind on the stream of live pushes, 4 MiB.
@@ -49,30 +43,6 @@ async fn a_follower_far_behind_catches_up_beside_live_pushes_and_holds_the_same_
     };
     assert!(moved("CatchUp"), "nobody sent broker {away} to the stream for catching up");
     assert!(moved("Live"), "nobody brought broker {away} back");
-    for broker in cluster.brokers() {
-        assert_eq!(broker.terminate().code(), Some(0));
-    }
-    let held: Vec<_> = cluster.brokers().iter().map(|broker| batches(&broker.data_dir())).collect();
-    assert!(held[0].iter().map(Vec::len).sum::<usize>() > AWAY_RECORDS * FILLING_BYTES);
-    for (index, replica) in held.iter().enumerate().skip(1) {
-        assert!(*replica == held[0], "broker {} holds something else than broker 1", index + 1);
-    }
-}
-
-/// The stored batches of every partition, byte for byte, in order of the directories.
-fn batches(data_dir: &Path) -> Vec<Vec<u8>> {
-    let found = OfflineDir::open(Arc::new(RealDisk), data_dir).expect("a stopped broker's logs are found");
-    let mut all = Vec::new();
-    for partition in found.partitions() {
-        let mut bytes = Vec::new();
-        for segment in &partition.segments {
-            let mut walk = found.walk(partition, segment).expect("the partition is known by its path");
-            while let Some(piece) = walk.step().expect("the disk is read") {
-                let Piece::Batch(batch) = piece else { panic!("damage in {}", segment.path.display()) };
-                bytes.extend_from_slice(&batch.bytes);
-            }
-        }
-        all.push(bytes);
-    }
-    all
+    let bytes = stop_and_compare(cluster.brokers());
+    assert!(bytes > AWAY_RECORDS * FILLING_BYTES);
 }

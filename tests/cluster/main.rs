@@ -2,7 +2,7 @@
 //! what they see and a checker judges it. One file is one story.
 //!
 //! `FIDELOG_SEED` fixes the seed of everything random; each test prints the one it uses. `FIDELOG_CLUSTER_ROUNDS` sizes
-//! the rounds of kills, `FIDELOG_POWER_CUTS` those of power cuts. A test that lacks what it needs skips with one line; `FIDELOG_TESTS_REQUIRED=1` forbids that.
+//! the rounds of kills, `FIDELOG_POWER_CUTS` those of power cuts, `FIDELOG_SCENARIOS` the scenarios. A test that lacks what it needs skips with one line; `FIDELOG_TESTS_REQUIRED=1` forbids that.
 
 mod harness;
 mod history;
@@ -32,6 +32,7 @@ mod quorum_away;
 mod raw;
 mod restart_clean;
 mod roundtrip;
+mod scenarios;
 mod slow_consumer;
 mod small_disk;
 mod wire;

@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::address::{self, CLIENT_PORT, PEER_PORT};
+use super::address::{CLIENT_PORT, PEER_PORT};
 
 /// A stop that takes longer hangs. The daemon itself promises 10 s.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -23,7 +23,9 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) id: u32,
-    cluster: u32,
+    address: IpAddr,
+    /// What its commands begin with, if not with the daemon.
+    launcher: Vec<String>,
     /// Names its files below `home`.
     name: String,
     home: PathBuf,
@@ -33,11 +35,11 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Broker `id` of a test's cluster, with its files below `home`. Nothing is made yet.
-    pub(crate) fn new(cluster: u32, id: u32, home: &Path) -> Self {
+    /// Broker `id` at `address`, with its files below `home`. Nothing is made yet.
+    pub(crate) fn new(id: u32, address: IpAddr, launcher: Vec<String>, home: &Path) -> Self {
         let (name, home) = (format!("broker-{id}"), home.to_owned());
         let data_dir = home.join(&name);
-        Self { id, cluster, name, home, data_dir, environment: Vec::new(), child: None }
+        Self { id, address, launcher, name, home, data_dir, environment: Vec::new(), child: None }
     }
 
     /// A second process that takes itself for this broker, with another data directory or the same; not started.
@@ -47,7 +49,8 @@ impl Broker {
         let text = std::fs::read_to_string(self.config_path()).expect("the configuration is read");
         let double = Self {
             id: self.id,
-            cluster: self.cluster,
+            address: self.address,
+            launcher: self.launcher.clone(),
             name,
             home: self.home.clone(),
             data_dir: data_dir.to_owned(),
@@ -66,12 +69,12 @@ impl Broker {
 
     /// Where it listens for clients.
     pub(crate) fn client_address(&self) -> SocketAddr {
-        (address::of(self.cluster, self.id), CLIENT_PORT).into()
+        (self.address, CLIENT_PORT).into()
     }
 
     /// Where it listens for brokers.
     pub(crate) fn peer_address(&self) -> SocketAddr {
-        (address::of(self.cluster, self.id), PEER_PORT).into()
+        (self.address, PEER_PORT).into()
     }
 
     /// Its data directory.
@@ -113,7 +116,15 @@ impl Broker {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fidelogd-under-test"));
+        let daemon = env!("CARGO_BIN_EXE_fidelogd-under-test");
+        let mut command = match self.launcher.split_first() {
+            None => Command::new(daemon),
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(daemon);
+                command
+            }
+        };
         command.arg(verb).arg("--config").arg(self.config_path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

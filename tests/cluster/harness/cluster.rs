@@ -1,7 +1,7 @@
 //! A cluster of real daemons, and clients to it. It ends with the test; after a failure its files stay and the end of
 //! every log is printed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::address;
 use super::broker::Broker;
+use super::network::Network;
 use super::wait::{LONG, wait_until};
 
 /// What the smallest cluster without a weak spot has.
-const BROKERS: u32 = 3;
+const BROKERS: usize = 3;
 
 /// A cluster to be started.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Builder {
     name: &'static str,
     settings: Vec<(String, String)>,
     data_dirs: Vec<(u32, PathBuf)>,
+    roles: Vec<Option<&'static str>>,
+    places: Option<Vec<(IpAddr, Vec<String>)>>,
 }
 
 impl Builder {
@@ -37,13 +40,27 @@ impl Builder {
             ("log.recovery_point_ms", "200"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Self { name, settings: settings.into(), data_dirs: Vec::new() }
+        let roles = vec![None; BROKERS];
+        Self { name, settings: settings.into(), data_dirs: Vec::new(), roles, places: None }
     }
 
     /// A setting of every broker.
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
         self
+    }
+
+    /// One node for each role, from 1 on; without one it has what a configuration without roles gives.
+    pub(crate) fn roles(mut self, roles: &[Option<&'static str>]) -> Self {
+        self.roles = roles.to_vec();
+        self
+    }
+
+    /// The brokers live in this network, which must outlive the cluster.
+    pub(crate) fn within(mut self, network: &Network) -> Self {
+        let ids = 1..=u32::try_from(self.roles.len()).expect("few brokers");
+        self.places = Some(ids.map(|id| (network.address(id), network.launcher(id))).collect());
+        self.set("broker.unsafe_open_access", true)
     }
 
     /// Where broker `id` keeps its data, if not with the others.
@@ -56,9 +73,17 @@ impl Builder {
     pub(crate) fn prepare(self) -> Cluster {
         let home =
             TempDir::with_prefix(format!("fidelog-cluster-{}-", self.name)).expect("a temporary directory");
-        let number = address::next_cluster();
-        let mut brokers: Vec<_> = (1..=BROKERS).map(|id| Broker::new(number, id, home.path())).collect();
-        let listed: String = brokers.iter().map(listed).collect();
+        let ids = 1..=u32::try_from(self.roles.len()).expect("few brokers");
+        let places = self.places.unwrap_or_else(|| {
+            let number = address::next_cluster();
+            ids.clone().map(|id| (address::of(number, id).into(), Vec::new())).collect()
+        });
+        let mut brokers: Vec<_> = ids
+            .zip(places)
+            .map(|(id, (address, launcher))| Broker::new(id, address, launcher, home.path()))
+            .collect();
+        let listed: String =
+            brokers.iter().zip(&self.roles).map(|(broker, role)| listed(broker, *role)).collect();
         let cluster_id = Uuid::new_v4().to_string();
         for (id, data_dir) in &self.data_dirs {
             brokers[*id as usize - 1].keep_in(data_dir);
@@ -84,9 +109,10 @@ impl Builder {
     }
 }
 
-fn listed(broker: &Broker) -> String {
+fn listed(broker: &Broker, role: Option<&str>) -> String {
     let (client, peer) = (broker.client_address(), broker.peer_address());
-    format!("    {{ id = {}, client = \"{client}\", peer = \"{peer}\" }},\n", broker.id)
+    let role = role.map(|role| format!(", role = \"{role}\"")).unwrap_or_default();
+    format!("    {{ id = {}, client = \"{client}\", peer = \"{peer}\"{role} }},\n", broker.id)
 }
 
 /// Some brokers.
@@ -155,7 +181,7 @@ impl Cluster {
     ) {
         let mut topic = NewTopic::new(name);
         topic.partitions = partitions;
-        topic.replication_factor = BROKERS;
+        topic.replication_factor = 3;
         topic.configs = configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         client.admin().create_topic(topic).await.unwrap_or_else(|error| panic!("topic {name}: {error}"));
     }
@@ -191,10 +217,13 @@ impl Cluster {
 
     /// Waits until every replica of every partition of `topic` is in sync.
     pub(crate) async fn in_sync(&self, client: &Client, topic: &str) {
-        let size = self.brokers.len();
         wait_until(&format!("every replica of {topic} is in sync"), LONG, async || {
             let topic = client.admin().describe_topic(topic).await.ok()?;
-            topic.partitions.iter().all(|partition| partition.isr.len() == size).then_some(())
+            topic
+                .partitions
+                .iter()
+                .all(|partition| partition.isr.len() == partition.replicas.len())
+                .then_some(())
         })
         .await;
     }

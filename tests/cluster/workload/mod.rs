@@ -3,8 +3,10 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `writer` | a producer that sends value after value, some unanswered at a time |
+//! | `committer` | a group that commits as it goes, and whose position never goes back |
 //! | `reader` | a consumer that reads on, and the final reading to the end |
 
+mod committer;
 mod reader;
 mod writer;
 
@@ -47,6 +49,12 @@ impl Workload {
     pub(crate) fn read(&mut self, client: &Client) {
         let task =
             reader::follow(client.clone(), self.topic.clone(), self.recorder.clone(), Arc::clone(&self.stop));
+        self.readers.push(tokio::spawn(task));
+    }
+
+    /// Starts a group that reads and commits.
+    pub(crate) fn commit(&mut self, client: &Client) {
+        let task = committer::commit(client.clone(), self.topic.clone(), Arc::clone(&self.stop));
         self.readers.push(tokio::spawn(task));
     }
 

@@ -10,7 +10,7 @@ use fidelog_benches::product::broker::run_role;
 use fidelog_benches::product::figure::MEASUREMENTS;
 use fidelog_benches::rows::rows;
 use fidelog_benches::scratch::Scratch;
-use fidelog_benches::settings::{Section, Settings};
+use fidelog_benches::settings::Settings;
 use fidelog_benches::table;
 
 fn main() -> Result<ExitCode> {
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode> {
             table::append_json(path, &machine, &outcome)?;
         }
     }
-    for measurement in MEASUREMENTS.iter().filter(|it| settings.wants(Section::Broker, it.name)) {
+    for measurement in MEASUREMENTS.iter().filter(|it| settings.wants(it.section, it.name)) {
         let dir = scratch.for_row()?;
         let figures = (measurement.measure)(dir.path()).context(measurement.name)?;
         figures.iter().for_each(|figure| println!("{figure}"));

@@ -25,11 +25,14 @@ pub enum Section {
     Partitions,
     /// What a broker takes by itself: memory, disk, time to start.
     Broker,
+    /// How long writes stand still when a broker is lost.
+    Failover,
 }
 
 impl Section {
     /// Every section, in the order they are run.
-    pub const ALL: [Self; 5] = [Self::Disk, Self::Grpc, Self::Pipeline, Self::Partitions, Self::Broker];
+    pub const ALL: [Self; 6] =
+        [Self::Disk, Self::Grpc, Self::Pipeline, Self::Partitions, Self::Broker, Self::Failover];
 }
 
 impl fmt::Display for Section {
@@ -40,6 +43,7 @@ impl fmt::Display for Section {
             Self::Pipeline => "pipeline",
             Self::Partitions => "partitions",
             Self::Broker => "broker",
+            Self::Failover => "failover",
         })
     }
 }
@@ -50,7 +54,7 @@ impl FromStr for Section {
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|section| section.to_string() == text);
         found.with_context(|| {
-            format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions or broker")
+            format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions, broker or failover")
         })
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{memory, start_up};
+use super::{failover, memory, start_up};
+use crate::settings::Section;
 
 /// One figure.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +24,7 @@ pub struct Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<9} {:<62} {:>10.3} {}", "broker", self.name, self.value, self.unit)?;
+        write!(f, "{:<72} {:>10.3} {}", self.name, self.value, self.unit)?;
         match self.below {
             Some(below) if self.value < below => write!(f, " (below {below}: yes)"),
             Some(below) => write!(f, " (below {below}: NO)"),
@@ -34,6 +35,8 @@ impl fmt::Display for Figure {
 
 /// What measures some figures that belong together.
 pub struct Measurement {
+    /// Where it belongs.
+    pub section: Section,
     /// What it is called; unique.
     pub name: &'static str,
     /// Measures with data below an empty directory.
@@ -41,9 +44,15 @@ pub struct Measurement {
 }
 
 /// Every measurement, in the order they are made.
-pub const MEASUREMENTS: [Measurement; 4] = [
-    Measurement { name: "idle memory", measure: memory::idle },
-    Measurement { name: "memory per connection", measure: memory::per_connection },
-    Measurement { name: "start after kill -9", measure: start_up::after_kill },
-    Measurement { name: "many partitions", measure: start_up::many_partitions },
+pub const MEASUREMENTS: [Measurement; 6] = [
+    Measurement { section: Section::Broker, name: "idle memory", measure: memory::idle },
+    Measurement { section: Section::Broker, name: "memory per connection", measure: memory::per_connection },
+    Measurement { section: Section::Broker, name: "start after kill -9", measure: start_up::after_kill },
+    Measurement { section: Section::Broker, name: "many partitions", measure: start_up::many_partitions },
+    Measurement { section: Section::Failover, name: "failover after kill -9", measure: failover::after_kill },
+    Measurement {
+        section: Section::Failover,
+        name: "failover after SIGSTOP",
+        measure: failover::after_pause,
+    },
 ];

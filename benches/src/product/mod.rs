@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod catch_up;
 pub mod cluster;
+pub mod failover;
 pub mod figure;
 pub mod memory;
 pub mod produce;

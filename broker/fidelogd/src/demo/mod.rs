@@ -1,7 +1,7 @@
 //! `demo`: the main job before the reader's eyes.
 //!
-//! Three brokers; every line of a text produced while one of them is killed with -9 and brought back; everything read
-//! through a group that stops half-way and resumes; what came out compared with what went in, byte for byte.
+//! Three brokers; every line of a text produced while the one that leads most is killed with -9, its leaderships move, and
+//! it is brought back; everything read through a group that stops half-way and resumes; what came out compared with what went in, byte for byte.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -25,7 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use fidelog_client::types::limits::RECORD_BYTES_MAX_DEFAULT;
@@ -50,6 +50,10 @@ const TOPIC: &str = "demo";
 const GROUP: &str = "demo";
 /// How long the killed broker stays dead.
 const OUTAGE: Duration = Duration::from_secs(3);
+/// Far longer than leaderships take to move.
+const MOVE_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs the demo. To be called on the main thread, with which the brokers die.
 pub(crate) fn run(args: &Demo, log: &LogArgs) -> ExitCode {
@@ -165,19 +169,24 @@ impl Demonstration<'_> {
         Ok(builder.on_event(move |event| noticed.hear(event)).connect().await?)
     }
 
-    /// Makes the topic, and chooses who is to be killed: not broker 1, which decides metadata, and of the others the
-    /// one that leads more.
+    /// Makes the topic, and chooses who is to be killed: of those who lead a partition the one that also leads the
+    /// controller quorum, if it does.
     async fn create_topic(&mut self, client: &Client) -> anyhow::Result<u16> {
         let topic = NewTopic { partitions: 3, replication_factor: 3, ..NewTopic::new(TOPIC) };
         let topic = self.cluster.while_up(client.admin().create_topic(topic)).await??;
-        let leads = |broker: u16| topic.partitions.iter().filter(|it| it.leader == u32::from(broker)).count();
         for it in &topic.partitions {
             self.story.say(format_args!(
                 "topic {TOPIC}, partition {}: replicas on brokers {:?}, led by {}",
                 it.partition, it.replicas, it.leader
             ));
         }
-        Ok(if leads(3) > leads(2) { 3 } else { 2 })
+        let controller = client.admin().describe_cluster().await?.controller;
+        self.story.say(format_args!(
+            "the controller quorum, which decides who leads, is led by broker {controller}"
+        ));
+        let leads = |broker: u32| topic.partitions.iter().any(|it| it.leader == broker);
+        let victim = if leads(controller) { controller } else { topic.partitions[0].leader };
+        Ok(u16::try_from(victim)?)
     }
 
     async fn produce(&mut self, client: &Client, victim: u16) -> anyhow::Result<Produced> {
@@ -191,7 +200,7 @@ impl Demonstration<'_> {
         let producing = tokio::spawn(produce::produce(producer, lines, self.size.lines, gate, tally.clone()));
         // A production that stopped early has dropped its end; the broker is killed all the same.
         let _stopped = self.cluster.while_up(third_reached).await?;
-        self.kill(victim, &tally).await?;
+        self.kill(client, victim, &tally).await?;
         let _stopped = kill_done.send(());
         self.cluster.while_up(tokio::time::sleep(OUTAGE)).await?;
         self.bring_back(victim, &tally).await?;
@@ -200,15 +209,21 @@ impl Demonstration<'_> {
         Ok(produced)
     }
 
-    async fn kill(&mut self, victim: u16, tally: &Tally) -> anyhow::Result<()> {
+    async fn kill(&mut self, client: &Client, victim: u16, tally: &Tally) -> anyhow::Result<()> {
         let ended = self.cluster.kill(victim).await.context("the broker to be killed has no process")?;
+        let killed = Instant::now();
         self.story.say(format_args!(
             "kill -9: {ended}; {} lines handed over, {} acknowledged",
             grouped(tally.handed()),
             grouped(tally.acknowledged())
         ));
+        let leaders = self.cluster.while_up(moved(client, u32::from(victim))).await??;
+        let leaders: Vec<_> =
+            leaders.iter().map(|(partition, leader)| format!("{partition} by {leader}")).collect();
         self.story.say(format_args!(
-            "what broker {victim} leads waits for it: in this version leaders do not move; the rest goes on"
+            "{:.1} s later every partition is led by a broker that lives: {}; the producer went on by itself",
+            killed.elapsed().as_secs_f64(),
+            leaders.join(", ")
         ));
         Ok(())
     }
@@ -257,6 +272,20 @@ impl Demonstration<'_> {
             self.cluster.while_up(reading).await?.map_err(|error| anyhow!(error))?;
         }
         Ok(comparison.verdict())
+    }
+}
+
+/// Waits until nothing is led by `dead`; each partition and its leader.
+async fn moved(client: &Client, dead: u32) -> anyhow::Result<Vec<(u32, u32)>> {
+    let until = Instant::now() + MOVE_MAX;
+    loop {
+        if let Ok(topic) = client.admin().describe_topic(TOPIC).await
+            && topic.partitions.iter().all(|it| it.leader != 0 && it.leader != dead)
+        {
+            return Ok(topic.partitions.iter().map(|it| (it.partition, it.leader)).collect());
+        }
+        ensure!(Instant::now() < until, "the leaderships of broker {dead} did not move within {MOVE_MAX:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -79,11 +79,8 @@ What to type next, in another terminal:
   {create}
   echo 'hello, log' | {produce}
   {consume}
-  kill -9 {second}   # broker 2; then produce and consume again: nothing acknowledged is lost
+  kill -9 {second}   # broker 2; then produce and consume again: what it led has moved, nothing is lost
 
-What broker 2 leads waits until it is back: in this version leaders do not move. Broker 1 also decides metadata: while
-it is down nothing can be acknowledged here, since it is in every in-sync set and nobody else may take it out; what
-brokers 2 and 3 lead can be read.
 Ctrl-C ends all three. The data stays; `dev` goes on with it.",
         create = program.client_at(cluster.ports(), "topic create hello"),
         produce = program.client_at(cluster.ports(), "produce hello"),

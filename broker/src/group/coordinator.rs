@@ -17,6 +17,7 @@ use super::error::PositionsError;
 use super::owner::{Owner, not_owner};
 use super::request::{Answer, CommitAll, Delete, Fetch, List, Open, Request, Reset};
 use super::state::{CommitResult, GroupPage, PartitionPosition, PositionLimits, SnapshotSizes};
+use super::witness::Witness;
 use crate::partition::Partition;
 
 /// The internal topic that holds positions.
@@ -30,6 +31,7 @@ const CALLS_WAITING_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Positions {
     clock: Arc<dyn Clock>,
+    witness: Arc<dyn Witness>,
     limits: PositionLimits,
     sizes: SnapshotSizes,
     inner: Arc<RwLock<Inner>>,
@@ -51,8 +53,13 @@ struct Hosted {
 impl Positions {
     /// Nothing is owned yet: calls are refused as retriable.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, limits: PositionLimits, sizes: SnapshotSizes) -> Self {
-        Self { clock, limits, sizes, inner: Arc::default() }
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        witness: Arc<dyn Witness>,
+        limits: PositionLimits,
+        sizes: SnapshotSizes,
+    ) -> Self {
+        Self { clock, witness, limits, sizes, inner: Arc::default() }
     }
 
     /// The internal topic exists.
@@ -80,8 +87,8 @@ impl Positions {
     #[must_use = "nothing is served until the owner runs"]
     pub fn host(&self, partition: Arc<Partition>) -> Owner {
         let (calls, waiting) = mpsc::channel(CALLS_WAITING_MAX);
-        let owner =
-            Owner::new(Arc::clone(&partition), Arc::clone(&self.clock), waiting, self.limits, self.sizes);
+        let world = (Arc::clone(&self.clock), Arc::clone(&self.witness));
+        let owner = Owner::new(Arc::clone(&partition), world, waiting, self.limits, self.sizes);
         self.inner.write().hosted.insert(partition.id(), Hosted { partition, calls });
         owner
     }

@@ -23,8 +23,10 @@ mod owner_tests;
 mod request;
 pub mod state;
 mod turn;
+mod witness;
 
 pub use coordinator::{POSITIONS_PARTITIONS, POSITIONS_TOPIC, Positions};
 pub use error::{CallOutcome, PositionsError};
 pub use owner::Owner;
 pub use request::{CommitAll, Delete, Fetch, List, Open, Reset};
+pub use witness::{QuorumWitness, Testimony, Witness};

@@ -26,18 +26,22 @@ use super::log_reader::{Ended, LogReader};
 use super::request::{List, Request};
 use super::state::{Applied, Entry, GroupPage, PositionLimits, PositionsState, SnapshotSizes, SnapshotStep};
 use super::turn::{Change, Turn, in_batches};
+use super::witness::{Testimony, Witness};
 use crate::partition::{Partition, Produce, ProduceAnswer, ProduceRefusal, Published, Stored, Waiter};
 
 /// The most calls of one turn.
 const CALLS_PER_TURN_MAX: usize = 1024;
 /// How long a batch may take before its callers are told that its outcome is unknown.
 const WAIT: Duration = Duration::from_millis(ACK_WAIT_MS_DEFAULT as u64);
+/// How long followers may take to confirm the epoch before the quorum is asked.
+const CONFIRM_WAIT: Duration = Duration::from_millis(100);
 
 /// The task that owns a positions partition. It ends when the replica leaves this broker.
 #[derive(Debug)]
 pub struct Owner {
     partition: Arc<Partition>,
     clock: Arc<dyn Clock>,
+    witness: Arc<dyn Witness>,
     calls: mpsc::Receiver<Request>,
     published: watch::Receiver<Published>,
     limits: PositionLimits,
@@ -68,13 +72,13 @@ enum NotWritten {
 impl Owner {
     pub(super) fn new(
         partition: Arc<Partition>,
-        clock: Arc<dyn Clock>,
+        (clock, witness): (Arc<dyn Clock>, Arc<dyn Witness>),
         calls: mpsc::Receiver<Request>,
         limits: PositionLimits,
         sizes: SnapshotSizes,
     ) -> Self {
         let published = partition.published();
-        Self { partition, clock, calls, published, limits, sizes }
+        Self { partition, clock, witness, calls, published, limits, sizes }
     }
 
     /// Serves until the replica leaves this broker.
@@ -137,25 +141,41 @@ impl Owner {
             if let Err(ended) = self.shorten(serving).await {
                 return ended;
             }
-            let turn = match self.gather(serving).await {
-                Ok(turn) => turn,
+            let (turn, reads) = match self.gather(serving).await {
+                Ok(gathered) => gathered,
                 Err(ended) => return ended,
             };
-            let Some((batch, changes)) = turn.finish() else { continue };
-            if let Err(ended) = self.write_and_answer(serving, batch, changes).await {
+            let wrote = match turn.finish() {
+                Some((batch, changes)) => self.write_and_answer(serving, batch, changes).await,
+                None => Ok(false),
+            };
+            let confirmed = match wrote {
+                // Everyone in sync took part in it, after the reads came: no newer epoch was known to any of them.
+                Ok(true) => Ok(()),
+                Ok(false) if reads.is_empty() => Ok(()),
+                Ok(false) => self.confirm_epoch(serving.epoch).await,
+                Err(_) => Err(not_owner(self.partition.id(), &self.published.borrow())),
+            };
+            for read in reads {
+                match &confirmed {
+                    Ok(()) => answer_read(read, &serving.state),
+                    Err(why) => refuse(read, why.clone()),
+                }
+            }
+            if let Err(ended) = wrote {
                 return ended;
             }
         }
     }
 
-    /// Waits for calls and takes all that wait: reads are answered, changes go into the turn.
-    async fn gather(&mut self, serving: &mut Serving) -> Result<Turn, Ended> {
+    /// Waits for calls and takes all that wait: changes go into the turn, reads are to be answered after it.
+    async fn gather(&mut self, serving: &mut Serving) -> Result<(Turn, Vec<Request>), Ended> {
         let at_ms = self.clock.wall_ms();
         let mut turn = Turn::new(at_ms);
         while let Some(change) = serving.held.pop_front() {
             if let Some(full) = turn.take(change, &serving.state, self.limits) {
                 serving.held.push_front(full);
-                return Ok(turn);
+                return Ok((turn, Vec::new()));
             }
         }
         let mut reads = Vec::new();
@@ -172,14 +192,7 @@ impl Owner {
                 }
             }
         }
-        if self.confirm_epoch(serving.epoch) {
-            reads.into_iter().for_each(|read| answer_read(read, &serving.state));
-            return Ok(turn);
-        }
-        let why = not_owner(self.partition.id(), &self.published.borrow());
-        reads.into_iter().for_each(|read| refuse(read, why.clone()));
-        serving.held.extend(turn.changes);
-        Err(Ended::EpochOver)
+        Ok((turn, reads))
     }
 
     async fn next_call(&mut self, epoch: LeaderEpoch) -> Result<Request, Ended> {
@@ -192,32 +205,42 @@ impl Owner {
         }
     }
 
-    /// Whether this replica still leads in `epoch`, asked before reads are answered.
-    ///
-    /// A seam: N18 wants a round to all in-sync followers here, begun after the reads came. It becomes necessary once
-    /// leadership can move to another broker while this process runs. As long as it moves only by a restart of the
-    /// leading process, no other owner can exist while this one is asked, and what the replica knows is enough.
-    fn confirm_epoch(&self, epoch: LeaderEpoch) -> bool {
-        self.published.borrow().leading == Some(epoch)
+    /// Whether this replica still led in `epoch` after the reads at hand came: by a round to all in-sync followers, or
+    /// by the quorum when they cannot say (N18).
+    async fn confirm_epoch(&self, epoch: LeaderEpoch) -> Result<(), PositionsError> {
+        if self.partition.confirm_epoch(epoch, CONFIRM_WAIT).await {
+            return Ok(());
+        }
+        let partition = self.partition.id();
+        match self.witness.leads(partition, epoch).await {
+            Testimony::Leads => Ok(()),
+            Testimony::Deposed { leader, epoch } => {
+                Err(PositionsError::NotOwner { partition, leader, epoch })
+            }
+            Testimony::Unknown { reason } => Err(PositionsError::not_now(format!(
+                "whether their leader still leads is not known: {reason}"
+            ))),
+        }
     }
 
+    /// Writes the changes and answers them; whether they are committed.
     async fn write_and_answer(
         &mut self,
         serving: &mut Serving,
         batch: EncodedBatch,
         changes: Vec<Change>,
-    ) -> Result<(), Ended> {
+    ) -> Result<bool, Ended> {
         let base = match self.write(serving.epoch, batch).await {
             Ok(stored) => stored.base,
             Err(NotWritten::Refused(refusal)) => {
                 let why = refused(self.partition.id(), refusal);
                 changes.into_iter().for_each(|change| change.caller.refuse(why.clone()));
-                return Ok(());
+                return Ok(false);
             }
             Err(NotWritten::Unknown) => {
                 let why = PositionsError::unknown("whether the change was stored could not be learned");
                 changes.into_iter().for_each(|change| change.caller.refuse(why.clone()));
-                return self.wait_out(serving).await;
+                return self.wait_out(serving).await.map(|()| false);
             }
         };
         for (offset, change) in (base.0..).map(Offset).zip(changes) {
@@ -229,7 +252,7 @@ impl Owner {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Produces a batch under the epoch it was decided in, and waits until it is committed.

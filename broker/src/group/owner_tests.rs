@@ -14,6 +14,8 @@ use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, Generation, GroupName, LeaderEpoch, Offset, PartitionEpoch,
     PartitionIndex, TopicId, TopicPartition,
 };
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::state::{Commit, CommitFate, OwnerName, PositionLimits, ResetTo, SnapshotSizes};
 use super::*;
@@ -44,10 +46,23 @@ impl Links for Alone {
     fn read_tail(&self, _: &Arc<Partition>, _: BrokerId, _: LeaderEpoch, _: Offset, _: Offset) {}
 }
 
+/// Says whether the replica leads, as it is told to say.
+#[derive(Debug)]
+struct Told(AtomicBool);
+
+impl Witness for Told {
+    fn leads(&self, _: TopicPartition, _: LeaderEpoch) -> BoxFuture<'static, Testimony> {
+        let deposed = Testimony::Deposed { leader: Some(BrokerId(2)), epoch: LeaderEpoch(9) };
+        let told = if self.0.load(Ordering::SeqCst) { Testimony::Leads } else { deposed };
+        std::future::ready(told).boxed()
+    }
+}
+
 /// One process with the one positions partition.
 struct Broker {
     partition: Arc<Partition>,
     positions: Positions,
+    witness: Arc<Told>,
     owner: tokio::task::JoinHandle<()>,
     flusher: Arc<Flusher>,
     stop: Arc<AtomicBool>,
@@ -90,10 +105,11 @@ impl Broker {
                 }
             }
         });
-        let positions = Positions::new(clock, PositionLimits::default(), sizes);
+        let witness = Arc::new(Told(AtomicBool::new(true)));
+        let positions = Positions::new(clock, Arc::clone(&witness) as _, PositionLimits::default(), sizes);
         positions.topic_exists(at().topic, 1);
         let owner = tokio::spawn(positions.host(Arc::clone(&partition)).run());
-        Self { partition, positions, owner, flusher, stop, disk, flushing }
+        Self { partition, positions, witness, owner, flusher, stop, disk, flushing }
     }
 
     /// Leads from now on; returns when its positions are served.
@@ -319,4 +335,28 @@ async fn a_commit_overtaken_by_the_next_epoch_is_unknown_and_then_counts() {
     broker.served().await;
     assert_eq!(broker.fetch().await, Ok(Some(Some(7))));
     Arc::into_inner(broker).unwrap().stop().await;
+}
+
+/// Deposed by a quorum that it cannot hear, it told positions which its successor had moved long ago.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n18_a_position_is_told_only_after_the_epoch_was_confirmed() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Broker::start(directory.path(), SnapshotSizes::default());
+    broker.lead(1).await;
+    broker.open("one").await;
+    // A second member that no stream reaches cannot confirm anything.
+    broker.partition.assigned(Assignment {
+        replicas: vec![ME, BrokerId(2)],
+        isr: BTreeSet::from([ME, BrokerId(2)]),
+        leader: Some(ME),
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: PartitionEpoch(2),
+        min_insync: 1,
+        lost_leader: None,
+    });
+    assert_eq!(broker.fetch().await, Ok(Some(None)), "the quorum says that it leads");
+    broker.witness.0.store(false, Ordering::SeqCst);
+    let (partition, leader, epoch) = (at(), Some(BrokerId(2)), LeaderEpoch(9));
+    assert_eq!(broker.fetch().await, Err(PositionsError::NotOwner { partition, leader, epoch }));
+    broker.stop().await;
 }

@@ -22,9 +22,9 @@ use super::seen::SeenInDirectory;
 use super::session::{Session, SessionOf};
 use super::threads::FlushThread;
 use super::{housekeeping, positions_topic};
-use crate::group::Positions;
 use crate::group::state::{PositionLimits, SnapshotSizes};
 use crate::meta::controller::active::{Controller, ControllerParts};
+use crate::group::{Positions, QuorumWitness};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::MetadataQuorum;
@@ -176,6 +176,7 @@ impl Starting {
         };
         let positions = Arc::new(Positions::new(
             Arc::clone(&world.clock),
+            Arc::new(QuorumWitness::new(config.broker, Arc::clone(&quorum.handle), Arc::clone(&view))),
             PositionLimits::default(),
             SnapshotSizes::default(),
         ));

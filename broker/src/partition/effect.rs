@@ -81,6 +81,8 @@ pub enum Effect<W> {
         /// The leader's epoch.
         epoch: LeaderEpoch,
     },
+    /// All members have answered this round: none of them had seen a newer epoch (N18).
+    Confirmed(u64),
     /// What readers may know has changed.
     Publish,
     /// People must hear of this.

@@ -96,6 +96,14 @@ impl<W> Machine<W> {
 
     /// The leader speaks, on `stream`, in `epoch`.
     pub fn led(&mut self, stream: StreamId, epoch: LeaderEpoch, message: LeaderMessage) {
+        if let LeaderMessage::Confirm { number } = message {
+            // Whoever cannot confirm is silent: a refusal would end the replication on that stream.
+            if self.may_follow(epoch).is_ok() {
+                let message = FollowerMessage::Confirmed { number };
+                self.effects.push(Effect::Reply { stream, epoch, message });
+            }
+            return;
+        }
         if let Err((cause, message)) = self.may_follow(epoch) {
             self.refuse(stream, epoch, cause, message);
             return;
@@ -113,7 +121,7 @@ impl<W> Machine<W> {
             return;
         }
         match message {
-            LeaderMessage::Begin { .. } => unreachable!("handled above"),
+            LeaderMessage::Begin { .. } | LeaderMessage::Confirm { .. } => unreachable!("handled above"),
             LeaderMessage::EpochEnd { asked, epoch, end } => self.epoch_end((asked, epoch, end)),
             LeaderMessage::Push(push) => self.pushed(push),
             LeaderMessage::Committed { start, committed_end } => self.hear(start, committed_end),

@@ -7,9 +7,11 @@ use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
+mod confirming;
 mod opening;
 mod refusals;
 
+pub(super) use confirming::Round;
 pub(super) use opening::Opening;
 
 use super::assignment::Assignment;
@@ -165,6 +167,7 @@ impl<W> Machine<W> {
                 }
                 Err(why) => self.distrust(from, stream, &why, now),
             },
+            FollowerMessage::Confirmed { number } => self.confirmed(from, number),
             FollowerMessage::Refused { cause, message, epoch } => {
                 self.refused(from, stream, cause, &message, epoch, now);
             }

@@ -18,7 +18,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use super::assignment::Assignment;
 use super::effect::Effect;
 use super::following::{Cutting, Following};
-use super::leading::Leading;
+use super::leading::{Leading, Round};
 use super::lease::Lease;
 use super::outcome::{ProduceAnswer, ProduceRefusal, Unknown};
 
@@ -143,6 +143,8 @@ pub struct Machine<W> {
     pub(super) cutting: Option<Cutting>,
     /// Before this append time nobody that is remembered is idle: looking for room would find none.
     pub(super) producers_full_until_ms: u64,
+    /// The last round that asked whether this replica still leads.
+    pub(super) round: Round,
     pub(super) effects: Vec<Effect<W>>,
 }
 
@@ -170,6 +172,7 @@ impl<W> Machine<W> {
             securing: false,
             cutting: None,
             producers_full_until_ms: 0,
+            round: Round::default(),
             effects: Vec::new(),
         }
     }

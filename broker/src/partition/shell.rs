@@ -6,6 +6,7 @@
 //! or stream outbox.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_log::env::{Clock, Moment};
@@ -45,6 +46,8 @@ pub struct Partition {
     closed: watch::Sender<Result<(), LogFailure>>,
     state: Mutex<State>,
     published: watch::Sender<Published>,
+    /// The last round that all members answered.
+    rounds: watch::Sender<u64>,
     this: Weak<Partition>,
 }
 
@@ -123,6 +126,7 @@ impl Partition {
             closed: watch::Sender::new(Ok(())),
             state: Mutex::new(State { machine, effects: Vec::new(), held_bytes: 0, configured: None }),
             published,
+            rounds: watch::Sender::new(0),
             this: this.clone(),
         })
     }
@@ -183,6 +187,19 @@ impl Partition {
         self.log().view().clone()
     }
 
+    /// Whether all in-sync followers confirm, within `wait`, that this replica leads in `epoch`, at a moment after this
+    /// call (N18). When not, it may lead all the same: the quorum knows.
+    pub async fn confirm_epoch(&self, epoch: LeaderEpoch, wait: Duration) -> bool {
+        let (mut rounds, mut published) = (self.rounds.subscribe(), self.published());
+        let Some(round) = self.step(|machine, now| machine.begin_round(epoch, now)) else { return false };
+        // Stopping here is safe: a round changes nothing.
+        tokio::select! {
+            confirmed = rounds.wait_for(|&confirmed| confirmed >= round) => confirmed.is_ok(),
+            _ = published.wait_for(|seen| seen.leading != Some(epoch)) => false,
+            () = tokio::time::sleep(wait) => false,
+        }
+    }
+
     /// Looks at the machine.
     pub fn inspect<T>(&self, look: impl FnOnce(&Machine<Waiter>) -> T) -> T {
         look(&self.state.lock().machine)
@@ -237,6 +254,9 @@ impl Partition {
                 if let Some(this) = self.this.upgrade() {
                     self.links.read_tail(&this, from, epoch, start, end);
                 }
+            }
+            Effect::Confirmed(round) => {
+                self.rounds.send_replace(round);
             }
             Effect::Publish => {
                 self.published.send_replace(machine.published());

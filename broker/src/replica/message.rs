@@ -33,6 +33,11 @@ pub enum LeaderMessage {
         /// The leader's committed end.
         committed_end: Offset,
     },
+    /// Has a newer epoch been seen (N18)? Answered only when not.
+    Confirm {
+        /// The round.
+        number: u64,
+    },
 }
 
 /// Batches for a follower, each checked by it against the one before (N2).
@@ -86,6 +91,11 @@ pub enum FollowerMessage {
         message: String,
         /// The newest epoch it has seen.
         epoch: LeaderEpoch,
+    },
+    /// It has seen no newer epoch.
+    Confirmed {
+        /// The round that asked.
+        number: u64,
     },
 }
 

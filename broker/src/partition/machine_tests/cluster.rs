@@ -11,7 +11,7 @@ use fidelog_record::types::{
 };
 
 use super::invariants::Judge;
-use super::liveness::{Heartbeat, Reader};
+use super::liveness::{Heartbeat, Reader, Rounds};
 use super::model_log::{ModelLog, Told, Work};
 use super::network::{Lane, Network};
 use super::producers::Producers;
@@ -47,6 +47,8 @@ pub(super) struct Broker {
     pub(super) unclean: bool,
     /// Its disk lost what it had synced, and it has not opened an epoch since.
     pub(super) lossy: bool,
+    /// Its watch shows nothing for now.
+    pub(super) deaf: bool,
     /// The next entry its watch will show.
     pub(super) watch: usize,
     /// Produces its machine has not answered yet.
@@ -102,6 +104,7 @@ pub(super) struct Cluster {
     pub(super) tails: Vec<Tail>,
     pub(super) heartbeats: Vec<Heartbeat>,
     pub(super) reader: Reader,
+    pub(super) rounds: Rounds,
     pub(super) judge: Judge,
     /// Kept only when somebody will read it.
     pub(super) story: Option<Vec<String>>,
@@ -129,6 +132,7 @@ impl Cluster {
             lease: Lease::default(),
             unclean: false,
             lossy: false,
+            deaf: false,
             watch: 0,
             held: BTreeSet::new(),
         };
@@ -144,6 +148,7 @@ impl Cluster {
             tails: Vec::new(),
             heartbeats: Vec::new(),
             reader: Reader::default(),
+            rounds: Rounds::default(),
             judge: Judge::default(),
             story: with_story.then(Vec::new),
         };
@@ -225,6 +230,7 @@ impl Cluster {
         }
         self.network.drop_broker(index);
         self.reads.retain(|read| read.leader != index);
+        self.rounds.begun.retain(|&(of, _), _| of != index);
     }
 
     /// One step of a machine, and everything it wants done.
@@ -244,6 +250,9 @@ impl Cluster {
         let broker = &mut self.brokers[index];
         if let Some(Role::Leader(leading)) = broker.machine.as_ref().map(Machine::role) {
             broker.lossy &= !leading.is_open();
+            if leading.is_open() {
+                self.rounds.served = self.rounds.served.max(leading.epoch);
+            }
         }
     }
 
@@ -305,6 +314,7 @@ impl Cluster {
                 let life = self.brokers[index].life;
                 self.tails.push(Tail { leader: index, life, from: index_of(from), start, end });
             }
+            Effect::Confirmed(round) => self.round_confirmed(index, round),
             Effect::Publish => {}
             Effect::Alarm(message) => self.tell(|| format!("broker {} alarms: {message}", index + 1)),
         }

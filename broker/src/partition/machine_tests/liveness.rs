@@ -1,9 +1,10 @@
 //! Who is thought alive, and by what lease leaders acknowledge: heartbeats, fencing, and the elections that follow.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
-use fidelog_record::types::BrokerEpoch;
+use fidelog_record::types::{BrokerEpoch, LeaderEpoch, Offset};
 
 use super::cluster::{BROKERS, Cluster, id_of, index_of};
 use crate::partition::{Lease, Machine};
@@ -23,11 +24,41 @@ pub(super) struct Heartbeat {
 /// Somebody who reads the end of the partition, wherever it is told.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    epoch: fidelog_record::types::LeaderEpoch,
-    end: fidelog_record::types::Offset,
+    epoch: LeaderEpoch,
+    end: Offset,
 }
 
+/// Rounds that ask whether a broker still leads (N18).
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// The greatest epoch that anybody has led in.
+    pub(super) served: LeaderEpoch,
+    /// By broker and number: the epoch it was about, and the greatest served when it began.
+    pub(super) begun: BTreeMap<(usize, u64), (LeaderEpoch, LeaderEpoch)>,
+    pub(super) confirmed_count: usize,
+}
+
+/// Whether it could begin is seen by what comes back.
+fn drop_round(_: Option<u64>) {}
+
 impl Cluster {
+    /// Somebody wants to read what only a leader may tell.
+    pub(super) fn begin_round(&mut self, index: usize) {
+        let served = self.rounds.served;
+        let Some(machine) = &self.brokers[index].machine else { return };
+        let Some(epoch) = machine.published().leading else { return };
+        let number = machine.round.number + 1;
+        self.rounds.begun.insert((index, number), (epoch, served));
+        self.step(index, |machine, now| drop_round(machine.begin_round(epoch, now)));
+    }
+
+    pub(super) fn round_confirmed(&mut self, index: usize, number: u64) {
+        let (epoch, served) = self.rounds.begun[&(index, number)];
+        assert!(served <= epoch, "broker {} is confirmed in epoch {epoch}; {served} had begun", index + 1);
+        self.tell(|| format!("broker {} is confirmed in epoch {epoch}", index + 1));
+        self.rounds.confirmed_count += 1;
+    }
+
     pub(super) fn heartbeat(&mut self, index: usize) {
         if self.brokers[index].machine.is_some() {
             let life = self.brokers[index].life;

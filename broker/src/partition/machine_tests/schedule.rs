@@ -31,8 +31,10 @@ impl Cluster {
             60..180 => self.deliver_heartbeat(),
             180..195 => self.fence(index),
             195..230 => self.unfence(index),
-            230..285 => self.read_end(index),
-            285..295 => self.stall_something(),
+            230..265 => self.read_end(index),
+            265..285 => self.begin_round(index),
+            285..293 => self.stall_something(),
+            293..295 => self.brokers[index].deaf ^= true,
             295..300 => self.elect(),
             300..301 => self.crash_all(),
             301..303 => self.crash_lossily(),
@@ -55,7 +57,7 @@ impl Cluster {
                 self.wait(milliseconds);
                 self.step(index, Machine::tick);
             }
-            740..800 => drop_answer(self.watch(index)),
+            740..800 if !self.brokers[index].deaf => drop_answer(self.watch(index)),
             800..850 => self.consider(),
             850..885 => self.connect_something(),
             885..893 => self.move_something(),
@@ -218,6 +220,7 @@ impl Cluster {
     fn heal(&mut self) {
         self.tell(|| "faults are over".to_owned());
         self.network.streams.values_mut().for_each(|stream| stream.stalled = false);
+        self.brokers.iter_mut().for_each(|broker| broker.deaf = false);
         for index in 0..BROKERS {
             self.brokers[index].log.disk_full = false;
             if self.brokers[index].machine.is_none() {
@@ -254,6 +257,7 @@ impl Cluster {
             while self.watch(index) {}
             self.unfence(index);
             self.read_end(index);
+            self.begin_round(index);
             while !self.brokers[index].log.is_idle() {
                 self.flush(index, usize::MAX, true);
             }

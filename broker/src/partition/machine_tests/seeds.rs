@@ -18,12 +18,18 @@ fn story(seed: u64) -> (Vec<String>, bool) {
     (cluster.story.unwrap_or_default(), well)
 }
 
-fn run(seed: u64) -> [usize; 4] {
+fn run(seed: u64) -> [usize; 5] {
     let outcome = catch_unwind(|| {
         let mut cluster = Cluster::new(seed, false);
         cluster.run();
         let [eligible, unclean] = cluster.quorum.rare_elections;
-        [cluster.judge.committed.len(), cluster.judge.refused_count, eligible, unclean]
+        [
+            cluster.judge.committed.len(),
+            cluster.judge.refused_count,
+            cluster.rounds.confirmed_count,
+            eligible,
+            unclean,
+        ]
     });
     outcome.unwrap_or_else(|_| {
         let (story, _) = story(seed);
@@ -38,13 +44,15 @@ fn run(seed: u64) -> [usize; 4] {
 /// Two halves, so that two processors share the work.
 fn run_half(half: u64) {
     let seeds = number("FIDELOG_MACHINE_SEEDS").unwrap_or(SEEDS);
-    let mut sums = [0; 4];
+    let mut sums = [0; 5];
     for seed in (half..seeds).step_by(2) {
         for (sum, count) in sums.iter_mut().zip(run(seed)) {
             *sum += count;
         }
     }
-    println!("{sums:?} committed, refused, elected from the eligible, elected after unclean stops of all");
+    println!(
+        "{sums:?} committed, refused, epochs confirmed, elected from the eligible, elected after unclean stops of all"
+    );
     assert!(seeds < 1_000 || sums.iter().all(|&sum| sum > 0), "{sums:?}: something never happened");
 }
 

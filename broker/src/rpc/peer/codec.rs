@@ -53,6 +53,7 @@ pub(super) fn encode_leader(
         LeaderMessage::Committed { start, committed_end } => {
             Event::Committed(wire::Committed { start_offset: start.0, committed_end: committed_end.0 })
         }
+        LeaderMessage::Confirm { number } => Event::Confirm(wire::Confirm { number }),
     };
     wire::LeaderMessage {
         topic_id: topic_bytes,
@@ -104,6 +105,7 @@ pub(super) fn decode_leader(
             start: Offset(committed.start_offset),
             committed_end: Offset(committed.committed_end),
         },
+        Event::Confirm(confirm) => LeaderMessage::Confirm { number: confirm.number },
     };
     Ok((at, LeaderEpoch(message.leader_epoch), decoded))
 }
@@ -133,6 +135,7 @@ pub(super) fn encode_follower(
             message,
             leader_epoch: epoch.0,
         }),
+        FollowerMessage::Confirmed { number } => Event::Confirmed(wire::Confirmed { number }),
     };
     wire::FollowerMessage {
         topic_id: Bytes::copy_from_slice(at.topic.as_bytes()),
@@ -166,6 +169,7 @@ pub(super) fn decode_follower(
             epoch: LeaderEpoch(refused.leader_epoch),
             message: refused.message,
         },
+        Event::Confirmed(confirmed) => FollowerMessage::Confirmed { number: confirmed.number },
     };
     Ok((at, LeaderEpoch(message.leader_epoch), decoded))
 }

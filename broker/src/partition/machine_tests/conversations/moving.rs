@@ -164,3 +164,54 @@ fn n1_epochs_that_the_watch_skipped_are_over() {
     talk.machine.assigned(led_by(THREE, 7, &[ONE, TWO]), talk.now);
     assert_eq!(talk.machine.published().leader, Some(ONE), "an older entry comes late");
 }
+
+fn rounds(effects: &[Effect<u64>]) -> Vec<u64> {
+    let confirmed = |effect: &Effect<u64>| match effect {
+        Effect::Confirmed(round) => Some(*round),
+        _ => None,
+    };
+    effects.iter().filter_map(confirmed).collect()
+}
+
+#[test]
+fn n18_a_round_needs_every_member_and_none_of_an_earlier_one() {
+    let mut talk = leader(&[ONE, TWO, THREE]);
+    assert_eq!(talk.machine.begin_round(EPOCH, talk.now), None, "nobody can be asked");
+    talk.matched(TWO, 0, 0);
+    talk.matched(THREE, 0, 0);
+    let first = talk.machine.begin_round(EPOCH, talk.now).unwrap();
+    let second = talk.machine.begin_round(EPOCH, talk.now).unwrap();
+    talk.effects();
+    let late = FollowerMessage::Confirmed { number: first };
+    let now = FollowerMessage::Confirmed { number: second };
+    assert!(rounds(&talk.heard(TWO, StreamId(2), late)).is_empty());
+    assert!(rounds(&talk.heard(THREE, StreamId(3), now.clone())).is_empty());
+    assert!(rounds(&talk.heard(THREE, StreamId(3), now.clone())).is_empty(), "once is enough");
+    assert_eq!(rounds(&talk.heard(TWO, StreamId(2), now)), [second]);
+}
+
+#[test]
+fn n18_whom_it_proposed_is_asked_as_well_and_too_few_are_not_asked_at_all() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    talk.matched(THREE, 0, 0); // proposed
+    let round = talk.machine.begin_round(EPOCH, talk.now).unwrap();
+    talk.effects();
+    let confirmed = FollowerMessage::Confirmed { number: round };
+    assert!(rounds(&talk.heard(TWO, StreamId(2), confirmed.clone())).is_empty());
+    assert_eq!(rounds(&talk.heard(THREE, StreamId(3), confirmed)), [round]);
+
+    let mut talk = leader(&[ONE]);
+    assert_eq!(talk.machine.begin_round(EPOCH, talk.now), None, "an eligible one may lead by now");
+    assert_eq!(talk.machine.begin_round(LeaderEpoch(4), talk.now), None);
+}
+
+#[test]
+fn n18_whoever_has_seen_a_newer_epoch_confirms_nothing() {
+    let mut talk = follower(log(0, 0, &[]));
+    let effects = talk.led(LeaderMessage::Confirm { number: 3 });
+    assert!(matches!(replies(&effects)[..], [FollowerMessage::Confirmed { number: 3 }]));
+    talk.machine.assigned(led_by(THREE, 6, &[TWO, THREE]), talk.now);
+    talk.effects();
+    assert!(talk.led(LeaderMessage::Confirm { number: 4 }).is_empty());
+}

@@ -139,6 +139,12 @@ impl Tail {
             let detail = format!("offsets {}..{}: {misfit}", damage.start, damage.end);
             report.note(RecoveryCase::Damage, detail);
             self.end = damage.end;
+            // What is damaged was placed under these all the same: whoever reconciles or mends goes by them.
+            for begun in stored_epochs.entries().iter().filter(|begun| damage.contains(&begun.start)) {
+                if let Err(error) = self.epochs.append(begun.epoch, begun.start) {
+                    tracing::debug!(%error, "an epoch that began in a damaged range is not known any more");
+                }
+            }
             self.damage.push(damage);
             match resumes {
                 Some(head) => self.end_position = head.position,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::env::{DirEntry, Disk, DiskFile, FilesystemKind, LatchReason, Latched, OpenMode, Operation};
+use crate::env::{
+    DirEntry, Disk, DiskFile, FilesystemKind, LatchReason, Latched, OpenMode, Operation, is_io_error,
+};
 
 /// The disk said no.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -37,6 +39,12 @@ impl DiskError {
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    /// Whether a block could not be read: what it holds is lost here, and may be had elsewhere.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.operation == Operation::Read && is_io_error(&self.source)
     }
 
     fn within(self, range: Range<u64>) -> Self {

@@ -27,6 +27,7 @@ use crate::env::{LatchReason, Moment};
 use crate::failure::{LogFailure, SecureError};
 use crate::files::DiskError;
 use crate::log::Log;
+use crate::mend::{MendAnswer, Mended};
 use crate::producers::ProducerTable;
 use crate::steps::CutDone;
 use crate::view::LogView;
@@ -80,6 +81,13 @@ pub enum LogWork {
     Committed {
         /// Exclusive.
         end: Offset,
+    },
+    /// Put a mended segment in the place of the damaged one, as one durable step.
+    Mend {
+        /// The segment.
+        mended: Box<Mended>,
+        /// Who hears of it.
+        answer: MendAnswer,
     },
     /// Sync everything, and let go of the log. Answered by `closed`, whatever comes of it.
     Close,

@@ -17,6 +17,7 @@ mod files;
 mod flusher;
 mod identity;
 mod log;
+mod mend;
 mod offline;
 mod open_files;
 mod producer_files;
@@ -41,6 +42,7 @@ pub use files::DiskError;
 pub use flusher::{FlushCounts, FlushOutcome, FlushTiming, Flusher, LogEvents, LogHandle, LogWork, Room};
 pub use identity::{DATA_FORMAT_VERSION, Identity};
 pub use log::Log;
+pub use mend::{MendAnswer, MendDone, MendError, Mended, Mending};
 pub use offline::{
     BatchMisfit, OfflineBatch, OfflineDir, OfflineError, OfflinePartition, OfflineSegment, Piece,
     SegmentTail, SegmentVerdict, SegmentWalk, VerifiedSegment, VerifyProgress,

@@ -89,6 +89,8 @@ pub struct Log {
     pub(crate) epochs_unstored: bool,
     /// What the batches below `written_end` say.
     pub(crate) producers: ProducerTable,
+    /// Whether damaged batches were passed over when `producers` was made.
+    pub(crate) producers_incomplete: bool,
     /// Whether anything was written since the last sync.
     pub(crate) unsynced: bool,
     /// After a failed append: takes no more until it is cut or started over.

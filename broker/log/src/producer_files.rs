@@ -16,13 +16,14 @@ use crate::segment::SegmentFiles;
 use crate::small_file::{self, SmallFileError};
 use crate::view::LogView;
 
-/// What the batches below `end` say: from the newest usable snapshot, and the batches behind it.
+/// What the batches below `end` say, and whether all of them could be asked: from the newest usable snapshot, and the
+/// batches behind it that are not damaged.
 pub(crate) fn load(
     view: &LogView,
     directory: &Path,
     home: &DataDir,
     end: Offset,
-) -> Result<ProducerTable, DiskError> {
+) -> Result<(ProducerTable, bool), DiskError> {
     let epochs = view.epochs();
     let mut snapshots = list(home.files(), directory)?;
     snapshots.retain(|(at, _)| *at <= end);
@@ -37,13 +38,13 @@ pub(crate) fn load(
         Some(snapshot) => (snapshot.table, snapshot.end),
         None => (ProducerTable::default(), Offset::ZERO),
     };
-    view.each_batch(from, end, |header| {
+    let whole = view.each_batch(from, end, |header| {
         // Replay may begin within a batch of the segment, never within a snapshot.
         if header.base_offset >= from {
             table.apply(header);
         }
     })?;
-    Ok(table)
+    Ok((table, whole))
 }
 
 /// What a start-over at `at` that was cut short had stored of producers; nothing if it had not come that far. Snapshots

@@ -135,6 +135,54 @@ impl Producer {
         self.forget_oldest();
     }
 
+    fn last_offset(&self) -> Option<Offset> {
+        self.runs.last().map(|run| run.offset)
+    }
+
+    /// The runs of both in one order; `None` where sequences and offsets do not rise together, because the producer
+    /// began anew in between.
+    fn runs_with(&self, other: &Self) -> Option<Vec<Run>> {
+        let mut runs: Vec<Run> = self.runs.iter().chain(&other.runs).copied().collect();
+        runs.sort_by_key(|run| run.sequence);
+        let rises = |pair: &[Run]| {
+            pair[0].sequence_end() <= pair[1].sequence.0
+                && pair[0].offset.0.saturating_add(pair[0].record_count) <= pair[1].offset.0
+        };
+        runs.windows(2).all(rises).then_some(runs)
+    }
+
+    /// Takes in what another table says of the same producer, from batches that lie between this one's.
+    fn remember(&mut self, other: &Self) {
+        let merged = if self.epoch == other.epoch { self.runs_with(other) } else { None };
+        match merged {
+            Some(runs) => {
+                self.next_sequence = self.next_sequence.max(other.next_sequence);
+                self.runs.clear();
+                runs.into_iter().for_each(|run| self.push(run));
+            }
+            // The later of two lives is the one that counts.
+            None if self.last_offset() < other.last_offset() => *self = other.clone(),
+            None => {}
+        }
+        self.append_time_ms = self.append_time_ms.max(other.append_time_ms);
+    }
+
+    fn push(&mut self, run: Run) {
+        match self.runs.last_mut() {
+            Some(last)
+                if last.sequence_end() == run.sequence.0
+                    && last.offset.0.checked_add(last.record_count) == Some(run.offset.0)
+                    && last.batch_count.saturating_add(run.batch_count) as usize
+                        <= PRODUCER_WINDOW_BATCHES =>
+            {
+                last.record_count += run.record_count;
+                last.batch_count += run.batch_count;
+            }
+            _ => self.runs.push(run),
+        }
+        self.forget_oldest();
+    }
+
     /// Drops the oldest run once the younger ones alone hold the whole window.
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.runs.first() else { return };
@@ -201,6 +249,20 @@ impl ProducerTable {
         }
         producer.append_time_ms = self.append_time_ms;
         producer.note(base_sequence, header.base_offset, u64::from(header.record_count));
+    }
+
+    /// Takes in what `mended` says: batches that lie anywhere among those taken in before, which they were damaged for
+    /// when this table was made.
+    pub fn remember(&mut self, mended: &Self, idle_ms: u64) {
+        self.append_time_ms = self.append_time_ms.max(mended.append_time_ms);
+        for (id, theirs) in &mended.producers {
+            let idle = self.is_idle(theirs, idle_ms);
+            match self.producers.get_mut(id) {
+                Some(known) => known.remember(theirs),
+                None if idle => {}
+                None => drop(self.producers.insert(*id, theirs.clone())),
+            }
+        }
     }
 
     /// Gives back the memory of idle producers. [`Self::check`] takes no notice of them anyway, so it changes no

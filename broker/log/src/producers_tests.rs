@@ -153,3 +153,37 @@ proptest! {
         prop_assert_eq!(crate::small_file::decode::<ProducerSnapshot>(&bytes, std::path::Path::new("x")).unwrap(), snapshot);
     }
 }
+
+proptest! {
+    /// Whatever stretch of a log was damaged when the table was made: once its batches are remembered the table is the
+    /// one that the whole log gives.
+    #[test]
+    fn what_was_damaged_is_remembered_as_if_it_had_been_there(
+        batches in prop::collection::vec((1u64..4, 1u32..4, prop::bool::weighted(0.1)), 1..60),
+        from in any::<prop::sample::Index>(),
+        count in 1usize..20,
+    ) {
+        let mut next = std::collections::BTreeMap::<u64, (u32, u64)>::new();
+        let mut offset = 0;
+        let mut headers = Vec::new();
+        for (id, count, new_epoch) in batches {
+            let (epoch, sequence) = next.entry(id).or_insert((1, 0));
+            if new_epoch {
+                (*epoch, *sequence) = (*epoch + 1, 0);
+            }
+            headers.push(header(stamp(id, *epoch, *sequence), offset, count, 1000 + offset));
+            *sequence += u64::from(count);
+            offset += u64::from(count);
+        }
+        let from = from.index(headers.len());
+        let to = (from + count).min(headers.len());
+        let table = |kept: &dyn Fn(usize) -> bool| {
+            let mut table = ProducerTable::default();
+            headers.iter().enumerate().filter(|(index, _)| kept(*index)).for_each(|(_, header)| table.apply(header));
+            table
+        };
+        let mut mended = table(&|index| !(from..to).contains(&index));
+        mended.remember(&table(&|index| (from..to).contains(&index)), MANY.idle_ms);
+        prop_assert_eq!(mended, table(&|_| true));
+    }
+}

@@ -14,6 +14,8 @@ use crate::files::{DiskError, StoredFile};
 /// Bytes looked at in one go.
 const WINDOW_BYTES: u64 = 256 * 1024;
 const HEADER_LENGTH: u64 = HEADER_BYTES as u64;
+/// The same around blocks that cannot be read.
+const NARROW_BYTES: u64 = 2 * HEADER_LENGTH;
 
 /// What a head says whose checksum fits this partition; its body is unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) struct Scan {
     file: StoredFile,
     at: TopicPartition,
     limit: u64,
+    /// Bytes looked at in one go, at least.
+    window_bytes: u64,
     window: Bytes,
     window_start: u64,
 }
@@ -39,7 +43,13 @@ pub(crate) struct Scan {
 impl Scan {
     /// Looks at `file`, of partition `at`, below position `limit`, which is at most the file's length.
     pub(crate) fn new(file: &StoredFile, at: TopicPartition, limit: u64) -> Self {
-        Self { file: file.clone(), at, limit, window: Bytes::new(), window_start: 0 }
+        let window_bytes = WINDOW_BYTES;
+        Self { file: file.clone(), at, limit, window_bytes, window: Bytes::new(), window_start: 0 }
+    }
+
+    /// The same in small windows, so that a block that cannot be read hides little else.
+    pub(crate) fn narrow(file: &StoredFile, at: TopicPartition, limit: u64) -> Self {
+        Self { window_bytes: NARROW_BYTES, ..Self::new(file, at, limit) }
     }
 
     /// The head at `position`, if one is there.
@@ -68,7 +78,7 @@ impl Scan {
             // What is left of the window first: many heads in a row must not fetch it anew for each.
             let left = (self.window_start + self.window.len() as u64).saturating_sub(position);
             let in_window = position >= self.window_start && left >= HEADER_LENGTH;
-            let count = if in_window { left } else { WINDOW_BYTES };
+            let count = if in_window { left } else { self.window_bytes };
             let bytes = self.bytes(position, count)?;
             // A head that begins in this stretch has its whole header in it; the next stretch begins behind.
             let starts = bytes.len() - (HEADER_BYTES - 1);
@@ -123,7 +133,7 @@ impl Scan {
         let end = position.saturating_add(count).min(self.limit);
         let start = position.min(end);
         if start < self.window_start || end > self.window_start + self.window.len() as u64 {
-            let window_end = start.saturating_add(count.max(WINDOW_BYTES)).min(self.limit);
+            let window_end = start.saturating_add(count.max(self.window_bytes)).min(self.limit);
             self.window = self.file.view(start..window_end)?;
             self.window_start = start;
         }

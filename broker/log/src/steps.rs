@@ -123,7 +123,8 @@ impl Log {
         (self.written_end, self.staged_end) = (to, to);
         self.epochs_unstored = true;
         self.store_epochs()?;
-        self.producers = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
+        let (producers, whole) = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
+        (self.producers, self.producers_incomplete) = (producers, !whole);
         self.start_empty_segment()?;
         self.shared.state.write().durable_end = to;
         self.home.set_point(self.at, self.recovery_point());
@@ -210,7 +211,7 @@ impl Log {
         (self.written_end, self.staged_end, self.committed_end) = (at, at, at);
         self.epochs_unstored = true;
         self.store_epochs()?;
-        self.producers = producers;
+        (self.producers, self.producers_incomplete) = (producers, false);
         if at > Offset::ZERO {
             self.store_snapshot()?;
         }
@@ -246,7 +247,7 @@ impl Log {
         if stored_here && producer_files::is_usable(&self.home, &path, &self.epochs, end)? {
             return Ok(()); // stored and synced when the segment began
         }
-        let table = producer_files::load(&self.view(), &self.directory, &self.home, end)?;
+        let (table, _) = producer_files::load(&self.view(), &self.directory, &self.home, end)?;
         let last_epoch = end.0.checked_sub(1).and_then(|last| self.epochs.epoch_at(Offset(last)));
         let snapshot = ProducerSnapshot { end, last_epoch: last_epoch.unwrap_or_default(), table };
         small_file::write(self.home.files(), &path, &snapshot)

@@ -22,7 +22,7 @@ use crate::epochs::EpochHistory;
 use crate::files::DiskError;
 use crate::producer_files;
 use crate::producers::ProducerTable;
-use crate::segment::{Located, Lookup, Segment};
+use crate::segment::{Found, Located, Lookup, Segment, Survey};
 
 /// Whole batches, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub(crate) struct State {
 /// A reader's view of one log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogView {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl LogView {
@@ -209,7 +209,38 @@ impl LogView {
                 Ok(ReadOutcome { batches: run.bytes, first_offset, next_offset: run.end })
             }
             Ok(Err(range)) => {
-                self.note_damage(range.clone());
+                self.note_damage(&segment, range.clone());
+                Err(self.lost(range))
+            }
+            Err(error) if error.is_unreadable() => self.read_around(&epochs, &segment, from, end),
+            Err(error) => Err(self.disk_error(from, end, error)),
+        }
+    }
+
+    /// Reads the batch that holds `from` alone, a block near it being unreadable.
+    fn read_around(
+        &self,
+        epochs: &EpochHistory,
+        segment: &Arc<Segment>,
+        from: Offset,
+        end: Offset,
+    ) -> Result<ReadOutcome, ReadError> {
+        let read = self.look_up(epochs, segment, end, |lookup| {
+            let mut survey = Survey::near(lookup, from);
+            while let Some(Found { offsets, positions, batch }) = survey.next()? {
+                if from < offsets.end {
+                    let bytes = batch.map(|_| lookup.open.file.view(positions)).transpose()?;
+                    return Ok((bytes, offsets));
+                }
+            }
+            Ok((None, from..end))
+        });
+        match read {
+            Ok((Some(batches), Range { start: first_offset, end: next_offset })) => {
+                Ok(ReadOutcome { batches, first_offset, next_offset })
+            }
+            Ok((None, range)) => {
+                self.note_damage(segment, range.clone());
                 Err(self.lost(range))
             }
             Err(error) => Err(self.disk_error(from, end, error)),
@@ -233,40 +264,6 @@ impl LogView {
             }
         }
         Ok(None)
-    }
-
-    /// Reads and verifies everything from `from` below `below`, and notes what is damaged. `progress` is told the
-    /// bytes of each step, and stops the scrub by answering `false`.
-    ///
-    /// # Errors
-    /// Whatever the disk says.
-    pub fn scrub(
-        &self,
-        from: Offset,
-        below: Offset,
-        mut progress: impl FnMut(usize) -> bool,
-    ) -> Result<Vec<Range<Offset>>, ReadError> {
-        const STEP_BYTES: usize = 1 << 20;
-        let mut damage = Vec::new();
-        let mut next = from.max(self.start());
-        loop {
-            match self.read(next, STEP_BYTES, below) {
-                Ok(outcome) if outcome.next_offset == next => return Ok(damage),
-                Ok(outcome) => {
-                    next = outcome.next_offset;
-                    if !progress(outcome.batches.len()) {
-                        return Ok(damage);
-                    }
-                }
-                Err(ReadError::DataLoss { range, .. }) => {
-                    next = range.end;
-                    damage.push(range);
-                }
-                Err(ReadError::OutOfRange { start, .. }) if next < start => next = start,
-                Err(ReadError::OutOfRange { .. }) => return Ok(damage),
-                Err(error @ ReadError::Disk(_)) => return Err(error),
-            }
-        }
     }
 
     /// The segments, oldest first. Opens those it has to look into.
@@ -303,7 +300,7 @@ impl LogView {
     /// Whatever the disk says.
     pub fn producers_at(&self, end: Offset) -> Result<ProducerTable, ReadError> {
         let directory = self.shared.home.partition_path(self.shared.at);
-        Ok(producer_files::load(self, &directory, &self.shared.home, end)?)
+        Ok(producer_files::load(self, &directory, &self.shared.home, end)?.0)
     }
 
     /// Bytes of all segment files, allocated ones included.
@@ -328,24 +325,26 @@ impl LogView {
         Ok(Some((Arc::clone(segment), located)))
     }
 
-    /// Visits the header of every undamaged batch of `from..below`.
+    /// Visits the header of every undamaged batch of `from..below`; tells whether that was all of them.
     pub(crate) fn each_batch(
         &self,
         from: Offset,
         below: Offset,
         mut visit: impl FnMut(&fidelog_record::BatchHeader),
-    ) -> Result<(), DiskError> {
+    ) -> Result<bool, DiskError> {
         let state = self.shared.state.read().clone();
+        let mut whole = !state.damage.iter().any(|&(start, end)| start < below && from < end);
         for segment in state.segments.iter().filter(|segment| segment.end() > from && segment.base < below) {
             let (from, end) = (from.max(segment.base), below.min(segment.end()));
-            self.in_segment(&state, segment, end, |lookup| {
+            let damage = self.in_segment(&state, segment, end, |lookup| {
                 lookup.each_batch(from, |header| {
                     visit(header);
                     true
                 })
             })?;
+            whole &= damage.is_empty();
         }
-        Ok(())
+        Ok(whole)
     }
 
     fn in_segment<T>(
@@ -358,7 +357,7 @@ impl LogView {
         self.look_up(&state.epochs, segment, end, ask)
     }
 
-    fn look_up<T>(
+    pub(crate) fn look_up<T>(
         &self,
         epochs: &EpochHistory,
         segment: &Arc<Segment>,
@@ -382,10 +381,12 @@ impl LogView {
         error.into()
     }
 
-    fn note_damage(&self, range: Range<Offset>) {
+    /// Remembers what was found damaged in `segment`, unless that was cut, dropped or mended meanwhile.
+    pub(crate) fn note_damage(&self, segment: &Arc<Segment>, range: Range<Offset>) {
         let mut state = self.shared.state.write();
-        if range.start < state.start || range.end > state.durable_end {
-            return; // cut or dropped meanwhile
+        let present = state.segments.iter().any(|other| Arc::ptr_eq(other, segment));
+        if !present || range.start < state.start || range.end > state.durable_end {
+            return;
         }
         if add_damage(&mut state.damage, range.clone()) {
             let partition = self.shared.at;
@@ -412,12 +413,12 @@ pub(crate) fn add_damage(damage: &mut Vec<(Offset, Offset)>, range: Range<Offset
     true
 }
 
-fn known_damage(state: &State, offset: Offset) -> Option<Range<Offset>> {
+pub(crate) fn known_damage(state: &State, offset: Offset) -> Option<Range<Offset>> {
     state.damage.iter().find(|&&(start, end)| start <= offset && offset < end).map(|&(start, end)| start..end)
 }
 
 /// The segment that should hold `offset`, or the range of offsets whose files are missing.
-fn segment_of(state: &State, offset: Offset) -> Result<&Arc<Segment>, Range<Offset>> {
+pub(crate) fn segment_of(state: &State, offset: Offset) -> Result<&Arc<Segment>, Range<Offset>> {
     let after = state.segments.partition_point(|segment| segment.base <= offset);
     let next = state.segments.get(after).map_or(state.written_end, |segment| segment.base);
     let Some(segment) = after.checked_sub(1).map(|index| &state.segments[index]) else {

@@ -77,10 +77,13 @@ impl Guard {
 /// Whether a change failed because the disk did, rather than being refused: EIO, EROFS (an error in the journal
 /// makes the file system read-only, so it counts the same), or a sync inside of it.
 fn disk_failed(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    code == Some(Errno::IO.raw_os_error())
-        || code == Some(Errno::ROFS.raw_os_error())
-        || SyncFailed::is(error)
+    let read_only = error.raw_os_error() == Some(Errno::ROFS.raw_os_error());
+    is_io_error(error) || read_only || SyncFailed::is(error)
+}
+
+/// Whether the disk itself failed: EIO.
+pub(crate) fn is_io_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 fn always(_: &io::Error) -> bool {

@@ -31,6 +31,7 @@ pub use disk::{DirEntry, Disk, DiskFile, EntryKind, FilesystemKind, OpenMode};
 pub use entropy::Entropy;
 pub use latch::{DirectoryLatched, Latch, LatchReason};
 pub use latched::Latched;
+pub(crate) use latched::is_io_error;
 pub use operation::Operation;
 pub use real_clock::RealClock;
 pub use real_disk::RealDisk;

@@ -13,6 +13,7 @@ use crate::env::Moment;
 use crate::failure::{LogFailure, SecureError};
 use crate::files::DiskError;
 use crate::log::SegmentLimits;
+use crate::mend::MendError;
 use crate::producers::ProducerTable;
 use crate::segment::OpenSegment;
 use crate::steps::CutDone;
@@ -111,6 +112,12 @@ impl<'a> Round<'a> {
             }
             LogWork::Secure { .. } | LogWork::Roll if failed => {
                 attached.events.secured(Err(SecureError::Failed))
+            }
+            LogWork::Mend { answer, .. } if failed => (answer.0)(Err(MendError::Failed)),
+            LogWork::Mend { mended, answer } => {
+                (answer.0)(attached.log.take_mended(*mended));
+                // Written at the end of this flush, as after a roll: until then a start takes the range for damaged.
+                (self.owned.points.dirty, self.owned.points.rolled) = (true, true);
             }
             LogWork::Secure { bytes } => self.secure(at, bytes, false),
             LogWork::Roll => self.secure(at, 0, true),

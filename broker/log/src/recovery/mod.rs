@@ -333,7 +333,9 @@ impl Log {
         if !clean && !has_point {
             producer_files::rewrite_all(&self.home, &self.directory)?;
         }
-        self.producers = producer_files::load(&self.view(), &self.directory, &self.home, self.written_end)?;
+        let (producers, whole) =
+            producer_files::load(&self.view(), &self.directory, &self.home, self.written_end)?;
+        (self.producers, self.producers_incomplete) = (producers, !whole);
         Ok(())
     }
 }
@@ -389,6 +391,7 @@ fn build(home: &Arc<DataDir>, at: TopicPartition, state: State, end: Offset) -> 
         epochs: EpochHistory::default(),
         epochs_unstored: false,
         producers: ProducerTable::default(),
+        producers_incomplete: false,
         unsynced: false,
         failed: false,
         limits: SegmentLimits::of(home.config()),

@@ -18,6 +18,8 @@ mod faults;
 mod full_disk;
 mod golden;
 mod harness;
+#[cfg(feature = "sim")]
+mod mending;
 mod reopen;
 mod steps;
 mod write_read;

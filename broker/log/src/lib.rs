@@ -27,6 +27,7 @@ mod recovery_points;
 mod remove;
 mod retention;
 mod scan;
+mod scrub;
 mod segment;
 mod small_file;
 mod steps;
@@ -51,6 +52,7 @@ pub use producers::{ProducerLimits, ProducerTable, Verdict};
 pub use recovery::{Finding, OpenError, RecoveryCase, RecoveryReport};
 pub use recovery_points::{RecoveryPoint, RecoveryPoints};
 pub use retention::{Retention, new_start};
+pub use scrub::BatchesDigest;
 pub use segment::{
     SEGMENT_FORMAT_VERSION, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SegmentHeader, SegmentHeaderMisfit,
 };

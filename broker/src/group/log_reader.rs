@@ -1,16 +1,20 @@
 //! Reads the committed entries of a positions partition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fidelog_record::Batches;
 use fidelog_record::types::{LeaderEpoch, Offset};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::state::{ApplyError, Entry, PositionsState, Replay};
 use crate::partition::{Partition, Published, ReadAnswer, ReadRefusal};
 
 /// How much of the log is read at once.
 const READ_BYTES: usize = 4 * 1024 * 1024;
+/// How often damaged entries are tried again.
+const MENDED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a leadership serves no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ enum ReadFailed {
     Ended(Ended),
     /// The log begins here now: a trim under an earlier epoch has reached the disk.
     StartMoved(Offset),
+    /// Damaged here: it can be read once it is mended.
+    Damaged(String),
 }
 
 impl From<Ended> for ReadFailed {
@@ -44,6 +50,7 @@ impl From<ReadFailed> for Ended {
             ReadFailed::StartMoved(start) => {
                 Self::Broken(format!("the positions log begins at {start} now, beyond what is due"))
             }
+            ReadFailed::Damaged(why) => Self::Broken(why),
         }
     }
 }
@@ -125,8 +132,28 @@ impl LogReader {
         self.published.changed().await.map_err(|_| Ended::Finished)
     }
 
-    /// Some entries from `from` on, which must be committed; at least one.
+    /// Some entries from `from` on, which must be committed; at least one. Waits until they are mended if they are
+    /// damaged, as long as this replica leads.
     async fn read(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, ReadFailed> {
+        let mut published = self.published.clone();
+        let mut told = false;
+        loop {
+            let why = match self.read_now(from).await {
+                Err(ReadFailed::Damaged(why)) => why,
+                read => return read,
+            };
+            if !std::mem::replace(&mut told, true) {
+                warn!(partition = %self.partition.id(), "group positions wait for damaged entries to be mended: {why}");
+            }
+            // Either outcome is looked at alike: damage that was mended makes no change of its own.
+            let _ = tokio::time::timeout(MENDED_PAUSE, published.changed()).await;
+            if published.borrow_and_update().leading != Some(self.epoch) {
+                return Err(Ended::EpochOver.into());
+            }
+        }
+    }
+
+    async fn read_now(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, ReadFailed> {
         let partition = Arc::clone(&self.partition);
         let read = tokio::task::spawn_blocking(move || {
             let answer = partition.read(from, READ_BYTES).map_err(failed_by)?;
@@ -147,7 +174,8 @@ fn failed_by(refusal: ReadRefusal) -> ReadFailed {
     ReadFailed::Ended(match refusal {
         ReadRefusal::NotLeader | ReadRefusal::NotYet { .. } => Ended::EpochOver,
         ReadRefusal::OutOfRange { start, .. } => return ReadFailed::StartMoved(start),
-        ReadRefusal::DataLoss(why) | ReadRefusal::Disk(why) => Ended::Broken(why),
+        ReadRefusal::DataLoss(why) => return ReadFailed::Damaged(why),
+        ReadRefusal::Disk(why) => Ended::Broken(why),
     })
 }
 

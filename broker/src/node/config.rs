@@ -1,6 +1,7 @@
 //! What a node is told. Where each value came from is the daemon's to know.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct NodeConfig {
     pub partition_pending_bytes_max: u64,
     /// Bytes a second that catching up may take per follower. Default 400 MiB.
     pub catch_up_bytes_per_s: u64,
+    /// Bytes a second that are read to find damage before anybody asks for what it hit. Default 8 MiB; none: not at all.
+    pub scrub_bytes_per_s: Option<NonZeroU64>,
     /// How often retention looks. Default 30 s.
     pub retention_every: Duration,
     /// Bounds of the public services.

@@ -24,7 +24,7 @@ const GENERATION_EVERY: Duration = Duration::from_secs(5);
 /// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
 const RETENTION_SEGMENTS_MAX: usize = 4;
 
-fn every(period: Duration) -> tokio::time::Interval {
+pub(super) fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval

@@ -17,14 +17,16 @@ use super::config::NodeConfig;
 use super::hosting::Hosting;
 use super::quorum::{Quorum, QuorumParts, open_quorum};
 use super::registration::{register, registration};
+use super::repair::Repair;
 use super::running::{Node, StopReason, Stopper};
+use super::scrub::Scrub;
 use super::seen::SeenInDirectory;
 use super::session::{Session, SessionOf};
 use super::threads::FlushThread;
 use super::{housekeeping, positions_topic};
 use crate::group::state::{PositionLimits, SnapshotSizes};
-use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::group::{Positions, QuorumWitness};
+use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::MetadataQuorum;
@@ -301,6 +303,13 @@ impl Starting {
             Arc::clone(&world.clock),
             config.retention_every,
         )));
+        let (me, clock) = (config.broker, &world.clock);
+        let repair = Repair::new(me, Arc::clone(&partitions), Arc::clone(&view), Arc::clone(clock));
+        spawn(Box::pin(repair.run()));
+        if let Some(bytes_per_s) = config.scrub_bytes_per_s {
+            let (hosted, view) = (Arc::clone(&partitions), Arc::clone(&view));
+            spawn(Box::pin(Scrub::new(me, hosted, view, Arc::clone(clock), bytes_per_s.get()).run()));
+        }
         spawn(Box::pin(housekeeping::tend_ballast(Arc::clone(&home))));
         spawn(Box::pin(housekeeping::raise_generation(
             Arc::clone(&home),

@@ -36,6 +36,7 @@ fn config(data_dir: &Path) -> NodeConfig {
         replica_lag_max: Duration::from_secs(10),
         partition_pending_bytes_max: 1 << 20,
         catch_up_bytes_per_s: 1 << 20,
+        scrub_bytes_per_s: None,
         retention_every: Duration::from_secs(30),
         rpc: RpcLimits::default(),
         client_threads: 1,

@@ -25,6 +25,7 @@ use super::effect::Effect;
 use super::lease::Lease;
 use super::links::Links;
 use super::machine::{Machine, Published};
+use super::mending::Trouble;
 use super::produce::Produce;
 use super::push::NextPush;
 use super::waiter::Waiter;
@@ -48,6 +49,7 @@ pub struct Partition {
     published: watch::Sender<Published>,
     /// The last round that all members answered.
     rounds: watch::Sender<u64>,
+    pub(super) trouble: Mutex<Trouble>,
     this: Weak<Partition>,
 }
 
@@ -127,6 +129,7 @@ impl Partition {
             state: Mutex::new(State { machine, effects: Vec::new(), held_bytes: 0, configured: None }),
             published,
             rounds: watch::Sender::new(0),
+            trouble: Mutex::default(),
             this: this.clone(),
         })
     }
@@ -141,7 +144,7 @@ impl Partition {
         assert!(self.log.set(handle).is_ok(), "{}: attached twice", self.id);
     }
 
-    fn submit(&self, work: LogWork) {
+    pub(super) fn submit(&self, work: LogWork) {
         self.flusher.submit(self.log(), work);
     }
 
@@ -206,7 +209,7 @@ impl Partition {
     }
 
     /// One step: an event goes in, what it wants done is done.
-    fn step<T>(&self, event: impl FnOnce(&mut Machine<Waiter>, Moment) -> T) -> T {
+    pub(super) fn step<T>(&self, event: impl FnOnce(&mut Machine<Waiter>, Moment) -> T) -> T {
         let mut state = self.state.lock();
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();

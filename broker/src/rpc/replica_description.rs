@@ -19,6 +19,9 @@ pub(super) fn replica_positions(partition: &Partition, now: Moment) -> v1::Repli
         Err(error) if shown.problem.is_empty() => shown.problem = error.to_string(),
         Err(_) => {}
     }
+    if shown.problem.is_empty() {
+        shown.problem = partition.trouble().unwrap_or_default();
+    }
     shown
 }
 

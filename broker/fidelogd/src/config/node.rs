@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub(super) fn build(values: &Values, mistakes: &mut Vec<ConfigError>) -> Option<
     let replica_lag_max = read.within("log.replica_lag_max_ms", 500, 3_600_000);
     let partition_pending_bytes_max = read.within("limits.partition_pending_bytes_max", 1 << 20, 1 << 34);
     let catch_up_bytes_per_s = read.within("limits.catch_up_bytes_per_s", 1 << 20, 1 << 40);
+    let scrub_bytes_per_s = read.within("log.scrub_bytes_per_s", 0, 1 << 40);
     let retention_every = read.within("log.retention_check_ms", 100, 3_600_000);
     let rpc = rpc(&read);
     let client_threads = client_threads(&read);
@@ -118,6 +120,7 @@ pub(super) fn build(values: &Values, mistakes: &mut Vec<ConfigError>) -> Option<
         replica_lag_max: Duration::from_millis(replica_lag_max?),
         partition_pending_bytes_max: partition_pending_bytes_max?,
         catch_up_bytes_per_s: catch_up_bytes_per_s?,
+        scrub_bytes_per_s: NonZeroU64::new(scrub_bytes_per_s?),
         retention_every: Duration::from_millis(retention_every?),
         rpc: rpc?,
         client_threads: client_threads?,

@@ -61,6 +61,11 @@ pub const SETTINGS: &[Setting] = &[
         Some("10000"),
         "how long a follower may lag before it leaves the in-sync set",
     ),
+    setting(
+        "log.scrub_bytes_per_s",
+        Some("8388608"),
+        "what is read to find damage before anybody asks for it; 0: not at all",
+    ),
     setting("log.retention_check_ms", Some("30000"), "how often retention looks, 100 to 3600000"),
     setting("limits.partition_pending_bytes_max", Some("67108864"), "unacknowledged bytes of one partition"),
     setting(

@@ -379,3 +379,24 @@ fn what_could_be_read_after_all_is_not_damaged_any_more() {
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches));
     assert_eq!(broker.home.aside_usage().1, 0);
 }
+
+#[test]
+fn replicas_are_compared_by_digests_and_damage_in_the_way_is_noted() {
+    let (disk, first) = machine(6);
+    let (_, second) = machine(7);
+    let ((mine, batches), (theirs, _)) = (written(&first, 6), written(&second, 6));
+    let whole = Offset(0)..mine.view().sealed_end();
+    let digest = |broker: &Broker, range: &Range<Offset>| broker.view().digest(range.clone(), usize::MAX);
+    assert_eq!(digest(&mine, &whole).unwrap(), digest(&theirs, &whole).unwrap());
+    assert_eq!(digest(&mine, &whole).unwrap().end, whole.end);
+    let part = batches[3].base_offset()..batches[9].end_offset();
+    let (digest_part, all) = (digest(&mine, &part).unwrap(), digest(&mine, &whole).unwrap());
+    assert_eq!((digest_part.batch_count, digest_part.end), (7, part.end));
+    assert_ne!(digest_part.digest, all.digest);
+    let bounded = mine.view().digest(whole.clone(), 1).unwrap();
+    assert_eq!((bounded.batch_count, bounded.end), (1, batches[0].end_offset()));
+    let (base, position) = place(&mine, &batches, 5);
+    disk.flip_bit(&first.log_file(base), position + 60, 1).unwrap();
+    assert!(matches!(digest(&mine, &part), Err(ReadError::DataLoss { .. })));
+    assert!(mine.view().is_damaged());
+}

@@ -6,20 +6,20 @@ use fidelog_log::env::Moment;
 
 /// A number of bytes a second, with no more than one read ahead of it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_per_s: u64,
     /// Until then everything so far has taken.
     used_until: Moment,
 }
 
 impl Pace {
-    pub(super) fn new(bytes_per_s: u64) -> Self {
+    pub(crate) fn new(bytes_per_s: u64) -> Self {
         Self { bytes_per_s: bytes_per_s.max(1), used_until: Moment::default() }
     }
 
     /// Takes `bytes`, and says how long to wait before the next ones. What was not used while nothing was to be read is
     /// not made up for.
-    pub(super) fn take(&mut self, bytes: u64, now: Moment) -> Duration {
+    pub(crate) fn take(&mut self, bytes: u64, now: Moment) -> Duration {
         let micros = u128::from(bytes) * 1_000_000 / u128::from(self.bytes_per_s);
         let due = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
         self.used_until = self.used_until.max(now).plus(due);

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use super::codec;
 use super::links::PeerLinks;
+use super::range_reads::RangeReads;
 use super::reply_outbox::{Replies, ReplyOutbox};
 use crate::partition::{Partition, Partitions};
 use crate::replica::StreamId;
@@ -26,13 +27,21 @@ const TAIL_READ_BYTES: usize = 4 << 20;
 pub struct ReplicationServer {
     links: Arc<PeerLinks>,
     partitions: Arc<Partitions>,
+    ranges: RangeReads,
 }
 
 impl ReplicationServer {
     /// A service over these streams and partitions.
     #[must_use]
     pub fn new(links: Arc<PeerLinks>, partitions: Arc<Partitions>) -> Self {
-        Self { links, partitions }
+        Self { links, partitions, ranges: RangeReads::default() }
+    }
+
+    fn hosted(&self, topic_id: &[u8], partition: u32) -> Result<Arc<Partition>, Status> {
+        let topic = TopicId::try_from(topic_id)
+            .map_err(|error| Status::invalid_argument(format!("topic_id: {error}")))?;
+        let at = TopicPartition { topic, partition: PartitionIndex(partition) };
+        self.partitions.get(at).ok_or_else(|| Status::not_found(format!("{at} is not hosted here")))
     }
 
     async fn follow(
@@ -129,6 +138,24 @@ impl ReplicationService for ReplicationServer {
         Ok(Response::new(Replies(replies)))
     }
 
+    async fn read_range(
+        &self,
+        request: Request<wire::ReadRangeRequest>,
+    ) -> Result<Response<wire::ReadRangeResponse>, Status> {
+        let wire::ReadRangeRequest { topic_id, partition, from_offset, end_offset } = request.into_inner();
+        let range = Offset(from_offset)..Offset(end_offset);
+        self.ranges.read(self.hosted(&topic_id, partition)?, range).await.map(Response::new)
+    }
+
+    async fn digest_range(
+        &self,
+        request: Request<wire::DigestRangeRequest>,
+    ) -> Result<Response<wire::DigestRangeResponse>, Status> {
+        let wire::DigestRangeRequest { topic_id, partition, from_offset, end_offset } = request.into_inner();
+        let range = Offset(from_offset)..Offset(end_offset);
+        self.ranges.digest(self.hosted(&topic_id, partition)?, range).await.map(Response::new)
+    }
+
     type ReadTailStream = Pin<Box<dyn Stream<Item = Result<wire::ReadTailResponse, Status>> + Send>>;
 
     async fn read_tail(
@@ -136,11 +163,7 @@ impl ReplicationService for ReplicationServer {
         request: Request<wire::ReadTailRequest>,
     ) -> Result<Response<Self::ReadTailStream>, Status> {
         let request = request.into_inner();
-        let topic = TopicId::try_from(&request.topic_id[..])
-            .map_err(|error| Status::invalid_argument(format!("topic_id: {error}")))?;
-        let at = TopicPartition { topic, partition: PartitionIndex(request.partition) };
-        let partition =
-            self.partitions.get(at).ok_or_else(|| Status::not_found(format!("{at} is not hosted here")))?;
+        let partition = self.hosted(&request.topic_id, request.partition)?;
         let seen = partition.inspect(|machine| machine.assignment().map(|it| it.leader_epoch));
         if seen != Some(LeaderEpoch(request.leader_epoch)) {
             let message = format!("epoch {} was asked for; {seen:?} is known here", request.leader_epoch);

@@ -124,12 +124,8 @@ struct Room {
 impl Room {
     fn run(mut self) -> Result<(), StoreStopped> {
         while !self.closing {
-            match self.waiting.recv() {
-                Ok(job) => self.take(job),
-                Err(_) => self.closing = true,
-            }
             self.take_all();
-            self.turn(JOBS_PER_COMMIT_MAX);
+            self.turn();
         }
         self.end()
     }
@@ -142,7 +138,15 @@ impl Room {
         }
     }
 
+    /// Takes what waits; waits itself while there is nothing to do.
     fn take_all(&mut self) {
+        // Jobs that came while there was no room are in the queue already.
+        if self.queue.is_empty() {
+            match self.waiting.recv() {
+                Ok(job) => self.take(job),
+                Err(_) => self.closing = true,
+            }
+        }
         while !self.closing && self.queue.len() < JOBS_PER_COMMIT_MAX {
             match self.waiting.try_recv() {
                 Ok(job) => self.take(job),
@@ -152,8 +156,8 @@ impl Room {
     }
 
     /// Writes and answers what is in the queue.
-    fn turn(&mut self, count_max: usize) {
-        let count = self.queue.len().min(count_max);
+    fn turn(&mut self) {
+        let count = self.queue.len().min(JOBS_PER_COMMIT_MAX);
         if count == 0 {
             return;
         }
@@ -196,7 +200,7 @@ impl Room {
 
     fn end(mut self) -> Result<(), StoreStopped> {
         while !self.queue.is_empty() {
-            self.turn(JOBS_PER_COMMIT_MAX);
+            self.turn();
         }
         if let Some(stopped) = self.health.stopped() {
             return Err(stopped);

@@ -12,7 +12,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, PartitionIndex, TopicId, Topi
 use super::context::Context;
 use super::status::Failure;
 use super::topic_description::offline_text;
-use crate::meta::state::{ClusterState, TopicEntry, TopicState};
+use crate::meta::state::{ClusterState, OfflineReason, TopicEntry, TopicState};
 use crate::partition::Partition;
 
 /// How a request names a topic.
@@ -87,9 +87,13 @@ fn hint_of(
         let why = state.and_then(|state| state.partition(at)).and_then(|entry| entry.offline.as_ref());
         // Lost data does not come back by waiting; a missing leader does.
         let (reason, message) = match why {
-            Some(why) => {
+            Some(why @ OfflineReason::LeaderLostItsData { .. }) => {
                 (Reason::DataLoss, format!("partition {name}: nobody can lead it; {}", offline_text(why)))
             }
+            Some(why) => (
+                Reason::LeaderNotAvailable,
+                format!("partition {name}: nobody leads it just now; {}", offline_text(why)),
+            ),
             None => {
                 (Reason::LeaderNotAvailable, format!("partition {name}: nobody leads it just now; try again"))
             }

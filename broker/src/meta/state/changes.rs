@@ -16,7 +16,9 @@ pub struct Changes {
     pub topics: BTreeSet<TopicId>,
     /// Partitions created, changed or gone.
     pub partitions: BTreeSet<TopicPartition>,
-    /// Whether the cluster's defaults for topics changed.
+    /// Controllers registered, changed or removed, by node.
+    pub controllers: BTreeSet<BrokerId>,
+    /// Whether the cluster's defaults for topics, or its feature level, changed.
     pub defaults: bool,
 }
 
@@ -24,12 +26,17 @@ impl Changes {
     /// Whether nothing was touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.brokers.is_empty() && self.topics.is_empty() && self.partitions.is_empty() && !self.defaults
+        self.brokers.is_empty()
+            && self.controllers.is_empty()
+            && self.topics.is_empty()
+            && self.partitions.is_empty()
+            && !self.defaults
     }
 
     /// Adds what happened later. Size stays bounded by what exists and existed, not by how often it changed.
     pub fn merge(&mut self, later: Self) {
         self.brokers.extend(later.brokers);
+        self.controllers.extend(later.controllers);
         self.topics.extend(later.topics);
         self.partitions.extend(later.partitions);
         self.defaults |= later.defaults;
@@ -41,6 +48,7 @@ impl Changes {
         let tombstones = state.tombstones().map(|tombstone| tombstone.topic);
         Self {
             brokers: state.brokers().map(|broker| broker.id).collect(),
+            controllers: state.controllers().map(|controller| controller.broker).collect(),
             topics: state.topics().map(|topic| topic.id).chain(tombstones).collect(),
             partitions: state.partitions().map(|(id, _)| id).collect(),
             defaults: true,
@@ -50,7 +58,15 @@ impl Changes {
     /// What differs between two states, for a reader that got a snapshot instead of entries.
     #[must_use]
     pub fn between(old: &ClusterState, new: &ClusterState) -> Self {
-        let mut changes = Self { defaults: old.defaults() != new.defaults(), ..Self::default() };
+        let mut changes = Self {
+            defaults: old.defaults() != new.defaults() || old.feature_level() != new.feature_level(),
+            ..Self::default()
+        };
+        for id in old.controllers().chain(new.controllers()).map(|controller| controller.broker) {
+            if old.controller(id) != new.controller(id) {
+                changes.controllers.insert(id);
+            }
+        }
         for id in old.brokers().chain(new.brokers()).map(|broker| broker.id) {
             if old.broker(id) != new.broker(id) {
                 changes.brokers.insert(id);

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fidelog_record::types::{
-    BrokerEpoch, BrokerId, ClusterId, Incarnation, MetaIndex, PartitionIndex, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, PartitionIndex,
+    TopicId, TopicPartition,
 };
 
 use super::{
-    BrokerEntry, ConfigError, EffectiveConfig, PartitionEntry, Tombstone, TopicDefaults, TopicEntry,
+    BrokerEntry, ConfigError, ControllerEntry, EffectiveConfig, PartitionEntry, Tombstone, TopicDefaults,
+    TopicEntry,
 };
 
 /// The highest feature level this version knows, and the one of a new cluster.
@@ -31,6 +33,8 @@ pub struct ClusterState {
     pub(super) index: MetaIndex,
     pub(super) defaults: TopicDefaults,
     pub(super) brokers: BTreeMap<BrokerId, Arc<BrokerEntry>>,
+    /// By the node's number.
+    pub(super) controllers: BTreeMap<BrokerId, Arc<ControllerEntry>>,
     pub(super) topics: BTreeMap<TopicId, Arc<TopicEntry>>,
     /// By topic, then by partition index.
     pub(super) partitions: BTreeMap<TopicId, Arc<Vec<Arc<PartitionEntry>>>>,
@@ -59,6 +63,7 @@ impl ClusterState {
             index: MetaIndex(0),
             defaults,
             brokers: BTreeMap::new(),
+            controllers: BTreeMap::new(),
             topics: BTreeMap::new(),
             partitions: BTreeMap::new(),
             tombstones: BTreeMap::new(),
@@ -113,6 +118,26 @@ impl ClusterState {
     #[must_use]
     pub fn broker(&self, id: BrokerId) -> Option<&Arc<BrokerEntry>> {
         self.brokers.get(&id)
+    }
+
+    /// All registered controllers, by the node's number.
+    pub fn controllers(&self) -> impl Iterator<Item = &Arc<ControllerEntry>> {
+        self.controllers.values()
+    }
+
+    /// The controller on one node.
+    #[must_use]
+    pub fn controller(&self, broker: BrokerId) -> Option<&Arc<ControllerEntry>> {
+        self.controllers.get(&broker)
+    }
+
+    /// The highest generation of a data directory that a broker or controller registered; none when nobody did.
+    #[must_use]
+    pub fn generation_of(&self, directory: DirectoryId) -> Option<Generation> {
+        let of_brokers = self.brokers().filter(|it| it.directory == directory).map(|it| it.generation);
+        let of_controllers =
+            self.controllers().filter(|it| it.directory == directory).map(|it| it.generation);
+        of_brokers.chain(of_controllers).max()
     }
 
     /// All topics, by id.

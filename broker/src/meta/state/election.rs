@@ -22,7 +22,7 @@ use fidelog_record::types::BrokerId;
 
 use super::broker::Brokers;
 use super::partition::Step;
-use super::{EndReport, OfflineReason, PartitionEntry};
+use super::{EndReport, OfflineReason, PartitionEntry, ReplicaFailure};
 
 /// How good a leader a member is; the least leads.
 type Class = u8;
@@ -63,6 +63,7 @@ impl PartitionEntry {
 
     fn settle(&mut self, min: u16, brokers: &Brokers) {
         self.shed(brokers);
+        self.complete_move(min, brokers);
         self.elect(brokers);
         self.settle_eligible(min);
         self.unproven = self.unproven.iter().copied().filter(|&it| self.is_member(it)).collect();
@@ -104,6 +105,47 @@ impl PartitionEntry {
             (true, true) => 4,
             (true, false) => 5,
         })
+    }
+
+    /// Whether `broker` is a member that may lead, however good.
+    pub(super) fn can_lead(&self, broker: BrokerId, brokers: &Brokers) -> bool {
+        self.is_member(broker) && self.class(broker, brokers).is_some()
+    }
+
+    /// Whether `broker` may be preferred by somebody's wish: in sync, alive, believed, undamaged and not draining.
+    pub(super) fn is_preferable(&self, broker: BrokerId, brokers: &Brokers) -> bool {
+        self.class(broker, brokers) == Some(0)
+    }
+
+    /// Those who could lead as well as anybody, beginning after `broker` in the order of the replicas, round.
+    pub(super) fn preferable_after(&self, broker: BrokerId, brokers: &Brokers) -> Vec<BrokerId> {
+        let place = self.replicas.iter().position(|it| it.broker == broker).unwrap_or(0);
+        let (before, from) = self.replicas.split_at(place);
+        let round = from.iter().chain(before).map(|it| it.broker);
+        round.filter(|&it| it != broker && self.is_preferable(it, brokers)).collect()
+    }
+
+    /// What the broker of a replica says of it (N11). A leader whose log stopped is followed by another in-sync member
+    /// if there is one, and else by itself: its log goes on only under a higher epoch.
+    pub(super) fn replica_failed(
+        &mut self,
+        broker: BrokerId,
+        reason: ReplicaFailure,
+        brokers: &Brokers,
+    ) -> Step {
+        let marked = match reason {
+            ReplicaFailure::Damaged => &mut self.damaged,
+            ReplicaFailure::Unusable => &mut self.unusable,
+            ReplicaFailure::Stopped if self.leader != Some(broker) => return Step::Changed,
+            ReplicaFailure::Stopped => {
+                self.leader = self.preferable_after(broker, brokers).first().copied().or(self.leader);
+                return Step::NewLeadership;
+            }
+        };
+        if !marked.contains(&broker) {
+            marked.push(broker);
+        }
+        Step::Changed
     }
 
     /// One of the eligible becomes the whole isr: nothing was acknowledged since it left, because the isr was below

@@ -9,7 +9,7 @@ use fidelog_record::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerEntry, FenceReason, TopicConfig, TopicDefaults, TopicEntry};
+use super::{BrokerEntry, ControllerEntry, FenceReason, TopicConfig, TopicDefaults, TopicEntry};
 
 /// What a registration says about the data the broker held before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,18 @@ pub enum DataFound {
     OtherDirectory,
     /// The same directory at a lower generation than registered: rolled back or cloned (N13).
     RolledBack,
+}
+
+/// What is wrong with a replica, as its broker says (N11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaFailure {
+    /// It holds damage that is not repaired yet: it leads only when no other member lives (N10).
+    Damaged,
+    /// Its log stopped and goes on only under a higher leader epoch: whoever leads next has one.
+    Stopped,
+    /// Its log cannot be used at all, until the broker says otherwise or starts again.
+    Unusable,
 }
 
 /// Where one replica ends, as its broker found it after an unclean stop (N10).
@@ -69,6 +81,38 @@ pub enum Entry {
         /// Which.
         broker: BrokerId,
     },
+    /// A broker is to be emptied: it hands over what others can lead, joins no in-sync set and gets no replicas.
+    BrokerDraining {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// A broker is no longer to be emptied.
+    BrokerResumed {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// A controller's process start.
+    ControllerRegistered {
+        /// The controller from now on.
+        controller: ControllerEntry,
+    },
+    /// A controller's data directory has a higher generation.
+    ControllerGenerationRaised {
+        /// Which node's.
+        broker: BrokerId,
+        /// The generation from now on.
+        generation: Generation,
+    },
+    /// A node is no controller any more.
+    ControllerRemoved {
+        /// Which node.
+        broker: BrokerId,
+    },
+    /// Every node must know this level of features from now on.
+    FeatureLevelRaised {
+        /// The level.
+        level: u32,
+    },
     /// The cluster's defaults for topics.
     TopicDefaultsSet {
         /// From now on.
@@ -112,6 +156,66 @@ pub enum Entry {
     UncleanElected {
         /// Which.
         partitions: Vec<TopicPartition>,
+    },
+    /// What is wrong with replicas, as their broker says (N11).
+    ReplicasFailed {
+        /// Whose.
+        broker: BrokerId,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+        /// What it is.
+        reason: ReplicaFailure,
+    },
+    /// Replicas that were damaged or unusable are neither any more.
+    ReplicasRepaired {
+        /// Whose.
+        broker: BrokerId,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Another in-sync member leads, as planned or instead of a shrink below the minimum (N11).
+    LeaderMoved {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Who leads from now on.
+        leader: BrokerId,
+    },
+    /// A partition gets replicas that it has not, and loses the others when these are in sync (N15).
+    MoveStarted {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The replicas at the end, the preferred leader first.
+        replicas: Vec<BrokerId>,
+    },
+    /// A partition loses the replicas that it got for a move.
+    MoveCancelled {
+        /// Which partition.
+        partition: TopicPartition,
+    },
+    /// An operator had a replica lead that may not hold everything that was acknowledged (N9).
+    PartitionRecovered {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Who leads from now on, alone.
+        leader: BrokerId,
+        /// From here on other replicas may cut committed records (N5).
+        cut_end: Offset,
+    },
+    /// A topic has more partitions; they open one by one (N14).
+    PartitionsAdded {
+        /// Which topic.
+        topic: TopicId,
+        /// The brokers of each new partition's replicas, the first replica first.
+        assignment: Vec<Vec<BrokerId>>,
+    },
+    /// Another number of replicas for a topic's partitions.
+    ReplicationFactorSet {
+        /// Which topic.
+        topic: TopicId,
+        /// How many, from now on.
+        replication_factor: u16,
+        /// All of its settings, with the minimum that fits.
+        config: TopicConfig,
     },
     /// A partition's in-sync set.
     IsrChanged {

@@ -60,6 +60,36 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("broker_unfenced", Entry::BrokerUnfenced { broker: one }),
         ("ends_reported", Entry::EndsReported { broker: one, broker_epoch: BrokerEpoch(7), ends: vec![end] }),
         ("unclean_elected", Entry::UncleanElected { partitions: vec![at(0xaa, 1)] }),
+        ("broker_draining", Entry::BrokerDraining { broker: one }),
+        ("broker_resumed", Entry::BrokerResumed { broker: one }),
+        (
+            "replicas_failed",
+            Entry::ReplicasFailed {
+                broker: one,
+                partitions: vec![at(0xaa, 1)],
+                reason: ReplicaFailure::Damaged,
+            },
+        ),
+        ("replicas_repaired", Entry::ReplicasRepaired { broker: one, partitions: vec![at(0xaa, 1)] }),
+        ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two }),
+        ("controller_registered", Entry::ControllerRegistered { controller: controller() }),
+        (
+            "controller_generation_raised",
+            Entry::ControllerGenerationRaised { broker: one, generation: Generation(5) },
+        ),
+        ("controller_removed", Entry::ControllerRemoved { broker: one }),
+        ("feature_level_raised", Entry::FeatureLevelRaised { level: 2 }),
+        ("move_started", Entry::MoveStarted { partition: at(0xaa, 1), replicas: vec![two, one] }),
+        ("move_cancelled", Entry::MoveCancelled { partition: at(0xaa, 1) }),
+        (
+            "partition_recovered",
+            Entry::PartitionRecovered { partition: at(0xaa, 1), leader: two, cut_end: Offset(77) },
+        ),
+        ("partitions_added", Entry::PartitionsAdded { topic: topic_id, assignment: vec![vec![two, one]] }),
+        (
+            "replication_factor_set",
+            Entry::ReplicationFactorSet { topic: topic_id, replication_factor: 3, config: config.clone() },
+        ),
         ("generation_raised", Entry::GenerationRaised { broker: one, generation: Generation(4) }),
         ("topic_defaults_set", Entry::TopicDefaultsSet { defaults: TopicDefaults::default() }),
         ("topic_created", Entry::TopicCreated { topic, assignment: vec![vec![one, two], vec![two, one]] }),
@@ -78,6 +108,45 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("replica_deleted", Entry::ReplicaDeleted { broker: two, topic: topic_id }),
         ("producer_ids_granted", Entry::ProducerIdsGranted { broker: one, from: 1, to_end: 1001 }),
     ]
+}
+
+fn controller() -> ControllerEntry {
+    ControllerEntry {
+        broker: BrokerId(1),
+        start: StartId::from_random([1; 16]),
+        node_id: 0xfeed_0001,
+        directory: directory(1),
+        generation: Generation(3),
+        address: "b1.example:9095".to_owned(),
+        feature_level: 1,
+        registered_at_ms: 1_750_000_000_000,
+    }
+}
+
+/// Everything a partition and a cluster can have besides.
+fn snapshot_moving() -> ClusterState {
+    let mut state = opened(3);
+    let controller = Entry::ControllerRegistered { controller: controller() };
+    state.apply(state.index().next(), &controller).unwrap();
+    super::fixture::start(&mut state, super::fixture::registration(4));
+    super::fixture::done(&mut state, &Proposal::DrainBroker { broker: BrokerId(3) });
+    super::fixture::done(
+        &mut state,
+        &Proposal::MoveReplicas {
+            partition: at(0xaa, 0),
+            replicas: [4, 1, 2].map(BrokerId).to_vec(),
+            partition_epoch: None,
+        },
+    );
+    for (n, reason) in [(1, ReplicaFailure::Damaged), (2, ReplicaFailure::Unusable)] {
+        let (broker, broker_epoch) = (BrokerId(n), state.broker(BrokerId(n)).unwrap().epoch);
+        let partitions = vec![at(0xaa, 0)];
+        super::fixture::done(
+            &mut state,
+            &Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason },
+        );
+    }
+    state
 }
 
 fn snapshot() -> ClusterState {
@@ -118,7 +187,22 @@ const GOLDEN: &[(&str, &[u8])] = golden_files![
     "broker_unfenced",
     "ends_reported",
     "unclean_elected",
+    "broker_draining",
+    "broker_resumed",
+    "replicas_failed",
+    "replicas_repaired",
+    "leader_moved",
+    "controller_registered",
+    "controller_generation_raised",
+    "controller_removed",
+    "feature_level_raised",
+    "move_started",
+    "move_cancelled",
+    "partition_recovered",
+    "partitions_added",
+    "replication_factor_set",
     "snapshot",
+    "snapshot_moving",
     "snapshot_restarted",
     "snapshot_founded",
 ];
@@ -144,6 +228,7 @@ fn every_golden_entry_decodes_and_encodes_to_itself() {
 #[test]
 fn the_golden_snapshot_decodes_and_encodes_to_itself() {
     check("snapshot_restarted", &snapshot());
+    check("snapshot_moving", &snapshot_moving());
     check("snapshot_founded", &founded());
     // Written before brokers could be fenced, by rules that elected nobody.
     let before_fences = ClusterState::from_bytes(golden("snapshot")).unwrap();

@@ -23,14 +23,17 @@ mod cluster;
 mod codec;
 mod config;
 mod config_key;
+mod controller;
 mod decide;
 mod defaults;
 mod election;
 mod entry;
+mod moving;
 mod outcome;
 mod partition;
 mod placement;
 mod proposal;
+mod recovery;
 mod refusal;
 mod snapshot;
 mod tombstone;
@@ -43,6 +46,8 @@ pub(in crate::meta) mod fixture;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod operations_tests;
+#[cfg(test)]
 mod properties;
 
 pub use apply::ApplyError;
@@ -53,14 +58,17 @@ pub use codec::{DecodeError, Stored};
 pub(in crate::meta) use codec::{decode, encode};
 pub use config::{ConfigError, Effective, EffectiveConfig, Source, TopicConfig};
 pub use config_key::ConfigKey;
+pub use controller::{ControllerEntry, ControllerRegistration};
 pub use decide::Minted;
 pub use defaults::{REPLICATION_FACTOR_MAX, TopicDefaults};
-pub use entry::{DataFound, Entry, ReplicaEnd};
+pub use entry::{DataFound, Entry, ReplicaEnd, ReplicaFailure};
+pub use moving::Moving;
 pub use outcome::Outcome;
 pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
 pub use proposal::{
     ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
 };
+pub use recovery::{RECOVERY_WAIT_MS, Recovery, RecoveryPlan};
 pub use refusal::Refusal;
 pub use snapshot::Snapshot;
 pub use tombstone::Tombstone;

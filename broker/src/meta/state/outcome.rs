@@ -2,7 +2,7 @@
 //!
 //! It tells numbers and ids only; what follows from them is believed when the watch shows it (N7).
 
-use fidelog_record::types::{BrokerEpoch, Generation, TopicId};
+use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, TopicId};
 use serde::{Deserialize, Serialize};
 
 use super::{DataFound, Entry};
@@ -33,6 +33,13 @@ pub enum Outcome {
         /// End of the block, exclusive.
         to_end: u64,
     },
+    /// Another broker leads. To a proposal of an in-sync set below the minimum this says that the set stays, and that
+    /// the asker, whom so many have failed at once, is the likelier one to be cut off (N11): it waits longer and
+    /// longer before it asks so again.
+    LeaderMoved {
+        /// Who leads from now on.
+        leader: BrokerId,
+    },
     /// Done, with nothing to tell.
     Done,
 }
@@ -51,10 +58,24 @@ impl Outcome {
             Entry::ProducerIdsGranted { from, to_end, .. } => {
                 Self::ProducerIdsGranted { from: *from, to_end: *to_end }
             }
+            Entry::LeaderMoved { leader, .. } => Self::LeaderMoved { leader: *leader },
             Entry::GenerationRaised { .. }
             | Entry::TopicDefaultsSet { .. }
             | Entry::BrokerFenced { .. }
             | Entry::BrokerUnfenced { .. }
+            | Entry::BrokerDraining { .. }
+            | Entry::BrokerResumed { .. }
+            | Entry::ControllerRegistered { .. }
+            | Entry::ControllerGenerationRaised { .. }
+            | Entry::ControllerRemoved { .. }
+            | Entry::FeatureLevelRaised { .. }
+            | Entry::MoveStarted { .. }
+            | Entry::MoveCancelled { .. }
+            | Entry::PartitionRecovered { .. }
+            | Entry::PartitionsAdded { .. }
+            | Entry::ReplicationFactorSet { .. }
+            | Entry::ReplicasFailed { .. }
+            | Entry::ReplicasRepaired { .. }
             | Entry::EndsReported { .. }
             | Entry::UncleanElected { .. }
             | Entry::ReplicasReady { .. }

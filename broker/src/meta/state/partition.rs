@@ -17,6 +17,8 @@
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch};
 use serde::{Deserialize, Serialize};
 
+use super::{Moving, Recovery};
+
 /// One replica of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +99,12 @@ pub struct PartitionEntry {
     /// Replicas whose log cannot be used, as their brokers say (N11): they lead nothing until it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unusable: Vec<BrokerId>,
+    /// Where it is going, if it is (N15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<Moving>,
+    /// Cuts of committed records that operators permitted, in order (N5).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<Recovery>,
 }
 
 /// What a step on a partition comes to, beside what it changed.
@@ -125,6 +133,8 @@ impl PartitionEntry {
             unproven: Vec::new(),
             damaged: Vec::new(),
             unusable: Vec::new(),
+            moving: None,
+            recoveries: Vec::new(),
         }
     }
 
@@ -194,6 +204,13 @@ impl PartitionEntry {
             true => Step::NewLeadership,
             false => Step::Changed,
         }
+    }
+
+    /// What was wrong with the replica on `broker` is no more.
+    pub(super) fn replica_repaired(&mut self, broker: BrokerId) -> Step {
+        self.damaged.retain(|&it| it != broker);
+        self.unusable.retain(|&it| it != broker);
+        Step::Changed
     }
 
     /// The replica on `broker` is proven lost; its next home is `directory`. It is in no set until it is filled again.

@@ -9,7 +9,10 @@ use fidelog_record::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigKey, FenceReason, ReplicaEnd, StartId, TopicConfig, TopicDefaults};
+use super::{
+    ConfigKey, ControllerRegistration, FenceReason, RecoveryPlan, ReplicaEnd, ReplicaFailure, StartId,
+    TopicConfig, TopicDefaults,
+};
 
 /// The most producer ids of one grant.
 pub const PRODUCER_IDS_PER_GRANT_MAX: u32 = 1_000_000;
@@ -115,6 +118,42 @@ pub enum Proposal {
         /// Its registration.
         broker_epoch: BrokerEpoch,
     },
+    /// A broker is to be emptied (R4).
+    DrainBroker {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// A broker is not to be emptied any more.
+    ResumeBroker {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// A controller's process start registers.
+    RegisterController {
+        /// What it says of itself.
+        registration: ControllerRegistration,
+    },
+    /// A controller's data directory raised its generation, synced already.
+    RaiseControllerGeneration {
+        /// Which node.
+        broker: BrokerId,
+        /// Its raft node id.
+        node_id: u64,
+        /// The new generation.
+        generation: Generation,
+    },
+    /// A node is no controller any more; it votes no longer.
+    RemoveController {
+        /// Which node.
+        broker: BrokerId,
+        /// Its raft node id.
+        node_id: u64,
+    },
+    /// All nodes run a version that knows this level of features.
+    RaiseFeatureLevel {
+        /// The next level.
+        level: u32,
+    },
     /// Other defaults for topics.
     SetTopicDefaults {
         /// All of them.
@@ -156,6 +195,70 @@ pub enum Proposal {
         broker_epoch: BrokerEpoch,
         /// Whose directories.
         partitions: Vec<TopicPartition>,
+    },
+    /// Something is wrong with replicas of the proposer (N11).
+    ReplicasFailed {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+        /// What it is.
+        reason: ReplicaFailure,
+    },
+    /// Replicas of the proposer that were damaged or unusable are neither any more.
+    ReplicasRepaired {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Of which partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// Another in-sync member is to lead: planned, nothing is lost.
+    ElectLeader {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Who; none: the first replica.
+        broker: Option<BrokerId>,
+    },
+    /// A partition is to be on other brokers (N15). How many move at once is the caller's to bound.
+    MoveReplicas {
+        /// Which partition.
+        partition: TopicPartition,
+        /// The replicas at the end, the preferred leader first; as many as the topic's replication factor.
+        replicas: Vec<BrokerId>,
+        /// The entry's version it has seen, if that matters: compare and set.
+        partition_epoch: Option<PartitionEpoch>,
+    },
+    /// A move is to end where it began.
+    CancelMove {
+        /// Which partition.
+        partition: TopicPartition,
+    },
+    /// A topic is to have more partitions. Keys go to other partitions from then on.
+    AddPartitions {
+        /// Which topic.
+        topic: TopicId,
+        /// How many it is to have together.
+        total: u32,
+    },
+    /// A topic is to have another number of replicas; moves bring its partitions there.
+    SetReplicationFactor {
+        /// Which topic.
+        topic: TopicId,
+        /// How many.
+        replication_factor: u16,
+        /// Whether one replica, or a minimum of one, is wanted in so many words (G1).
+        allow_unreplicated: bool,
+    },
+    /// An operator has seen what is lost by it, and wants a partition to be led again (N9).
+    RecoverPartition {
+        /// What was shown.
+        plan: RecoveryPlan,
+        /// Its hash, given back.
+        plan_hash: u32,
     },
     /// Where replicas end that restarted uncleanly, for partitions that wait for it (N10).
     ReportEnds {

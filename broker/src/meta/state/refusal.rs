@@ -8,7 +8,8 @@ use fidelog_record::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CLUSTER_PARTITION_COUNT_MAX, ConfigError, FenceReason, PRODUCER_IDS_PER_GRANT_MAX, REPLICATION_FACTOR_MAX,
+    CLUSTER_PARTITION_COUNT_MAX, ConfigError, FenceReason, PRODUCER_IDS_PER_GRANT_MAX, RECOVERY_WAIT_MS,
+    REPLICATION_FACTOR_MAX,
 };
 
 /// Why a proposal was refused.
@@ -50,6 +51,21 @@ pub enum Refusal {
     /// A version that cannot read this cluster's metadata.
     #[error("broker {broker} knows feature level {given}, the cluster is at {needed}; run a newer version")]
     FeatureLevelTooLow { broker: BrokerId, given: u32, needed: u32 },
+
+    /// Rolled back, cloned, or with a node id that is not its directory's: its votes may be forgotten.
+    #[error(
+        "controller {broker}: its directory was rolled back or copied (generation {found} found, {registered} \
+         registered); empty its metadata store, it then joins under a new node id"
+    )]
+    ControllerRolledBack { broker: BrokerId, found: Generation, registered: Generation },
+    /// No such controller.
+    #[error("node {broker} is not registered as a controller with node id {node_id}")]
+    UnknownController { broker: BrokerId, node_id: u64 },
+    /// Levels rise one by one.
+    #[error(
+        "feature level {given}: the cluster is at {current} and this version knows up to {max}; raise it by one"
+    )]
+    FeatureLevel { given: u32, current: u32, max: u32 },
 
     /// Never registered.
     #[error("broker {broker} is not registered")]
@@ -178,6 +194,42 @@ pub enum Refusal {
     /// An in-sync set without its leader, or without anybody.
     #[error("{partition}: the leader, broker {leader}, cannot leave the in-sync set by its own proposal")]
     LeaderLeaves { partition: TopicPartition, leader: BrokerId },
+    /// Not in sync, not alive, or the leader already.
+    #[error("{partition}: broker {broker} cannot be made its leader: {reason}")]
+    CannotLead { partition: TopicPartition, broker: BrokerId, reason: String },
+    /// Replicas that cannot be moved to.
+    #[error("{partition} cannot be moved so: {reason}")]
+    InvalidMove { partition: TopicPartition, reason: String },
+    /// One move at a time.
+    #[error("{partition} is being moved already; wait until it is there, or cancel the move")]
+    MoveUnderWay { partition: TopicPartition },
+    /// Nothing to cancel.
+    #[error("{partition} is not being moved")]
+    NoMoveUnderWay { partition: TopicPartition },
+    /// The replicas to be given up are needed.
+    #[error(
+        "{partition}: without the replicas added by the move fewer than {min} would be in sync; wait until the old ones \
+         are, or let the move end"
+    )]
+    MoveHoldsRecords { partition: TopicPartition, min: u16 },
+    /// Positions are found by the number of partitions.
+    #[error("topic {name} belongs to Fidelog itself; its number of partitions is fixed")]
+    InternalPartitionCount { name: TopicName },
+    /// Records stay where they are.
+    #[error("topic {topic} has {current} partitions; {given} is not more, and partitions are only added")]
+    PartitionsOnlyGrow { topic: TopicId, given: u32, current: u32 },
+    /// Not the plan that was shown.
+    #[error("{partition}: the plan's hash is {expected:08x}, not {given:08x}; look at the plan again")]
+    OtherPlan { partition: TopicPartition, given: u32, expected: u32 },
+    /// Somebody leads.
+    #[error("{partition} needs no recovery: broker {leader} leads it")]
+    RecoveryNotNeeded { partition: TopicPartition, leader: BrokerId },
+    /// Somebody else may still acknowledge, or come back with everything.
+    #[error(
+        "{partition}: broker {broker} may hold everything and has been fenced for {fenced_ms} ms only; recovery needs \
+         {RECOVERY_WAIT_MS} ms, so bring it back, or stop it and wait"
+    )]
+    RecoveryTooEarly { partition: TopicPartition, broker: BrokerId, fenced_ms: u64 },
     /// A broker named twice.
     #[error("{partition}: broker {broker} is named twice")]
     NamedTwice { partition: TopicPartition, broker: BrokerId },

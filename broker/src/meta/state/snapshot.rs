@@ -10,8 +10,8 @@ use fidelog_record::types::{BrokerEpoch, ClusterId, Incarnation, MetaIndex, Topi
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BrokerEntry, ClusterState, DecodeError, FEATURE_LEVEL, PartitionEntry, Tombstone, TopicDefaults,
-    TopicEntry,
+    BrokerEntry, ClusterState, ControllerEntry, DecodeError, FEATURE_LEVEL, PartitionEntry, Tombstone,
+    TopicDefaults, TopicEntry,
 };
 
 /// Version of the snapshot's form.
@@ -36,6 +36,8 @@ pub struct Snapshot {
     index: MetaIndex,
     defaults: TopicDefaults,
     brokers: Vec<BrokerEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    controllers: Vec<ControllerEntry>,
     topics: Vec<TopicWithPartitions>,
     tombstones: Vec<Tombstone>,
     last_broker_epoch: BrokerEpoch,
@@ -58,6 +60,7 @@ impl ClusterState {
             index: self.index,
             defaults: self.defaults.clone(),
             brokers: self.brokers().map(|it| BrokerEntry::clone(it)).collect(),
+            controllers: self.controllers().map(|it| ControllerEntry::clone(it)).collect(),
             topics: self.topics().map(with_partitions).collect(),
             tombstones: self.tombstones().map(|it| Tombstone::clone(it)).collect(),
             last_broker_epoch: self.last_broker_epoch,
@@ -85,6 +88,7 @@ impl ClusterState {
             index: snapshot.index,
             defaults: snapshot.defaults,
             brokers: snapshot.brokers.into_iter().map(|it| (it.id, Arc::new(it))).collect(),
+            controllers: snapshot.controllers.into_iter().map(|it| (it.broker, Arc::new(it))).collect(),
             topics,
             partitions,
             tombstones: snapshot.tombstones.into_iter().map(|it| (it.topic, Arc::new(it))).collect(),

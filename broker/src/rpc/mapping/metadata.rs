@@ -41,6 +41,10 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         Refusal::MinInsyncAboveReplicationFactor { min, .. } => {
             because(Reason::InvalidArgument).with("field", "min_insync_replicas").with("value", min)
         }
+        Refusal::PartitionsOnlyGrow { given, .. } => {
+            because(Reason::InvalidArgument).with("field", "partitions").with("value", given)
+        }
+        Refusal::InvalidMove { .. } => because(Reason::InvalidArgument),
         Refusal::InvalidAssignment { .. } | Refusal::NothingNamed { .. } | Refusal::NamedTwice { .. } => {
             because(Reason::InvalidArgument)
         }
@@ -57,7 +61,9 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         Refusal::UnreplicatedNotAllowed {} | Refusal::MinInsyncOneNotAllowed { .. } => {
             because(Reason::NotPermitted).with("field", "allow_unreplicated")
         }
-        Refusal::TopicIsInternal { name } => because(Reason::NotPermitted).with("topic", name),
+        Refusal::TopicIsInternal { name } | Refusal::InternalPartitionCount { name } => {
+            because(Reason::NotPermitted).with("topic", name)
+        }
         Refusal::UnknownTopic { topic } | Refusal::NoTombstone { topic } => {
             because(Reason::UnknownTopic).with("topic_id", topic)
         }
@@ -77,6 +83,16 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         | Refusal::NotFenced { .. }
         | Refusal::FencedForGood { .. }
         | Refusal::NotWaitingForEnds { .. }
+        | Refusal::CannotLead { .. }
+        | Refusal::MoveUnderWay { .. }
+        | Refusal::NoMoveUnderWay { .. }
+        | Refusal::MoveHoldsRecords { .. }
+        | Refusal::OtherPlan { .. }
+        | Refusal::RecoveryNotNeeded { .. }
+        | Refusal::RecoveryTooEarly { .. }
+        | Refusal::ControllerRolledBack { .. }
+        | Refusal::UnknownController { .. }
+        | Refusal::FeatureLevel { .. }
         | Refusal::StaleGeneration { .. }
         | Refusal::TopicIdTaken { .. }
         | Refusal::NotAReplica { .. }

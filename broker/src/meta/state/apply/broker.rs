@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fidelog_record::types::{BrokerId, TopicId, TopicPartition};
 
 use super::super::partition::Step;
-use super::super::{BrokerEntry, Changes, ClusterState, DataFound, FenceReason, TopicState};
+use super::super::{BrokerEntry, Changes, ClusterState, DataFound, FenceReason};
 
 impl ClusterState {
     pub(super) fn apply_registration(
@@ -51,6 +51,12 @@ impl ClusterState {
         Ok(changes)
     }
 
+    pub(super) fn apply_draining(&mut self, broker: BrokerId, draining: bool) -> Result<Changes, String> {
+        let mut changes = self.alter_broker(broker, |it| it.draining = draining)?;
+        self.settle_held_by(broker, &mut changes);
+        Ok(changes)
+    }
+
     pub(super) fn alter_broker(
         &mut self,
         broker: BrokerId,
@@ -67,7 +73,7 @@ impl ClusterState {
         let mut opening: BTreeSet<TopicId> = BTreeSet::new();
         for at in held {
             self.touch(at, changes, |_, _| Step::Changed);
-            if self.topic(at.topic).is_some_and(|topic| topic.state == TopicState::Creating) {
+            if self.partition(at).is_some_and(|partition| !partition.is_open()) {
                 opening.insert(at.topic);
             }
         }

@@ -11,11 +11,11 @@ mod topic;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fidelog_record::types::{MetaIndex, PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::types::{BrokerId, MetaIndex, PartitionIndex, TopicId, TopicPartition};
 
 use super::broker::Brokers;
 use super::partition::Step;
-use super::{Changes, ClusterState, Entry, PartitionEntry, TopicEntry};
+use super::{Changes, ClusterState, Entry, FEATURE_LEVEL, PartitionEntry, TopicEntry};
 
 /// Why an entry does not apply. The node that meets one stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,23 @@ impl ClusterState {
                 self.apply_fence(*broker, *reason, *fenced_at_ms)
             }
             Entry::BrokerUnfenced { broker } => self.apply_unfence(*broker),
+            Entry::BrokerDraining { broker } => self.apply_draining(*broker, true),
+            Entry::BrokerResumed { broker } => self.apply_draining(*broker, false),
+            Entry::ControllerRegistered { controller } => {
+                self.controllers.insert(controller.broker, Arc::new(controller.clone()));
+                Ok(of_controller(controller.broker))
+            }
+            Entry::ControllerGenerationRaised { broker, generation } => {
+                let known =
+                    self.controllers.get_mut(broker).ok_or_else(|| format!("no controller {broker}"))?;
+                Arc::make_mut(known).generation = *generation;
+                Ok(of_controller(*broker))
+            }
+            Entry::ControllerRemoved { broker } => {
+                self.controllers.remove(broker).ok_or_else(|| format!("no controller {broker}"))?;
+                Ok(of_controller(*broker))
+            }
+            Entry::FeatureLevelRaised { level } => self.apply_feature_level(*level),
             Entry::TopicDefaultsSet { defaults } => {
                 self.defaults = defaults.clone();
                 Ok(Changes { defaults: true, ..Changes::default() })
@@ -75,6 +92,25 @@ impl ClusterState {
                 self.apply_ends(*broker, *broker_epoch, ends)
             }
             Entry::UncleanElected { partitions } => self.apply_unclean_election(partitions),
+            Entry::ReplicasFailed { broker, partitions, reason } => {
+                self.apply_failure(*broker, partitions, *reason)
+            }
+            Entry::ReplicasRepaired { broker, partitions } => self.apply_repair(*broker, partitions),
+            Entry::LeaderMoved { partition, leader } => self.apply_leader(*partition, *leader),
+            Entry::MoveStarted { partition, replicas } => self.apply_move(*partition, replicas),
+            Entry::MoveCancelled { partition } => {
+                self.all_exist([*partition])?;
+                let mut changes = Changes::default();
+                self.touch(*partition, &mut changes, |partition, _| partition.cancel_move());
+                Ok(changes)
+            }
+            Entry::PartitionRecovered { partition, leader, cut_end } => {
+                self.apply_recovery(*partition, *leader, *cut_end)
+            }
+            Entry::PartitionsAdded { topic, assignment } => self.apply_more_partitions(*topic, assignment),
+            Entry::ReplicationFactorSet { topic, replication_factor, config } => {
+                self.apply_replication_factor(*topic, *replication_factor, config)
+            }
             Entry::IsrChanged { partition, isr } => self.apply_isr(*partition, isr),
             Entry::TopicAltered { topic, config } => self.apply_alteration(*topic, config),
             Entry::TopicDeleted { topic, deleted_at_ms } => self.apply_deletion(*topic, *deleted_at_ms),
@@ -90,6 +126,15 @@ impl ClusterState {
                 Ok(Changes::default())
             }
         }
+    }
+
+    /// The node that does not know what everybody must know from now on stops here.
+    fn apply_feature_level(&mut self, level: u32) -> Result<Changes, String> {
+        if level > FEATURE_LEVEL {
+            return Err(format!("feature level {level}; this version knows up to {FEATURE_LEVEL}"));
+        }
+        self.feature_level = level;
+        Ok(Changes { defaults: true, ..Changes::default() })
     }
 
     /// Takes one step on a partition, then settles who leads it.
@@ -139,4 +184,8 @@ impl ClusterState {
         let partitions = self.ids_of(topic).into_iter().collect();
         Changes { topics: BTreeSet::from([topic]), partitions, ..Changes::default() }
     }
+}
+
+fn of_controller(broker: BrokerId) -> Changes {
+    Changes { controllers: BTreeSet::from([broker]), ..Changes::default() }
 }

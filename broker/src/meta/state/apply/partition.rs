@@ -1,8 +1,9 @@
 //! What is reported of replicas, and what leaders change: made, lost, ends, in-sync sets.
 
-use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, TopicId, TopicPartition};
+use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicPartition};
 
-use super::super::{Changes, ClusterState, EndReport, ReplicaEnd};
+use super::super::partition::Step;
+use super::super::{Changes, ClusterState, EndReport, ReplicaEnd, ReplicaFailure};
 
 impl ClusterState {
     pub(super) fn apply_ready(
@@ -65,6 +66,72 @@ impl ClusterState {
         for &at in partitions {
             self.touch(at, &mut changes, |partition, brokers| partition.elect_of_reported(brokers));
         }
+        Ok(changes)
+    }
+
+    pub(super) fn apply_failure(
+        &mut self,
+        broker: BrokerId,
+        partitions: &[TopicPartition],
+        reason: ReplicaFailure,
+    ) -> Result<Changes, String> {
+        self.all_exist(partitions.iter().copied())?;
+        let mut changes = Changes::default();
+        for &at in partitions {
+            self.touch(at, &mut changes, |partition, brokers| {
+                partition.replica_failed(broker, reason, brokers)
+            });
+        }
+        Ok(changes)
+    }
+
+    pub(super) fn apply_repair(
+        &mut self,
+        broker: BrokerId,
+        partitions: &[TopicPartition],
+    ) -> Result<Changes, String> {
+        self.all_exist(partitions.iter().copied())?;
+        let mut changes = Changes::default();
+        for &at in partitions {
+            self.touch(at, &mut changes, |partition, _| partition.replica_repaired(broker));
+        }
+        Ok(changes)
+    }
+
+    pub(super) fn apply_leader(&mut self, at: TopicPartition, leader: BrokerId) -> Result<Changes, String> {
+        let partition = self.partition(at).ok_or_else(|| format!("no partition {at}"))?;
+        if !partition.isr.contains(&leader) {
+            return Err(format!("broker {leader} is not in sync with {at}"));
+        }
+        let mut changes = Changes::default();
+        self.touch(at, &mut changes, |partition, _| {
+            partition.leader = Some(leader);
+            Step::Changed
+        });
+        Ok(changes)
+    }
+
+    pub(super) fn apply_move(&mut self, at: TopicPartition, targets: &[BrokerId]) -> Result<Changes, String> {
+        let partition = self.partition(at).ok_or_else(|| format!("no partition {at}"))?;
+        let added = targets.iter().filter(|&&target| !partition.has_replica(target));
+        let added = added.map(|&target| self.new_replica(target)).collect::<Result<Vec<_>, String>>()?;
+        let mut changes = Changes::default();
+        self.touch(at, &mut changes, |partition, _| partition.start_move(targets, added));
+        Ok(changes)
+    }
+
+    pub(super) fn apply_recovery(
+        &mut self,
+        at: TopicPartition,
+        leader: BrokerId,
+        cut_end: Offset,
+    ) -> Result<Changes, String> {
+        let partition = self.partition(at).ok_or_else(|| format!("no partition {at}"))?;
+        if !partition.has_replica(leader) || partition.leader.is_some() {
+            return Err(format!("broker {leader} cannot be the one {at} is recovered from"));
+        }
+        let mut changes = Changes::default();
+        self.touch(at, &mut changes, |partition, _| partition.recover(leader, cut_end));
         Ok(changes)
     }
 

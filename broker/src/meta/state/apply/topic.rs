@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fidelog_record::types::{BrokerId, TopicId};
+use fidelog_record::types::{BrokerId, PartitionIndex, TopicId, TopicPartition};
 
 use super::super::partition::Step;
 use super::super::{
-    Changes, ClusterState, PartitionEntry, ReplicaEntry, Tombstone, TopicConfig, TopicEntry, TopicState,
+    Changes, ClusterState, OfflineReason, PartitionEntry, ReplicaEntry, Tombstone, TopicConfig, TopicEntry,
+    TopicState,
 };
 
 impl ClusterState {
@@ -22,12 +23,7 @@ impl ClusterState {
         if u32::try_from(assignment.len()).ok() != Some(topic.partition_count) {
             return Err(format!("{} assignments for {} partitions", assignment.len(), topic.partition_count));
         }
-        let partition = |brokers: &Vec<BrokerId>| {
-            let replicas =
-                brokers.iter().map(|&it| self.new_replica(it)).collect::<Result<Vec<_>, String>>()?;
-            Ok(Arc::new(PartitionEntry::creating(replicas)))
-        };
-        let partitions = assignment.iter().map(partition).collect::<Result<Vec<_>, String>>()?;
+        let partitions = self.new_partitions(assignment)?.into_iter().map(Arc::new).collect();
         self.partitions.insert(topic.id, Arc::new(partitions));
         self.names.insert(topic.name.as_str().to_ascii_lowercase().into(), topic.id);
         self.topics.insert(topic.id, Arc::new(topic.clone()));
@@ -39,9 +35,19 @@ impl ClusterState {
         topic: TopicId,
         config: &TopicConfig,
     ) -> Result<Changes, String> {
+        let replication_factor = self.known_topic(topic)?.replication_factor;
+        self.apply_replication_factor(topic, replication_factor, config)
+    }
+
+    pub(super) fn apply_replication_factor(
+        &mut self,
+        topic: TopicId,
+        replication_factor: u16,
+        config: &TopicConfig,
+    ) -> Result<Changes, String> {
         let mut altered = TopicEntry::clone(self.known_topic(topic)?);
         let min_before = altered.min_insync_replicas();
-        altered.config = config.clone();
+        (altered.replication_factor, altered.config) = (replication_factor, config.clone());
         let min = altered.min_insync_replicas();
         self.topics.insert(topic, Arc::new(altered));
         let mut changes = Changes { topics: BTreeSet::from([topic]), ..Changes::default() };
@@ -53,6 +59,27 @@ impl ClusterState {
         }
         self.open_if_ready(topic, &mut changes);
         Ok(changes)
+    }
+
+    pub(super) fn apply_more_partitions(
+        &mut self,
+        topic: TopicId,
+        assignment: &[Vec<BrokerId>],
+    ) -> Result<Changes, String> {
+        let mut grown = TopicEntry::clone(self.known_topic(topic)?);
+        let mut added = self.new_partitions(assignment)?;
+        let count = u32::try_from(added.len()).map_err(|_| format!("{} partitions more", added.len()))?;
+        added.iter_mut().for_each(|partition| partition.offline = Some(OfflineReason::BeingMade {}));
+        let first = grown.partition_count;
+        grown.partition_count = first.checked_add(count).ok_or("too many partitions")?;
+        let ends = first..grown.partition_count;
+        self.topics.insert(topic, Arc::new(grown));
+        if let Some(list) = self.partitions.get_mut(&topic) {
+            Arc::make_mut(list).extend(added.into_iter().map(Arc::new));
+        }
+        let at = |index| TopicPartition { topic, partition: PartitionIndex(index) };
+        let partitions = ends.map(at).collect();
+        Ok(Changes { topics: BTreeSet::from([topic]), partitions, ..Changes::default() })
     }
 
     pub(super) fn apply_deletion(&mut self, topic: TopicId, deleted_at_ms: u64) -> Result<Changes, String> {
@@ -78,29 +105,47 @@ impl ClusterState {
         Ok(Changes { topics: BTreeSet::from([topic]), ..Changes::default() })
     }
 
-    /// Opens a topic that is being created once every partition can (N14).
+    /// Opens what can open (N14): a topic that is being created as a whole, and of an open one each partition that was
+    /// added by itself.
     pub(super) fn open_if_ready(&mut self, topic: TopicId, changes: &mut Changes) {
-        let Some(entry) = self.topics.get(&topic).filter(|entry| entry.state == TopicState::Creating) else {
-            return;
-        };
-        let min = entry.min_insync_replicas();
-        if !self.partitions_of(topic).iter().all(|partition| partition.can_open(min, &self.brokers)) {
+        let Some(entry) = self.topics.get(&topic) else { return };
+        let (min, is_new) = (entry.min_insync_replicas(), entry.state == TopicState::Creating);
+        let waiting: Vec<TopicPartition> = self
+            .ids_of(topic)
+            .into_iter()
+            .filter(|at| self.partition(*at).is_some_and(|it| !it.is_open()))
+            .collect();
+        let ready: Vec<TopicPartition> =
+            waiting.iter().copied().filter(|at| self.is_ready(*at, min)).collect();
+        if is_new && ready.len() < waiting.len() {
             return;
         }
-        for at in self.ids_of(topic) {
+        for at in ready {
             if let Some(mut partition) = self.partition(at).map(|it| PartitionEntry::clone(it)) {
                 partition.open(&self.brokers);
                 self.replace(at, partition, changes);
             }
         }
-        if let Some(entry) = self.topics.get_mut(&topic) {
+        if let Some(entry) = self.topics.get_mut(&topic).filter(|_| is_new) {
             Arc::make_mut(entry).state = TopicState::Open;
+            changes.topics.insert(topic);
         }
-        changes.topics.insert(topic);
+    }
+
+    fn is_ready(&self, at: TopicPartition, min: u16) -> bool {
+        self.partition(at).is_some_and(|partition| partition.can_open(min, &self.brokers))
+    }
+
+    fn new_partitions(&self, assignment: &[Vec<BrokerId>]) -> Result<Vec<PartitionEntry>, String> {
+        let partition = |brokers: &Vec<BrokerId>| {
+            let replicas = brokers.iter().map(|&it| self.new_replica(it)).collect::<Result<Vec<_>, _>>()?;
+            Ok(PartitionEntry::creating(replicas))
+        };
+        assignment.iter().map(partition).collect()
     }
 
     /// A replica on `broker` that has yet to be made.
-    fn new_replica(&self, broker: BrokerId) -> Result<ReplicaEntry, String> {
+    pub(super) fn new_replica(&self, broker: BrokerId) -> Result<ReplicaEntry, String> {
         let known = self.broker(broker).ok_or_else(|| format!("no broker {broker}"))?;
         Ok(ReplicaEntry { broker, directory: known.directory, made: false })
     }

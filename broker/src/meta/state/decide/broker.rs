@@ -109,10 +109,8 @@ fn check_texts(it: &Registration) -> Result<(), Refusal> {
     if it.id.0 == 0 {
         return refuse("id", "0", "a number from 1");
     }
-    let fits = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
     for (field, address) in [("client_address", &it.client_address), ("peer_address", &it.peer_address)] {
-        let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-        if !fits(address) || port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        if !is_address(address) {
             return refuse(field, address, "host:port of at most 300 bytes");
         }
     }
@@ -120,4 +118,14 @@ fn check_texts(it: &Registration) -> Result<(), Refusal> {
         Some(rack) if rack.is_empty() || !fits(rack) => refuse("rack", rack, "1 to 300 bytes"),
         _ => Ok(()),
     }
+}
+
+/// `host:port` of a length that can be kept.
+pub(super) fn is_address(text: &str) -> bool {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    fits(text) && port.is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
+fn fits(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control)
 }

@@ -80,18 +80,23 @@ impl ClusterState {
         Ok(())
     }
 
-    fn check_replication(&self, given: u16, allow_unreplicated: bool) -> Result<(), Refusal> {
+    pub(super) fn check_replication(&self, given: u16, allow_unreplicated: bool) -> Result<(), Refusal> {
         if !(1..=REPLICATION_FACTOR_MAX).contains(&given) {
             return Err(Refusal::ReplicationFactor { given });
         }
-        let brokers = self.undrained().count();
-        if usize::from(given) > brokers {
-            return Err(Refusal::NotEnoughBrokers { given, brokers });
-        }
+        self.check_brokers_for(given)?;
         if given == 1 && !allow_unreplicated {
             return Err(Refusal::UnreplicatedNotAllowed {});
         }
         Ok(())
+    }
+
+    pub(super) fn check_brokers_for(&self, replication_factor: u16) -> Result<(), Refusal> {
+        let (given, brokers) = (replication_factor, self.undrained().count());
+        match usize::from(given) > brokers {
+            true => Err(Refusal::NotEnoughBrokers { given, brokers }),
+            false => Ok(()),
+        }
     }
 
     /// The settings with an explicit minimum, if all of them can be.

@@ -1,8 +1,8 @@
 //! Changes of an in-sync set: only the leader's, only against the version it has seen (N7, N8).
 
-use fidelog_record::types::TopicPartition;
+use fidelog_record::types::{BrokerId, TopicPartition};
 
-use super::super::{ClusterState, Entry, IsrMember, PartitionEntry, Proposal, Refusal, TopicState};
+use super::super::{ClusterState, Entry, IsrMember, PartitionEntry, Proposal, Refusal};
 
 impl ClusterState {
     pub(super) fn decide_isr(&self, proposal: &Proposal) -> Result<Entry, Refusal> {
@@ -14,10 +14,7 @@ impl ClusterState {
         let (at, broker) = (*at, *broker);
         self.current(broker, *broker_epoch)?;
         let topic = self.existing(at.topic)?;
-        let partition = self.partition(at).ok_or(Refusal::UnknownPartition { partition: at })?;
-        if topic.state != TopicState::Open {
-            return Err(Refusal::TopicNotOpen { topic: at.topic });
-        }
+        let partition = self.open_partition(at)?;
         if partition.leader != Some(broker) {
             return Err(Refusal::NotLeader { broker, partition: at, leader: partition.leader });
         }
@@ -39,7 +36,29 @@ impl ClusterState {
             self.check_member(at, partition, member)?;
         }
         let named: Vec<_> = isr.iter().map(|member| member.broker).collect();
+        if let Some(leader) = self.leader_instead(partition, broker, &named, topic.min_insync_replicas()) {
+            return Ok(Entry::LeaderMoved { partition: at, leader });
+        }
         Ok(Entry::IsrChanged { partition: at, isr: partition.in_replica_order(&named) })
+    }
+
+    /// Who is to lead instead of a shrink below the minimum: when so many seem to have failed at once but live and
+    /// have the minimum without the asker, it is likelier the asker that is cut off (N11). Taken in turn, so that no
+    /// two ask each other for ever.
+    fn leader_instead(
+        &self,
+        partition: &PartitionEntry,
+        asker: BrokerId,
+        wanted: &[BrokerId],
+        min: u16,
+    ) -> Option<BrokerId> {
+        let min = usize::from(min);
+        let shrinks = partition.isr.iter().any(|member| !wanted.contains(member));
+        if !shrinks || wanted.len() >= min {
+            return None;
+        }
+        let others = partition.preferable_after(asker, &self.brokers);
+        others.first().copied().filter(|_| others.len() >= min)
     }
 
     /// Who stays may be named as of an older registration: it is only who is *added* that must be exactly whom the

@@ -4,9 +4,12 @@
 //! entry given here applies to the state it was decided on. Ids and times come from the caller.
 
 mod broker;
+mod controller;
 mod create_topic;
 mod fence;
 mod isr;
+mod leader;
+mod moving;
 mod producer;
 mod replicas;
 mod topic;
@@ -45,6 +48,29 @@ impl ClusterState {
             Proposal::HandOver { broker, broker_epoch } => {
                 self.decide_fence(*broker, *broker_epoch, FenceReason::Stopping, now_ms)
             }
+            Proposal::DrainBroker { broker } => {
+                self.registered(*broker).map(|_| Entry::BrokerDraining { broker: *broker })
+            }
+            Proposal::ResumeBroker { broker } => {
+                self.registered(*broker).map(|_| Entry::BrokerResumed { broker: *broker })
+            }
+            Proposal::RegisterController { registration } => self.decide_controller(registration, now_ms),
+            Proposal::RaiseControllerGeneration { broker, node_id, generation } => {
+                self.decide_controller_generation(*broker, *node_id, *generation)
+            }
+            Proposal::RemoveController { broker, node_id } => {
+                self.decide_controller_removal(*broker, *node_id)
+            }
+            Proposal::RaiseFeatureLevel { level } => self.decide_feature_level(*level),
+            Proposal::MoveReplicas { partition, replicas, partition_epoch } => {
+                self.decide_move(*partition, replicas, *partition_epoch)
+            }
+            Proposal::CancelMove { partition } => self.decide_cancellation(*partition),
+            Proposal::AddPartitions { topic, total } => self.decide_more_partitions(*topic, *total),
+            Proposal::SetReplicationFactor { topic, replication_factor, allow_unreplicated } => {
+                self.decide_replication_factor(*topic, *replication_factor, *allow_unreplicated)
+            }
+            Proposal::RecoverPartition { plan, plan_hash } => self.decide_recovery(plan, *plan_hash, now_ms),
             Proposal::SetTopicDefaults { defaults } => self.decide_defaults(defaults),
             Proposal::CreateTopic { .. } => self.decide_creation(proposal, now_ms, minted),
             Proposal::ReplicasReady { broker, broker_epoch, directory, topic } => {
@@ -53,6 +79,16 @@ impl ClusterState {
             Proposal::ReplicasLost { broker, broker_epoch, partitions } => {
                 self.decide_lost(*broker, *broker_epoch, partitions)
             }
+            Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason } => {
+                let (broker, reason) = (*broker, *reason);
+                let partitions = self.made_replicas(broker, *broker_epoch, partitions)?;
+                Ok(Entry::ReplicasFailed { broker, partitions, reason })
+            }
+            Proposal::ReplicasRepaired { broker, broker_epoch, partitions } => {
+                let partitions = self.made_replicas(*broker, *broker_epoch, partitions)?;
+                Ok(Entry::ReplicasRepaired { broker: *broker, partitions })
+            }
+            Proposal::ElectLeader { partition, broker } => self.decide_leader(*partition, *broker),
             Proposal::ReportEnds { broker, broker_epoch, ends } => {
                 self.decide_ends(*broker, *broker_epoch, ends)
             }

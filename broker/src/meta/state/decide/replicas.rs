@@ -1,4 +1,4 @@
-//! What brokers report of their replica directories: made, lost, deleted.
+//! What brokers report of their replica directories: made, lost, failed, deleted.
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, TopicId, TopicPartition};
 
@@ -29,21 +29,32 @@ impl ClusterState {
         epoch: BrokerEpoch,
         partitions: &[TopicPartition],
     ) -> Result<Entry, Refusal> {
+        let partitions = self.made_replicas(broker, epoch, partitions)?;
+        Ok(Entry::ReplicasLost { broker, partitions })
+    }
+
+    /// `partitions`, once each, if `broker` has made its replica of every one.
+    pub(super) fn made_replicas(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<TopicPartition>, Refusal> {
         self.current(broker, epoch)?;
         if partitions.is_empty() {
             return Err(Refusal::NothingNamed { what: "partitions".to_owned() });
         }
-        let mut lost = partitions.to_vec();
-        lost.sort_unstable();
-        lost.dedup();
-        for &partition in &lost {
+        let mut named = partitions.to_vec();
+        named.sort_unstable();
+        named.dedup();
+        for &partition in &named {
             let entry = self.partition(partition).ok_or(Refusal::UnknownPartition { partition })?;
             let replica = entry.replica(broker).ok_or(Refusal::NotAReplica { broker, partition })?;
             if !replica.made {
                 return Err(Refusal::ReplicaNotMade { broker, partition });
             }
         }
-        Ok(Entry::ReplicasLost { broker, partitions: lost })
+        Ok(named)
     }
 
     pub(super) fn decide_confirmation(

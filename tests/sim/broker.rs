@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::state::{ClusterState, Proposal, Registration};
 use fidelog_broker::partition::Partition;
 use fidelog_broker::replica::Incarnate;
@@ -12,7 +13,7 @@ use fidelog_log::env::sim::{SimClock, SimDisk};
 use fidelog_log::env::{Clock, Latched, Moment};
 use fidelog_log::{DataDir, DataDirError, Expected, FlushOutcome, Flusher, LogConfig};
 use fidelog_record::types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, MetaIndex, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, MetaIndex, TopicId, TopicPartition,
 };
 use fidelog_tests::process::Process;
 use fidelog_tests::story::Story;
@@ -44,6 +45,8 @@ pub(crate) struct Broker {
     pub(crate) excused: bool,
     /// A file system that has given up its journal: the next start comes after a power cut.
     pub(crate) needs_mount: bool,
+    /// The disk as it was once, and the generation it had.
+    pub(crate) copy: Option<(SimDisk, Generation)>,
     /// Its data was destroyed, and it is not known to hold everything again.
     pub(crate) tainted: bool,
 }
@@ -72,8 +75,10 @@ pub(crate) struct Life {
     pub(crate) flushed_bytes: u64,
     pub(crate) raised_at_bytes: u64,
     pub(crate) exiting: bool,
-    /// Until then its leaders may acknowledge (N12).
-    pub(crate) lease_end: Moment,
+    /// Until when its leaders may acknowledge (N12).
+    pub(crate) lease: AckLease,
+    /// It wants to stop, once what it leads is led by others.
+    pub(crate) stopping: bool,
 }
 
 impl Broker {
@@ -92,6 +97,7 @@ impl Broker {
             directories: 0,
             excused: false,
             needs_mount: false,
+            copy: None,
             tainted: false,
         };
         broker.format(cluster);

@@ -90,7 +90,7 @@ impl Sim {
             brokers,
             network: Network::default(),
             quorum: Quorum::new(cluster),
-            control: Control::new(settings.broker_count),
+            control: Control::new(),
             clients: Clients::default(),
             judge: Judge::default(),
             healing: false,
@@ -150,7 +150,7 @@ impl Sim {
             Event::KeepAlive(stream) => self.keep_alive(stream),
             Event::Consider(asked) => self.consider(*asked),
             Event::Control => self.look_at_sessions(),
-            Event::Beat { broker, life, sent, ready } => self.beat_heard(broker, life, sent, ready),
+            Event::Beat { broker, life, sent, heartbeat } => self.beat_heard(broker, life, sent, &heartbeat),
             Event::Produce(lane) => self.produce(lane),
             Event::Answer { request, answer } => self.answered(request, answer),
             Event::Read(reader) => self.read(reader),
@@ -194,6 +194,7 @@ impl Sim {
             Own::OpenAgain => self.open_again(broker),
             Own::Remove(topic) => self.remove(broker, topic),
             Own::Request { request, at, epoch } => self.requested(broker, request, at, epoch),
+            Own::Stop => self.stop(broker),
             Own::Exit => self.end(broker, "it ends"),
         }
     }
@@ -345,8 +346,9 @@ impl Sim {
             unclean: !life.home.found().is_clean(at) && durable_end.0 > 0,
             limits,
         };
-        let outbox = Arc::clone(&life.outbox);
-        let partition = Partition::new(Machine::new(setup), Arc::clone(&life.flusher), clock, outbox as _);
+        let (outbox, lease) = (Arc::clone(&life.outbox), life.lease.clone());
+        let partition =
+            Partition::new(Machine::new(setup), Arc::clone(&life.flusher), clock, outbox as _, lease);
         partition.attach(log);
         life.partitions.insert(at, partition);
         self.tell("hosted", &[broker as u64, durable_end.0], || {
@@ -355,5 +357,9 @@ impl Sim {
             format!("broker {} hosts {at} up to {durable_end}: {}", broker + 1, found.join(", "))
         });
         self.judge.hosted(broker, at);
+        if !report.damage.is_empty() {
+            // Nothing else may be destroyed until it is repaired.
+            self.brokers[broker].tainted = true;
+        }
     }
 }

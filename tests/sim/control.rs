@@ -1,48 +1,76 @@
-//! The active controller's sessions, and the operator: heartbeats, fencing, and the topic that a run is about.
+//! The active controller and the operator. Who lives is judged by the product's own liveness; what it finds due is
+//! proposed at once. Here are its sessions, and the topic that a run is about.
 
-use fidelog_broker::meta::state::{Proposal, TopicConfig, TopicState};
+use fidelog_broker::meta::controller::duties::Duties;
+use fidelog_broker::meta::controller::heartbeat::{BrokerHealth, Heartbeat, SessionId};
+use fidelog_broker::meta::controller::liveness::{Liveness, Verdict};
+use fidelog_broker::meta::state::{FenceReason, Proposal, TopicConfig, TopicState};
 use fidelog_log::env::Moment;
-use fidelog_record::types::{TopicId, TopicName};
+use fidelog_record::types::{BrokerEpoch, BrokerId, TopicId, TopicName};
 
+use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::event::{Asked, Event, Own};
 
-/// What the controller knows of sessions.
+/// What the active controller knows.
 #[derive(Debug)]
 pub(crate) struct Control {
-    /// The last heartbeat of each broker: of which process, and when it was heard.
-    heard: Vec<Option<(u64, Moment)>>,
+    pub(crate) liveness: Liveness,
+    duties: Duties,
     pub(crate) topic: Option<TopicId>,
 }
 
 impl Control {
-    pub(crate) fn new(broker_count: usize) -> Self {
-        Self { heard: vec![None; broker_count], topic: None }
+    pub(crate) fn new() -> Self {
+        Self { liveness: Liveness::new(Moment::default()), duties: Duties::default(), topic: None }
     }
+}
 
-    /// A process ended: its connection is refused from now on.
-    pub(crate) fn gone(&mut self, broker: usize) {
-        self.heard[broker] = None;
-    }
+/// One process has one stream of heartbeats.
+fn session_of(broker: usize, life: u64) -> SessionId {
+    SessionId(life * 100 + broker as u64)
 }
 
 impl Sim {
     pub(crate) fn beat(&mut self, broker: usize) {
         let Some(life) = self.life(broker) else { return };
-        let (life, ready, sent) = (life.number, life.hosting && life.unopened.is_empty(), self.agenda.now());
+        let Some((epoch, _)) = life.registered else { return };
+        let (number, sent) = (life.number, self.agenda.now());
+        let heartbeat = Heartbeat {
+            broker: self.brokers[broker].id,
+            epoch,
+            number: 0,
+            passed: life.view.as_ref().map(|view| view.index()).unwrap_or_default(),
+            ready: life.hosting && life.unopened.is_empty(),
+            stopping: life.stopping,
+            health: BrokerHealth {
+                failed: life.home.latched().map(|reason| reason.to_string()),
+                ..BrokerHealth::default()
+            },
+        };
         if !self.network.is_cut(broker, self.quorum_node()) {
             let micros = self.hop();
-            self.agenda.after(micros, Event::Beat { broker, life, sent, ready });
+            let beat = Event::Beat { broker, life: number, sent, heartbeat: Box::new(heartbeat) };
+            self.agenda.after(micros, beat);
         }
         self.own_later(broker, self.settings.beat, Own::Beat);
     }
 
-    pub(crate) fn beat_heard(&mut self, broker: usize, life: u64, sent: Moment, _ready: bool) {
+    /// Answered after it is known who decides: only to a process that is the registered one, and not fenced.
+    pub(crate) fn beat_heard(&mut self, broker: usize, life: u64, sent: Moment, heartbeat: &Heartbeat) {
         if self.quorum.away {
             return;
         }
-        self.control.heard[broker] = Some((life, self.agenda.now()));
-        if !self.network.is_cut(self.quorum_node(), broker) {
+        let (now, state) = (self.agenda.now(), self.quorum.state().clone());
+        self.control.liveness.heard(&state, session_of(broker, life), heartbeat, now);
+        if state.broker(heartbeat.broker).is_some_and(|entry| entry.fenced) || heartbeat.stopping {
+            self.take_turn();
+        }
+        let alive = |entry: &fidelog_broker::meta::state::BrokerEntry| {
+            entry.epoch == heartbeat.epoch && !entry.fenced
+        };
+        let alive = state.broker(heartbeat.broker).is_some_and(|entry| alive(entry));
+        if alive && !self.network.is_cut(self.quorum_node(), broker) {
             let micros = self.hop();
             self.agenda.after(micros, Event::Of { broker, life, what: Own::BeatAnswered(sent) });
         }
@@ -50,24 +78,73 @@ impl Sim {
 
     /// A heartbeat that was answered extends the lease from when it was sent (N12).
     pub(crate) fn beat_answered(&mut self, broker: usize, sent: Moment) {
-        let lease_end = crate::network::later(sent, self.settings.lease);
-        if let Some(life) = self.life_mut(broker) {
-            life.lease_end = life.lease_end.max(lease_end);
+        self.life(broker).into_iter().for_each(|life| life.lease.extend(sent));
+    }
+
+    /// A process ended. Where the machine still has power its connections end with it, and are refused from then on.
+    pub(crate) fn session_gone(&mut self, broker: usize, life: u64) {
+        let reachable = !self.network.is_cut(broker, self.quorum_node());
+        if reachable && !self.brokers[broker].disk.is_crashed() {
+            let now = self.agenda.now();
+            self.control.liveness.ended(session_of(broker, life), now);
         }
+    }
+
+    /// Another controller is the active one from now on: it knows the metadata, and nothing else.
+    pub(crate) fn move_controller(&mut self) {
+        self.tell("controller", &[], || "another controller is the active one".to_owned());
+        let topic = self.control.topic;
+        self.control = Control { liveness: Liveness::new(self.agenda.now()), topic, ..Control::new() };
     }
 
     pub(crate) fn look_at_sessions(&mut self) {
         self.agenda.after(self.settings.tick, Event::Control);
-        self.prepare();
+        if !self.quorum.away {
+            self.take_turn();
+            self.prepare();
+        }
+        self.look_at_destroyed();
+    }
+
+    fn take_turn(&mut self) {
+        let (now, state) = (self.agenda.now(), self.quorum.state().clone());
+        for (broker, broker_epoch, verdict) in self.control.liveness.turn(&state, now) {
+            self.carry_out(broker, broker_epoch, &verdict);
+        }
+        for duty in self.control.duties.due(&state, now) {
+            self.consider(Asked { asker: None, proposal: duty.proposal() });
+        }
+    }
+
+    fn carry_out(&mut self, broker: BrokerId, broker_epoch: BrokerEpoch, verdict: &Verdict) {
+        let proposal = match *verdict {
+            Verdict::Fence(reason) => Proposal::FenceBroker { broker, broker_epoch, reason },
+            Verdict::Unfence => Proposal::UnfenceBroker { broker, broker_epoch },
+            Verdict::HandOver => Proposal::HandOver { broker, broker_epoch },
+            Verdict::Probe => {
+                let index = index_of(broker);
+                let cut = self.network.is_cut(index, self.quorum_node())
+                    || self.network.is_cut(self.quorum_node(), index);
+                let off = self.brokers[index].disk.is_crashed();
+                if self.life(index).is_none() && !cut && !off {
+                    self.control.liveness.refused(broker, broker_epoch);
+                }
+                return;
+            }
+        };
+        if let Proposal::FenceBroker { reason: FenceReason::HeartbeatsMissing, .. } = proposal {
+            self.tell("silent", &[broker.0.into()], || format!("broker {broker} is silent"));
+        }
+        self.consider(Asked { asker: None, proposal });
     }
 
     /// Once every broker is there, the topic is made; once that is open, clients and troubles begin.
     fn prepare(&mut self) {
         let state = self.quorum.state();
-        let registered = state.brokers().count();
+        let unfenced = state.brokers().filter(|entry| !entry.fenced).count();
         let topic = state.topics().next().cloned();
         match topic {
-            None if registered == self.brokers.len() => {
+            None if unfenced == self.brokers.len() => {
                 let proposal = Proposal::CreateTopic {
                     name: TopicName::new("t").expect("a name"),
                     partition_count: Some(self.settings.partition_count),

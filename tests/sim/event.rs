@@ -1,5 +1,6 @@
 //! What can happen.
 
+use fidelog_broker::meta::controller::heartbeat::Heartbeat;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::Proposal;
 use fidelog_broker::replica::StreamId;
@@ -28,7 +29,7 @@ pub(crate) enum Event {
     /// The controller looks at its sessions.
     Control,
     /// A heartbeat reaches the controller.
-    Beat { broker: usize, life: u64, sent: Moment, ready: bool },
+    Beat { broker: usize, life: u64, sent: Moment, heartbeat: Box<Heartbeat> },
     /// A producer does something.
     Produce(usize),
     /// An answer reaches the producer.
@@ -84,6 +85,8 @@ pub(crate) enum Own {
     Remove(fidelog_record::types::TopicId),
     /// A produce reaches it.
     Request { request: u64, at: TopicPartition, epoch: LeaderEpoch },
+    /// It stops cleanly.
+    Stop,
     /// It ends, having said why.
     Exit,
 }

@@ -21,7 +21,9 @@ impl Sim {
         self.tell("heal", &[], || "faults are over".to_owned());
         self.healing = true;
         self.clients.producing = false;
-        self.quorum.away = false;
+        if std::mem::take(&mut self.quorum.away) {
+            self.move_controller();
+        }
         self.network.mend_all();
         for broker in 0..self.brokers.len() {
             self.mend_disk(broker);
@@ -137,6 +139,9 @@ impl Sim {
             self.judge.settled.refused_is_nowhere(history);
             for broker in 0..self.brokers.len() {
                 let Some(partition) = self.partition(broker, at) else { continue };
+                if !partition.view().damage().is_empty() {
+                    continue; // Told, served around, and not repaired.
+                }
                 let positions = partition.inspect(Machine::positions);
                 let (batches, _) = held(&partition, at, positions.start, positions.end);
                 replicas::are_what_was_committed(broker, at, &batches, history);

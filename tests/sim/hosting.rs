@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fidelog_broker::meta::state::{
-    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState,
+    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, TopicEntry, TopicState,
 };
 use fidelog_broker::partition::Assignment;
 use fidelog_log::{Log, OpenError, RecoveryReport};
-use fidelog_record::types::{PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::types::{Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::cluster::Sim;
 use crate::event::Own;
@@ -145,6 +145,7 @@ impl Sim {
         for &topic in &changes.topics {
             self.begin_removal(broker, state, topic);
         }
+        self.report_ends(broker, state, &touched);
     }
 
     /// Whether the process goes on.
@@ -231,6 +232,28 @@ impl Sim {
         }
     }
 
+    /// N10: where replicas that restarted uncleanly end, for partitions that wait to hear that.
+    fn report_ends(&mut self, broker: usize, state: &ClusterState, touched: &BTreeSet<TopicPartition>) {
+        let me = self.brokers[broker].id;
+        let Some(life) = self.life(broker) else { return };
+        let Some((broker_epoch, _)) = life.registered else { return };
+        let end = |at: &TopicPartition| {
+            let entry = state.partition(*at).filter(|entry| entry.is_member(me))?;
+            let Some(OfflineReason::RestartedUncleanly { reports, .. }) = &entry.offline else { return None };
+            if reports.iter().any(|it| it.broker == me && it.broker_epoch == broker_epoch) {
+                return None;
+            }
+            let view = life.partitions.get(at)?.view();
+            let durable_end = view.durable_end();
+            let last = durable_end.0.checked_sub(1).and_then(|last| view.epoch_at(Offset(last)));
+            Some(ReplicaEnd { partition: *at, last_epoch: last.unwrap_or_default(), durable_end })
+        };
+        let ends: Vec<_> = touched.iter().filter_map(end).collect();
+        if !ends.is_empty() {
+            self.report(broker, Proposal::ReportEnds { broker: me, broker_epoch, ends });
+        }
+    }
+
     fn begin_removal(&mut self, broker: usize, state: &ClusterState, topic: TopicId) {
         let me = self.brokers[broker].id;
         let pending = state.tombstone(topic).is_some_and(|tombstone| tombstone.pending.contains(&me));
@@ -296,7 +319,10 @@ fn partitions_of(state: &ClusterState, topic: TopicId) -> Vec<TopicPartition> {
 
 /// The entry as a machine needs it.
 fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
-    let lost_leader = entry.offline.as_ref().map(|OfflineReason::LeaderLostItsData { broker, .. }| *broker);
+    let lost_leader = match &entry.offline {
+        Some(OfflineReason::LeaderLostItsData { broker, .. }) => Some(*broker),
+        _ => None,
+    };
     Assignment {
         replicas: entry.replicas.iter().map(|replica| replica.broker).collect(),
         isr: entry.isr.iter().copied().collect(),

@@ -140,6 +140,9 @@ impl Sim {
         if start > shadow.durable_end {
             *shadow = Shadow { durable_end: start, opened: shadow.opened, ..Shadow::default() };
         }
+        // Retention, or a new beginning.
+        shadow.batches.retain(|batch| batch.end_offset() > start);
+        shadow.committed_end = shadow.committed_end.max(start);
         shadow.start = start;
         if durable_end > shadow.durable_end {
             let from = shadow.durable_end.max(start);
@@ -178,7 +181,8 @@ impl Sim {
         }
         let shadow = &self.judge.shadows[&(broker, at)];
         let history = &self.judge.history[&at];
-        if newly.is_some() {
+        let damaged = self.partition(broker, at).is_some_and(|it| !it.view().damage().is_empty());
+        if newly.is_some() && !damaged {
             elected::holds_all(broker, shadow, history);
         }
         if look.positions.committed_end > committed_before {

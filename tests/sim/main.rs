@@ -13,7 +13,7 @@
 //! | `network`, `streams`, `links` | links and streams, and what partitions say on them |
 //! | `quorum`, `control` | who decides on metadata, and who lives |
 //! | `clients` | producers and readers |
-//! | `trouble`, `healing` | what goes wrong, and the end, when nothing does any more |
+//! | `trouble`, `destruction`, `healing` | what goes wrong, and the end, when nothing does any more |
 //! | `judge`, `properties/` | what was seen, and what must hold |
 //!
 //! `FIDELOG_SIM_SEEDS` is the number of seeds, `FIDELOG_SEED` the first. A failure prints the line that repeats it, and the
@@ -24,6 +24,7 @@ mod broker;
 mod clients;
 mod cluster;
 mod control;
+mod destruction;
 mod event;
 mod healing;
 mod hosting;
@@ -46,7 +47,8 @@ use cluster::run;
 const SEEDS_VARIABLE: &str = "FIDELOG_SIM_SEEDS";
 /// Seeds when nobody asks for more: half fixed, half fresh.
 const SEEDS: u64 = 200;
-/// Lines of a story that a failure prints, unless `FIDELOG_LINES` says otherwise.
+/// Lines of a story that a failure prints, unless `FIDELOG_LINES` says otherwise; what disks were asked for is left out
+/// unless `FIDELOG_DISKS` is set.
 const LINES_MAX: u64 = 150;
 
 /// All seeds that ever failed, and why.
@@ -57,7 +59,11 @@ fn retell(failure: &Failure) -> String {
     let story = Story::told();
     let again = seeds::caught(|| run(failure.seed, &story));
     let lines_max = seeds::number("FIDELOG_LINES").unwrap_or(LINES_MAX);
-    let lines = story.last_lines(usize::try_from(lines_max).unwrap_or(usize::MAX));
+    let told = story.last_lines(usize::MAX);
+    let with_disks = seeds::number("FIDELOG_DISKS").is_some();
+    let told: Vec<_> = told.lines().filter(|line| with_disks || !line.starts_with("    disk:")).collect();
+    let first = told.len().saturating_sub(usize::try_from(lines_max).unwrap_or(usize::MAX));
+    let lines = told[first..].join("\n");
     let Failure { seed, reason, .. } = failure;
     let same = if again.as_ref().err() == Some(reason) { "" } else { "\nIT DID NOT REPEAT ITSELF" };
     format!(

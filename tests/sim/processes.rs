@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Registration, StartId};
 use fidelog_log::Flusher;
-use fidelog_log::env::Moment;
 use fidelog_tests::process::Process;
 
 use crate::broker::Life;
@@ -88,7 +88,8 @@ impl Sim {
             flushed_bytes: 0,
             raised_at_bytes: 0,
             exiting: false,
-            lease_end: Moment::default(),
+            lease: AckLease::default(),
+            stopping: false,
         });
         self.register(broker);
     }
@@ -216,6 +217,11 @@ impl Sim {
     /// A proposal reaches the quorum; every watch will show what came of it.
     pub(crate) fn consider(&mut self, asked: Asked) {
         let now_ms = self.wall_ms();
+        let mut asked = asked;
+        if let Proposal::RegisterBroker { registration } = &mut asked.proposal {
+            let (state, now) = (self.quorum.state().clone(), self.agenda.now());
+            registration.former_session_alive = self.control.liveness.may_run(&state, registration.id, now);
+        }
         let answer = self.quorum.consider(&asked.proposal, now_ms);
         let index = self.quorum.state().index().0;
         self.tell("considered", &[index, u64::from(answer.is_ok())], || match &answer {
@@ -264,12 +270,13 @@ impl Sim {
         machine.paused = None;
         machine.needs_mount |= life.process.needs_mount();
         life.bury();
+        self.session_gone(broker, number);
+        let machine = &mut self.brokers[broker];
         if !machine.disk.is_crashed() {
             machine.disk.kill();
         }
         self.process_gone(broker);
         self.clients_of_ended(broker, number);
-        self.control.gone(broker);
         let micros = if self.healing { 100_000 } else { 50_000 + self.below(3_000_000) };
         self.agenda.after(micros, Event::Start(broker));
     }

@@ -18,8 +18,6 @@ pub(crate) struct Settings {
     pub(crate) tick: u64,
     /// Between two heartbeats.
     pub(crate) beat: u64,
-    /// From a heartbeat sent to the last acknowledgement it allows.
-    pub(crate) lease: u64,
     /// Between two batches of a producer, at most.
     pub(crate) produce: u64,
     /// How long faults last.
@@ -59,7 +57,6 @@ impl Settings {
             },
             tick: 100_000,
             beat: 250_000,
-            lease: 10_000_000,
             produce: [30_000, 100_000][random.random_range(0..2)],
             chaos: random.random_range(2_000_000..8_000_000),
             quiet: [100_000, 400_000, 1_500_000][random.random_range(0..3)],

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::broker::ROOT;
 use crate::cluster::Sim;
-use crate::event::Event;
+use crate::event::{Event, Own};
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,20 @@ pub(crate) enum Kind {
     SlowWatch,
     /// The quorum has no majority.
     QuorumAway,
+    /// Another controller becomes the active one.
+    ControllerMoves,
     /// A leader gives up its oldest records.
     Retain,
+    /// A disk is copied, to be put back later.
+    CopyDisk,
+    /// A disk is put back as it was when it was copied.
+    RollBack,
+    /// A disk is replaced by an empty one.
+    EmptyDisk,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Kill,
         Self::PowerCut,
         Self::KillAll,
@@ -66,7 +74,11 @@ impl Kind {
         Self::FullDisk,
         Self::SlowWatch,
         Self::QuorumAway,
+        Self::ControllerMoves,
         Self::Retain,
+        Self::CopyDisk,
+        Self::RollBack,
+        Self::EmptyDisk,
     ];
 }
 
@@ -98,7 +110,11 @@ impl Sim {
             }
             Kind::PowerCutAll => (0..self.brokers.len()).for_each(|broker| self.cut_power(broker)),
             Kind::EndAmidWork => self.end_amid_work(broker),
-            Kind::Stop => self.stop(broker),
+            Kind::Stop => {
+                self.life_mut(broker).into_iter().for_each(|life| life.stopping = true);
+                let micros = self.below(600_000);
+                self.own_later(broker, micros, Own::Stop);
+            }
             Kind::Pause => self.pause(broker, micros),
             Kind::Isolate => self.isolate(broker, micros),
             Kind::CutLink => self.cut_link(broker, micros),
@@ -129,7 +145,11 @@ impl Sim {
                 self.quorum.away = true;
                 self.agenda.after(micros / 2, Event::Over(Trouble::QuorumAway));
             }
+            Kind::ControllerMoves => self.move_controller(),
             Kind::Retain => self.retain(broker),
+            Kind::CopyDisk => self.copy_disk(broker),
+            Kind::RollBack => self.roll_back(broker),
+            Kind::EmptyDisk => self.empty_disk(broker),
         }
     }
 
@@ -157,7 +177,7 @@ impl Sim {
     }
 
     /// A clean stop: everybody is told, everything synced.
-    fn stop(&mut self, broker: usize) {
+    pub(crate) fn stop(&mut self, broker: usize) {
         let Some(life) = self.life(broker) else { return };
         let (flusher, partitions) = (std::sync::Arc::clone(&life.flusher), life.partitions.clone());
         partitions.values().for_each(|partition| partition.stopping());
@@ -284,7 +304,10 @@ impl Sim {
             Trouble::SlowDisk(broker) => self.brokers[broker].sync_micros_max = 2_000,
             Trouble::BadDisk(broker) => self.mend_disk(broker),
             Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = 3_000,
-            Trouble::QuorumAway => self.quorum.away = false,
+            Trouble::QuorumAway => {
+                self.quorum.away = false;
+                self.move_controller();
+            }
         }
     }
 }

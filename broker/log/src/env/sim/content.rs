@@ -23,7 +23,7 @@ const BLOCK_BYTES: u64 = 4096;
 type Sector = [u8; SECTOR_BYTES];
 
 /// The content of one simulated file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     written: Vec<u8>,
     durable_bytes: u64,
@@ -33,7 +33,7 @@ pub(super) struct Content {
 }
 
 /// A sector of which the disk holds something older than what reads see.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Behind {
     durable: Sector,
     dirty: bool,

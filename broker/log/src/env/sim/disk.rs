@@ -29,6 +29,15 @@ impl SimDisk {
         Self { world: Arc::new(Mutex::new(World::new(seed))) }
     }
 
+    /// Another disk that holds the same, from this moment on its own: to be put back later, or to be cloned. What was
+    /// opened and locked stays with the first.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut world = World::clone(&self.world());
+        world.end_process();
+        Self { world: Arc::new(Mutex::new(world)) }
+    }
+
     /// Plans a fault.
     pub fn inject(&self, fault: Fault) {
         self.world().faults.inject(fault);

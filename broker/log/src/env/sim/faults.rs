@@ -87,7 +87,7 @@ impl Fault {
 }
 
 /// The faults injected into a disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     planned: Vec<(Fault, u64)>,
 }

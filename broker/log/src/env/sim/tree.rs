@@ -18,20 +18,20 @@ pub(super) type NodeId = u64;
 
 const ROOT: NodeId = 0;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     File(Content),
     Directory(Directory),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Directory {
     now: BTreeMap<String, NodeId>,
     durable: BTreeMap<String, NodeId>,
 }
 
 /// What a name stands for after a change; `None` for nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Edit {
     directory: NodeId,
     name: String,
@@ -39,7 +39,7 @@ struct Edit {
 }
 
 /// A change of names that is not durable yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Change {
     edits: Vec<Edit>,
     unsynced: BTreeSet<NodeId>,
@@ -48,7 +48,7 @@ struct Change {
 }
 
 /// All files and directories of a simulated disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree {
     nodes: BTreeMap<NodeId, Node>,
     pending: Vec<Change>,

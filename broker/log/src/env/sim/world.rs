@@ -15,7 +15,7 @@ use crate::env::Operation;
 const CAPACITY_BYTES: u64 = 1 << 40;
 
 /// The state behind one `SimDisk`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) tree: Tree,
     pub(super) faults: Faults,

@@ -1,0 +1,97 @@
+//! Disks that lose what was synced: emptied ones, and ones put back as they once were.
+//!
+//! Always true: what was acknowledged is left on some other member of every partition's sets. No rule saves more than
+//! that.
+
+use std::path::Path;
+
+use fidelog_log::env::{Disk, Latched};
+use std::sync::Arc;
+
+use crate::broker::ROOT;
+use crate::cluster::Sim;
+
+impl Sim {
+    /// Whether every partition has another member that holds what was acknowledged.
+    fn may_be_destroyed(&self, broker: usize) -> bool {
+        let me = self.brokers[broker].id;
+        let whole =
+            |id: &fidelog_record::types::BrokerId| !self.brokers[crate::broker::index_of(*id)].tainted;
+        let others_tainted =
+            (0..self.brokers.len()).any(|other| other != broker && self.brokers[other].tainted);
+        let safe = self.quorum.state().partitions().all(|(_, entry)| {
+            !entry.is_member(me) || entry.members().filter(|id| *id != me && whole(id)).count() > 0
+        });
+        safe && !others_tainted
+    }
+
+    pub(crate) fn copy_disk(&mut self, broker: usize) {
+        let Some(life) = self.life(broker) else { return };
+        let generation = life.home.identity().generation;
+        self.tell("copy", &[broker as u64], || format!("the disk of broker {} is copied", broker + 1));
+        let machine = &mut self.brokers[broker];
+        machine.copy = Some((machine.disk.copy(), generation));
+    }
+
+    /// Only where the quorum can know: a later generation was registered since (N13).
+    pub(crate) fn roll_back(&mut self, broker: usize) {
+        let me = self.brokers[broker].id;
+        let registered = self.quorum.state().broker(me).map(|entry| (entry.generation, entry.directory));
+        let Some((copy, generation)) = self.brokers[broker].copy.take() else { return };
+        let known = registered.is_some_and(|(registered, _)| registered > generation);
+        if !known || !self.may_be_destroyed(broker) {
+            return;
+        }
+        self.tell("roll back", &[broker as u64], || {
+            format!("the disk of broker {} is put back as it was at generation {generation}", broker + 1)
+        });
+        self.end(broker, "its disk is put back");
+        let machine = &mut self.brokers[broker];
+        machine.disk = copy;
+        machine.disk.crash();
+        machine.disk.clear_faults();
+        machine.tainted = true;
+    }
+
+    pub(crate) fn empty_disk(&mut self, broker: usize) {
+        if !self.may_be_destroyed(broker) {
+            return;
+        }
+        self.tell("empty", &[broker as u64], || format!("the disk of broker {} is emptied", broker + 1));
+        self.end(broker, "its disk is replaced");
+        let cluster = self.cluster;
+        let machine = &mut self.brokers[broker];
+        machine.disk.crash();
+        machine.disk.clear_faults();
+        machine.disk.set_capacity_bytes(1 << 40);
+        let latched = Latched::new(Arc::new(machine.disk.clone()), ROOT, Arc::new(machine.clock.clone()));
+        latched.remove_dir_all(Path::new(ROOT)).expect("the disk is well");
+        latched.sync_dir(Path::new("/")).expect("the disk is well");
+        (machine.copy, machine.tainted, machine.needs_mount) = (None, true, false);
+        machine.format(cluster);
+    }
+
+    /// Whose data was destroyed holds everything again once it is in every in-sync set, with a replica that was made anew.
+    pub(crate) fn look_at_destroyed(&mut self) {
+        for broker in 0..self.brokers.len() {
+            if !self.brokers[broker].tainted {
+                continue;
+            }
+            let me = self.brokers[broker].id;
+            let registered = self.life(broker).and_then(|life| life.registered).map(|(epoch, _)| epoch);
+            let state = self.quorum.state();
+            let known = registered.is_some() && state.broker(me).map(|entry| entry.epoch) == registered;
+            let in_sync =
+                state.partitions().all(|(_, entry)| !entry.has_replica(me) || entry.isr.contains(&me));
+            let damaged = self.life(broker).is_some_and(|life| {
+                life.partitions.values().any(|partition| !partition.view().damage().is_empty())
+            });
+            if known && in_sync && !damaged {
+                self.tell("whole", &[broker as u64], || {
+                    format!("broker {} holds everything again", broker + 1)
+                });
+                self.brokers[broker].tainted = false;
+            }
+        }
+    }
+}

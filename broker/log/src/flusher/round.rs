@@ -24,7 +24,8 @@ pub(super) struct Round<'a> {
     owned: &'a mut Owned,
     counts: FlushCounts,
     timing: FlushTiming,
-    starts: Vec<(TopicPartition, Offset)>,
+    /// Of several in one flush the greatest counts.
+    starts: BTreeMap<TopicPartition, Offset>,
     /// Logs to be removed, with who hears of it.
     deletes: BTreeMap<TopicPartition, Weak<dyn LogEvents>>,
     /// Logs that had work: only they can have anything to write, sync or publish.
@@ -44,7 +45,7 @@ impl<'a> Round<'a> {
             owned,
             counts: FlushCounts::default(),
             timing,
-            starts: Vec::new(),
+            starts: BTreeMap::new(),
             deletes: BTreeMap::new(),
             touched: Vec::new(),
             stepped: Vec::new(),
@@ -125,7 +126,10 @@ impl<'a> Round<'a> {
             LogWork::Cut { .. } | LogWork::StartOver { .. } if self.home.latched().is_some() => {}
             LogWork::Cut { to, committed_end } => self.cut(at, to, committed_end),
             LogWork::StartOver { at: start, producers } => self.start_over(at, start, producers),
-            LogWork::AdvanceStart { to } if !failed => self.starts.push((at, to)),
+            LogWork::AdvanceStart { to } if !failed => {
+                let start = self.starts.entry(at).or_default();
+                *start = to.max(*start);
+            }
             LogWork::AdvanceStart { .. } => {}
             LogWork::Close | LogWork::Delete => {} // taken in elsewhere: they are answered for any log
         }

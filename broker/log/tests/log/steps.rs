@@ -126,3 +126,20 @@ fn an_idle_log_rolls_when_it_is_told_and_only_if_it_holds_records() {
     assert_eq!(broker.view().segments().unwrap().len(), 1);
     assert_eq!(broker.view().start(), Offset(2));
 }
+
+/// The second used to be planned against the same start as the first: the recovery point said the smaller one, while the
+/// files below the greater one were removed, and the next start reported them missing.
+#[test]
+fn of_two_new_starts_in_one_flush_the_greater_counts() {
+    let machine = Machine::real();
+    let mut broker = machine.create();
+    let ends: Vec<Offset> = (0..40).map(|_| broker.append(2, 300).end_offset()).collect();
+    broker.commit(ends[39]);
+    broker.submit(LogWork::AdvanceStart { to: ends[30] });
+    broker.submit(LogWork::AdvanceStart { to: ends[10] });
+    broker.flush();
+    assert_eq!(broker.view().start(), ends[30]);
+    broker.stop();
+    let (broker, report) = machine.open();
+    assert_eq!((broker.view().start(), report.damage), (ends[30], Vec::new()));
+}

@@ -260,18 +260,10 @@ impl Partition {
         if untouched && self.model.producers() == *log.producers() {
             return;
         }
-        // The table that came with it may not have been stored; the leader sends it again with the refill.
-        let none = ProducerTable::default();
-        let kept = [producers, &none].into_iter().find(|table| *table == log.producers());
-        let kept = kept.unwrap_or_else(|| {
-            panic!(
-                "{}: started over with producers {:?}, given {producers:?}",
-                self.model.at,
-                log.producers()
-            )
-        });
-        let (at, kept) = (*at, kept.clone());
-        self.model.start_over(at, kept);
+        let given = if *at == Offset::ZERO { &ProducerTable::default() } else { producers };
+        assert_eq!(log.producers(), given, "{}: started over, and remembers other producers", self.model.at);
+        let (at, given) = (*at, given.clone());
+        self.model.start_over(at, given);
     }
 
     fn check_committed(&mut self, report: &RecoveryReport) {

@@ -189,6 +189,7 @@ impl Sim {
             Own::Serve(stream) => self.serve(stream),
             Own::Spread(stream) => self.spread(stream),
             Own::ReadDone(stream, at) => self.read_done(stream, at),
+            Own::Producers(at, epoch, below, told) => self.producers_read(broker, at, epoch, (below, told)),
             Own::Tail { at, from, batches } => self.tail_read(broker, at, from, batches),
             Own::Report(number) => self.report_again(broker, number),
             Own::OpenAgain => self.open_again(broker),
@@ -274,6 +275,7 @@ impl Sim {
             Said::PushReady(stream, at) => self.push_ready(stream, at),
             Said::CommittedReady(stream, at) => self.committed_ready(stream, at),
             Said::Propose(at, epoch, proposed) => self.propose_isr(broker, at, epoch, &proposed),
+            Said::ReadProducers { at, epoch, below } => self.read_producers(broker, at, epoch, below),
             Said::ReadTail { at, from, epoch, start, end } => {
                 self.read_tail(broker, at, from, epoch, (start, end));
             }

@@ -4,9 +4,10 @@ use fidelog_broker::meta::controller::heartbeat::Heartbeat;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::Proposal;
 use fidelog_broker::replica::StreamId;
+use fidelog_log::ProducerTable;
 use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
-use fidelog_record::types::{BrokerId, LeaderEpoch, TopicPartition};
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 use crate::network::{Lane, Way};
 use crate::trouble::Trouble;
@@ -75,6 +76,9 @@ pub(crate) enum Own {
     Spread(StreamId),
     /// What was read for a follower is there.
     ReadDone(StreamId, TopicPartition),
+    /// What its leader remembers of producers below an offset, for a replica that begins anew; none: it could not be
+    /// read.
+    Producers(TopicPartition, LeaderEpoch, Offset, Option<ProducerTable>),
     /// A follower's tail is there; none: it could not be read.
     Tail { at: TopicPartition, from: BrokerId, batches: Option<Vec<PlacedBatch>> },
     /// It says something to the quorum again, until that is answered.

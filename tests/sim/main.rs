@@ -34,6 +34,7 @@ mod network;
 mod processes;
 mod properties;
 mod quorum;
+mod refill;
 mod settings;
 mod streams;
 mod tending;

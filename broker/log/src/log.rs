@@ -311,7 +311,8 @@ impl Log {
     /// The snapshot is a convenience of the next start; a disk too full for it does not stop the roll.
     fn store_snapshot_for_roll(&mut self) -> Result<(), DiskError> {
         self.producers.expire(self.home.config().producer_idle_ms);
-        if self.written_end == Offset::ZERO {
+        // What came with a start-over noted in this flush stands there, and must be found after a crash.
+        if self.written_end == Offset::ZERO || self.starts_over_at(self.written_end) {
             return Ok(());
         }
         match self.store_snapshot() {

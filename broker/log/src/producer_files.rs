@@ -47,8 +47,8 @@ pub(crate) fn load(
     Ok((table, whole))
 }
 
-/// What a start-over at `at` that was cut short had stored of producers; nothing if it had not come that far. Snapshots
-/// of the history it replaces name the epoch of a batch, that one names none.
+/// What came with a start-over at `at` that was cut short; nobody where that is the log's very beginning. Snapshots of
+/// the history it replaces name the epoch of a batch, that one names none.
 pub(crate) fn of_start_over(
     home: &DataDir,
     directory: &Path,

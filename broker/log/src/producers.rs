@@ -11,13 +11,14 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use fidelog_record::types::limits::PRODUCER_WINDOW_BATCHES;
 use fidelog_record::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
 use fidelog_record::{BatchHeader, ProducerStamp};
 use serde::{Deserialize, Serialize};
 
-use crate::small_file::Stored;
+use crate::small_file::{self, Stored};
 
 /// What a leader does with a batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,25 @@ impl ProducerTable {
         }
     }
 
+    /// The table as one broker sends it to another, with a checksum: what the log below `end` says.
+    #[must_use]
+    pub fn to_bytes(&self, end: Offset) -> Vec<u8> {
+        small_file::encode(&ProducerSnapshot::sent(end, self.clone()))
+    }
+
+    /// A table that another broker sent for a log that is to begin at `end`.
+    ///
+    /// # Errors
+    /// What does not fit: these are not the bytes of [`Self::to_bytes`], or those of another offset.
+    pub fn from_bytes(bytes: &[u8], end: Offset) -> Result<Self, String> {
+        let snapshot: ProducerSnapshot =
+            small_file::decode(bytes, Path::new("what was sent")).map_err(|error| error.to_string())?;
+        match snapshot.end == end {
+            true => Ok(snapshot.table),
+            false => Err(format!("a memory of producers below {} came for {end}", snapshot.end)),
+        }
+    }
+
     /// Takes in a batch that was placed. The log is believed, not judged: it says what was accepted.
     pub fn apply(&mut self, header: &BatchHeader) {
         self.append_time_ms = self.append_time_ms.max(header.append_time_ms);
@@ -303,6 +323,13 @@ pub(crate) struct ProducerSnapshot {
     /// Epoch of the last of them, 0 when there is none: (epoch, offset) names one history of the log.
     pub(crate) last_epoch: LeaderEpoch,
     pub(crate) table: ProducerTable,
+}
+
+impl ProducerSnapshot {
+    /// Of a log that begins at `end`: no batch of its own says this.
+    pub(crate) fn sent(end: Offset, table: ProducerTable) -> Self {
+        Self { end, last_epoch: LeaderEpoch(0), table }
+    }
 }
 
 impl Stored for ProducerSnapshot {

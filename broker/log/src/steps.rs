@@ -4,6 +4,7 @@
 //! The order within a step is what makes a crash in its midst harmless:
 //!
 //! ```text
+//!  0 starting over: the memory of producers that came with it stored, so that 1 may promise it
 //!  1 recovery point lowered, durable; it also says what is under way, so that a start after a crash finishes it
 //!  2 later segments renamed aside, from the highest down; producer snapshots beyond removed; directory synced
 //!  3 epochs lowered, producer state rewound
@@ -186,12 +187,26 @@ impl Log {
         Ok(())
     }
 
-    /// First half of starting over: notes in the recovery point, in memory, that it is under way; tells whether that
-    /// changed it.
-    pub(crate) fn lower_before_start_over(&self, at: Offset) -> bool {
+    /// First half of starting over: what is remembered of producers below `at` becomes durable; then the recovery point
+    /// notes, in memory, that the step is under way; tells whether that changed it. So whoever finishes the step after a
+    /// crash finds that memory. This log believes no snapshot without the epoch of a batch, and goes on as it was when
+    /// the step does not come to be.
+    pub(crate) fn note_start_over(&self, at: Offset, producers: &ProducerTable) -> Result<bool, DiskError> {
+        if self.starts_over_at(at) {
+            return Ok(false); // noted before
+        }
+        if at > Offset::ZERO {
+            let path = SegmentFiles::new(&self.directory, at).producers;
+            small_file::write(self.home.files(), &path, &ProducerSnapshot::sent(at, producers.clone()))?;
+        }
         let point =
             RecoveryPoint { start: at, synced_end: at, starting_over: Some(at), ..RecoveryPoint::default() };
-        self.home.set_point(self.at, point)
+        Ok(self.home.set_point(self.at, point))
+    }
+
+    /// Whether it is noted that this log is to begin anew at `at`.
+    pub(crate) fn starts_over_at(&self, at: Offset) -> bool {
+        self.home.point(self.at).is_some_and(|point| point.starting_over == Some(at))
     }
 
     /// Second half: the log is empty and begins at `at`, with this memory of producers.

@@ -1,5 +1,6 @@
 //! What a machine wants done. Effects of one step are carried out in order.
 
+use fidelog_log::ProducerTable;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
@@ -21,8 +22,20 @@ pub enum Effect<W> {
         /// Refused below this.
         committed_end: Offset,
     },
+    /// Read what the leader remembers of producers below `at`, where this log is to begin anew.
+    ReadProducers {
+        /// The leader's start.
+        at: Offset,
+        /// Its epoch.
+        epoch: LeaderEpoch,
+    },
     /// Empty the log and let it begin here, one durable step.
-    StartOver(Offset),
+    StartOver {
+        /// Its new start and end.
+        at: Offset,
+        /// What the leader remembers of producers below it: part of the log.
+        producers: ProducerTable,
+    },
     /// Drop what lies below.
     AdvanceStart(Offset),
     /// The log may note this in its recovery point.

@@ -7,6 +7,8 @@ use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{LeaderEpoch, Offset};
 
+mod refilling;
+
 use super::effect::Effect;
 use super::machine::{Machine, Role};
 use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
@@ -43,6 +45,8 @@ enum Phase {
     Apart,
     /// Asking where the logs part.
     Asking(Reconciliation),
+    /// Waits for the leader's memory of producers below this offset: then it begins anew there.
+    Fetching(Offset),
     /// Waits for [`Machine::cutting`] to be done; then it is matched.
     Cutting,
     /// A prefix of the leader's log.
@@ -245,14 +249,6 @@ impl<W> Machine<W> {
         let shared = self.log.epochs.end_of(following.leader_last_epoch, self.log.end);
         let (shared_epoch, shared_end) = shared.unwrap_or_default();
         self.reply(FollowerMessage::Ask { epoch, end, shared_epoch, shared_end });
-    }
-
-    fn start_over(&mut self, at: Offset) {
-        if let Role::Follower(following) = &mut self.role {
-            following.phase = Phase::Cutting;
-        }
-        self.cutting = Some(Cutting::StartOver);
-        self.effects.push(Effect::StartOver(at));
     }
 
     /// The cut, or the new beginning, is durable: this is what the log holds now.

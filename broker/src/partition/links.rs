@@ -44,6 +44,10 @@ pub trait Links: Send + Sync {
     /// sum; whoever has no streams to hold back need not listen.
     fn held_changed(&self, _before: u64, _after: u64) {}
 
+    /// Reads from the leader of `epoch` what it remembers of producers below `at`, then calls
+    /// [`Partition::producers_read`] or [`Partition::producers_not_read`].
+    fn read_producers(&self, partition: &Arc<Partition>, epoch: LeaderEpoch, at: Offset);
+
     /// Reads a follower's tail, then calls [`Partition::tail_copied`] or [`Partition::tail_not_copied`].
     fn read_tail(
         &self,

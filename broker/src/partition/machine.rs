@@ -20,6 +20,7 @@ use super::effect::Effect;
 use super::following::{Cutting, Following};
 use super::leading::{Leading, Round};
 use super::lease::Lease;
+use super::membership::ShrinkBelow;
 use super::outcome::{ProduceAnswer, ProduceRefusal, Unknown};
 
 /// Bounds and timers of a machine.
@@ -145,6 +146,7 @@ pub struct Machine<W> {
     pub(super) producers_full_until_ms: u64,
     /// The last round that asked whether this replica still leads.
     pub(super) round: Round,
+    pub(super) shrink_below: ShrinkBelow,
     pub(super) effects: Vec<Effect<W>>,
 }
 
@@ -173,6 +175,7 @@ impl<W> Machine<W> {
             cutting: None,
             producers_full_until_ms: 0,
             round: Round::default(),
+            shrink_below: ShrinkBelow::default(),
             effects: Vec::new(),
         }
     }

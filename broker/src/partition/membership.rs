@@ -11,12 +11,33 @@ use super::effect::Effect;
 use super::machine::{Machine, Role};
 use crate::replica::{Follower, FollowerState};
 
+/// The pause before the set is proposed below the minimum once more doubles this often: with 200 ms, up to 13 s.
+const PAUSE_DOUBLINGS_MAX: u32 = 6;
+
+/// When a set below the minimum may be proposed again. Nothing is acknowledged meanwhile, with that set or without; the
+/// quorum may have moved leadership to one of the members instead (N11), and back.
+#[derive(Debug, Default)]
+pub(super) struct ShrinkBelow {
+    not_before: Moment,
+    count: u32,
+}
+
+impl ShrinkBelow {
+    fn asked(&mut self, retry: Duration, now: Moment) {
+        self.count = (self.count + 1).min(PAUSE_DOUBLINGS_MAX);
+        self.not_before = now.plus(retry * 2_u32.pow(self.count));
+    }
+}
+
 impl<W> Machine<W> {
     /// The watch shows a later entry of the same epoch.
     pub(super) fn members_seen(&mut self, assignment: &Assignment, now: Moment) {
         let synced_by = self.synced_by(assignment);
         let followers: Vec<_> = assignment.replicas.iter().copied().filter(|&id| id != self.me).collect();
         let Role::Leader(leading) = &mut self.role else { return };
+        if assignment.isr.len() > leading.in_sync.committed().len() {
+            self.shrink_below = ShrinkBelow::default(); // somebody has caught up
+        }
         leading.in_sync.seen(assignment.partition_epoch, assignment.isr.clone());
         leading.min_insync = assignment.min_insync;
         leading.synced_by = synced_by;
@@ -63,8 +84,15 @@ impl<W> Machine<W> {
         let kept: BTreeSet<BrokerId> = committed.iter().copied().filter(stays).collect();
         // A member that lags holds what is committed all the same, because that waits for it: it must not stay by this.
         let joins = |id: &BrokerId| !committed.contains(id) && self.ready(*id, now);
-        let wanted: BTreeSet<BrokerId> =
+        let mut wanted: BTreeSet<BrokerId> =
             kept.iter().copied().chain(leading.followers.iter().map(|(id, _)| id).filter(joins)).collect();
+        if kept.len() < committed.len() && wanted.len() < leading.min_insync {
+            if now < self.shrink_below.not_before {
+                wanted.extend(committed);
+            } else {
+                self.shrink_below.asked(retry, now);
+            }
+        }
         // With a change on its way the set is proposed again even when it is the committed one: that withdraws it.
         if wanted != *committed || leading.in_sync.is_changing() {
             self.propose(wanted, now);

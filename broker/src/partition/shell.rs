@@ -46,7 +46,7 @@ pub struct Partition {
     /// What came of the last wish to close or delete the log.
     closed: watch::Sender<Result<(), LogFailure>>,
     state: Mutex<State>,
-    published: watch::Sender<Published>,
+    pub(super) published: watch::Sender<Published>,
     /// The last round that all members answered.
     rounds: watch::Sender<u64>,
     pub(super) trouble: Mutex<Trouble>,
@@ -67,43 +67,6 @@ impl std::fmt::Debug for Partition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Partition({})", self.id)
     }
-}
-
-/// What a read found.
-#[derive(Debug)]
-pub enum ReadAnswer {
-    /// Whole batches as stored; the first may begin before the offset asked for.
-    Batches {
-        /// The bytes.
-        bytes: Bytes,
-        /// Where to go on.
-        next: Offset,
-    },
-    /// Nothing is committed at or after the offset yet.
-    Nothing,
-}
-
-/// Why a read cannot be served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadRefusal {
-    /// This replica does not lead an open epoch.
-    NotLeader,
-    /// Below the start or above the end.
-    OutOfRange {
-        /// First offset kept.
-        start: Offset,
-        /// First offset not committed.
-        committed_end: Offset,
-    },
-    /// It may exist, but this leader does not know it to be committed yet (N6).
-    NotYet {
-        /// First offset not known to be committed.
-        committed_end: Offset,
-    },
-    /// Damaged, and not yet repaired.
-    DataLoss(String),
-    /// The disk could not be read.
-    Disk(String),
 }
 
 impl Partition {
@@ -236,7 +199,12 @@ impl Partition {
             Effect::Append(batch) => submit(LogWork::Append(vec![batch])),
             Effect::Secure(bytes) => submit(LogWork::Secure { bytes }),
             Effect::Cut { to, committed_end } => submit(LogWork::Cut { to, committed_end }),
-            Effect::StartOver(at) => submit(LogWork::StartOver { at, producers: ProducerTable::default() }),
+            Effect::ReadProducers { at, epoch } => {
+                if let Some(this) = self.this.upgrade() {
+                    self.links.read_producers(&this, epoch, at);
+                }
+            }
+            Effect::StartOver { at, producers } => submit(LogWork::StartOver { at, producers }),
             Effect::AdvanceStart(to) => submit(LogWork::AdvanceStart { to }),
             Effect::NoteCommitted(end) => submit(LogWork::Committed { end }),
             Effect::Answer(waiter, answer) => wakes.add(waiter.answer(answer)),
@@ -332,6 +300,16 @@ impl Partition {
         self.step(|machine, _| machine.leader_stream_down(stream));
     }
 
+    /// What the leader remembers of producers below `at`.
+    pub fn producers_read(&self, at: Offset, epoch: LeaderEpoch, producers: ProducerTable) {
+        self.step(|machine, _| machine.producers_read(at, epoch, producers));
+    }
+
+    /// That could not be read.
+    pub fn producers_not_read(&self, at: Offset, epoch: LeaderEpoch, why: &str) {
+        self.step(|machine, _| machine.producers_not_read(at, epoch, why));
+    }
+
     /// Batches copied from a follower's tail.
     pub fn tail_copied(&self, from: BrokerId, batches: Vec<PlacedBatch>) {
         self.step(|machine, now| {
@@ -381,45 +359,6 @@ impl Partition {
     /// The broker stops.
     pub fn stopping(&self) {
         self.step(|machine, _| machine.stopping());
-    }
-
-    /// Committed batches from `offset` on, about `bytes_max` of them and at least one. Reads the disk: call it where
-    /// blocking is allowed.
-    ///
-    /// # Errors
-    /// [`ReadRefusal`].
-    pub fn read(&self, offset: Offset, bytes_max: usize) -> Result<ReadAnswer, ReadRefusal> {
-        let published = self.published.borrow().clone();
-        let positions = published.positions;
-        if published.leading.is_none() {
-            return Err(ReadRefusal::NotLeader);
-        }
-        if offset < positions.start {
-            let (start, committed_end) = (positions.start, positions.committed_end);
-            return Err(ReadRefusal::OutOfRange { start, committed_end });
-        }
-        if offset > positions.committed_end {
-            let committed_end = positions.committed_end;
-            return Err(if published.confirmed && offset > self.inspect(|machine| machine.positions().end) {
-                ReadRefusal::OutOfRange { start: positions.start, committed_end }
-            } else {
-                ReadRefusal::NotYet { committed_end }
-            });
-        }
-        if offset == positions.committed_end {
-            return Ok(ReadAnswer::Nothing);
-        }
-        let read = self.view().read(offset, bytes_max, positions.committed_end).map_err(refusal_of)?;
-        Ok(ReadAnswer::Batches { bytes: read.batches, next: read.next_offset })
-    }
-}
-
-fn refusal_of(error: fidelog_log::ReadError) -> ReadRefusal {
-    use fidelog_log::ReadError;
-    match error {
-        ReadError::OutOfRange { start, end, .. } => ReadRefusal::OutOfRange { start, committed_end: end },
-        damaged @ ReadError::DataLoss { .. } => ReadRefusal::DataLoss(damaged.to_string()),
-        ReadError::Disk(error) => ReadRefusal::Disk(error.to_string()),
     }
 }
 

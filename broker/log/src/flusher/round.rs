@@ -160,7 +160,10 @@ impl<'a> Round<'a> {
             stepping |= matches!(work, LogWork::Cut { .. } | LogWork::StartOver { .. });
             lowered |= match work {
                 LogWork::Cut { to, committed_end } => attached.log.lower_before_cut(*to, *committed_end),
-                LogWork::StartOver { at: start, .. } => attached.log.lower_before_start_over(*start),
+                // An error shows again when the step is taken.
+                LogWork::StartOver { at: start, producers } => {
+                    attached.log.note_start_over(*start, producers).unwrap_or(false)
+                }
                 _ => false,
             };
         }
@@ -223,8 +226,8 @@ impl<'a> Round<'a> {
 
     fn start_over(&mut self, at: TopicPartition, start: Offset, producers: ProducerTable) {
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
-        let lowered = attached.log.lower_before_start_over(start);
-        let written = self.write_lowered(lowered);
+        let noted = attached.log.note_start_over(start, &producers);
+        let written = noted.and_then(|lowered| self.write_lowered(lowered));
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
         let done =
             written.map_err(LogFailure::from).and_then(|()| attached.log.finish_start_over(start, producers));

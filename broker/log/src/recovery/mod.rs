@@ -189,8 +189,7 @@ impl Log {
         let directory = home.partition_path(at);
         let segments = found.bases.iter().map(|base| Segment::sealed(&directory, *base, *base)).collect();
         let mut log = build(home, at, State { segments, ..State::default() }, Offset::ZERO);
-        // The memory of producers that came with the start-over may not have been stored yet: then nobody is
-        // remembered, as after a refill today (ARCHITECTURE, departures).
+        // Stored before the recovery point said that the step is under way.
         let table = producer_files::of_start_over(home, &directory, over)?;
         log.finish_start_over(over, table)?;
         // Before anything is appended: the next start would take that for leftovers, too.

@@ -81,6 +81,15 @@ pub(super) struct Read {
     pub(super) batches: Vec<PlacedBatch>,
 }
 
+/// What a leader remembers of producers below `at`, wanted by a follower.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) to: usize,
+    pub(super) life: BrokerEpoch,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) at: Offset,
+}
+
 /// A follower's tail, wanted by an opening leader.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -102,6 +111,7 @@ pub(super) struct Cluster {
     pub(super) requests: Vec<Request>,
     pub(super) reads: Vec<Read>,
     pub(super) tails: Vec<Tail>,
+    pub(super) tables: Vec<Table>,
     pub(super) heartbeats: Vec<Heartbeat>,
     pub(super) reader: Reader,
     pub(super) rounds: Rounds,
@@ -146,6 +156,7 @@ impl Cluster {
             requests: Vec::new(),
             reads: Vec::new(),
             tails: Vec::new(),
+            tables: Vec::new(),
             heartbeats: Vec::new(),
             reader: Reader::default(),
             rounds: Rounds::default(),
@@ -267,10 +278,12 @@ impl Cluster {
                 self.tell(|| format!("broker {} cuts its log to {to}", index + 1));
                 self.brokers[index].log.submit(Work::Cut { to, committed_end });
             }
-            Effect::StartOver(at) => {
+            Effect::ReadProducers { at, epoch } => {
+                let life = self.brokers[index].life;
+                self.tables.push(Table { to: index, life, epoch, at });
+            }
+            Effect::StartOver { at, producers } => {
                 self.tell(|| format!("broker {} starts over at {at}", index + 1));
-                // The leader's snapshot of producers comes with a refill.
-                let producers = self.judge.producers_below(at);
                 self.brokers[index].log.submit(Work::StartOver { at, producers });
             }
             Effect::AdvanceStart(to) => self.brokers[index].log.submit(Work::AdvanceStart(to)),

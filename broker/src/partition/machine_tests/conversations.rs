@@ -343,7 +343,9 @@ fn n5_starting_over_at_the_leaders_start_is_no_cut() {
     talk.led(begin(4, 9));
     let effects =
         talk.led(LeaderMessage::EpochEnd { asked: LeaderEpoch(1), epoch: LeaderEpoch(0), end: Offset(4) });
-    assert!(matches!(effects[..], [Effect::StartOver(Offset(4))]), "{effects:?}");
+    assert!(matches!(effects[..], [Effect::ReadProducers { at: Offset(4), epoch: EPOCH }]), "{effects:?}");
+    talk.machine.producers_read(Offset(4), EPOCH, ProducerTable::default());
+    assert!(matches!(talk.effects()[..], [Effect::StartOver { at: Offset(4), .. }]));
 }
 
 #[test]

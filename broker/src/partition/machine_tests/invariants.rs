@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fidelog_log::ProducerTable;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, ProducerId};
 
@@ -34,14 +33,6 @@ impl Judge {
 
     pub(super) fn committed_end(&self) -> Offset {
         self.committed.last().map_or(Offset::ZERO, PlacedBatch::end_offset)
-    }
-
-    pub(super) fn producers_below(&self, end: Offset) -> ProducerTable {
-        let mut table = ProducerTable::default();
-        for batch in self.committed.iter().take_while(|batch| batch.end_offset() <= end) {
-            table.apply(batch.header());
-        }
-        table
     }
 
     /// One (epoch, offset) never holds two different batches.

@@ -185,6 +185,15 @@ impl ModelLog {
         Some(Told::Started(to))
     }
 
+    /// What the batches below `end` say of producers; none where the log begins beyond.
+    pub(super) fn producers_below(&self, end: Offset) -> Option<ProducerTable> {
+        let mut producers = self.before.producers.clone();
+        for batch in self.placed.iter().take_while(|batch| batch.end_offset() <= end) {
+            producers.apply(batch.header());
+        }
+        (self.start <= end).then_some(producers)
+    }
+
     /// Syncs what is written.
     pub(super) fn sync(&mut self) -> Option<Told> {
         let news = self.durable_count < self.written_count;

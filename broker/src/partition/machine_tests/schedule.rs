@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fidelog_record::types::LeaderEpoch;
 
-use super::cluster::{BROKERS, Cluster, Request, id_of, index_of};
+use super::cluster::{BROKERS, Broker, Cluster, Request, Table, id_of, index_of};
 use super::network::Lane;
 use super::producers::IN_FLIGHT_MAX;
 use crate::partition::{Machine, Produce, Role};
@@ -64,7 +64,8 @@ impl Cluster {
             893..905 => self.break_something(),
             905..925 => drop_answer(self.notice_end()),
             925..945 => drop_answer(self.finish_read()),
-            945..955 => drop_answer(self.finish_tail()),
+            945..950 => drop_answer(self.finish_tail()),
+            950..955 => drop_answer(self.finish_table()),
             955..962 => self.crash_something(index),
             962..965 => self.stop_something(index),
             965..978 if self.brokers[index].machine.is_none() => self.start(index),
@@ -99,6 +100,29 @@ impl Cluster {
             if fails || machine.tail_copied(batches, now).is_err() {
                 machine.tail_not_copied(from, now);
             }
+        });
+        true
+    }
+
+    /// What a leader remembers of producers reaches the follower that begins anew, or not.
+    fn finish_table(&mut self) -> bool {
+        if self.tables.is_empty() {
+            return false;
+        }
+        let Table { to, life, epoch, at } = self.tables.remove(0);
+        if self.brokers[to].life != life {
+            return true;
+        }
+        let leads = |broker: &&Broker| {
+            let machine = broker.machine.as_ref();
+            machine.is_some_and(|machine| machine.published().leading == Some(epoch))
+        };
+        let told = self.brokers.iter().find(leads).and_then(|leader| leader.log.producers_below(at));
+        let told = told.filter(|_| !self.random.chance(20));
+        self.tell(|| format!("broker {} is told of producers below {at}: {}", to + 1, told.is_some()));
+        self.step(to, |machine, _| match told {
+            Some(producers) => machine.producers_read(at, epoch, producers),
+            None => machine.producers_not_read(at, epoch, "so it is"),
         });
         true
     }
@@ -251,7 +275,7 @@ impl Cluster {
                 }
             }
         }
-        while self.notice_end() || self.finish_read() || self.finish_tail() {}
+        while self.notice_end() || self.finish_read() || self.finish_tail() || self.finish_table() {}
         self.beat_all();
         for index in 0..BROKERS {
             while self.watch(index) {}

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::codec;
 use super::inflow::Inflow;
 use super::outbox::Outbox;
+use super::refill;
 use super::reply_outbox::ReplyOutbox;
 use super::tail;
 use crate::meta::quorum::MetadataQuorum;
@@ -287,6 +288,23 @@ impl Links for PeerLinks {
 
     fn held_changed(&self, before: u64, after: u64) {
         self.inflow.change(before, after);
+    }
+
+    fn read_producers(&self, partition: &Arc<Partition>, epoch: LeaderEpoch, at: Offset) {
+        let leader = partition.inspect(|machine| machine.assignment().and_then(|seen| seen.leader));
+        let state = self.view.state();
+        let address = state.and_then(|state| Some(state.broker(leader?)?.peer_address.clone()));
+        let partition = Arc::clone(partition);
+        self.runtime.spawn(async move {
+            let read = match address {
+                Some(address) => refill::read(&address, partition.id(), epoch, at).await,
+                None => Err("where the leader is, is not known".to_owned()),
+            };
+            match read {
+                Ok(producers) => partition.producers_read(at, epoch, producers),
+                Err(why) => partition.producers_not_read(at, epoch, &why),
+            }
+        });
     }
 
     fn read_tail(

@@ -20,6 +20,7 @@ mod quorum_wire;
 mod range_client;
 mod range_reads;
 mod reader;
+mod refill;
 mod remote_quorum;
 mod replication_service;
 mod reply_outbox;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_proto::internal::v1::replication_service_server::ReplicationService;
 use fidelog_record::types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
@@ -21,6 +22,8 @@ use crate::replica::message::{FollowerMessage, LeaderMessage, RefusalCause};
 
 /// Read at once for a leader that copies our tail.
 const TAIL_READ_BYTES: usize = 4 << 20;
+/// One part of what is remembered of producers.
+const PRODUCERS_PART_BYTES: usize = 1 << 20;
 
 /// `fidelog.internal.v1.ReplicationService`.
 #[derive(Debug, Clone)]
@@ -154,6 +157,28 @@ impl ReplicationService for ReplicationServer {
         let wire::DigestRangeRequest { topic_id, partition, from_offset, end_offset } = request.into_inner();
         let range = Offset(from_offset)..Offset(end_offset);
         self.ranges.digest(self.hosted(&topic_id, partition)?, range).await.map(Response::new)
+    }
+
+    type ReadProducersStream =
+        Pin<Box<dyn Stream<Item = Result<wire::ReadProducersResponse, Status>> + Send>>;
+
+    async fn read_producers(
+        &self,
+        request: Request<wire::ReadProducersRequest>,
+    ) -> Result<Response<Self::ReadProducersStream>, Status> {
+        let request = request.into_inner();
+        let partition = self.hosted(&request.topic_id, request.partition)?;
+        let (at, epoch) = (Offset(request.offset), LeaderEpoch(request.leader_epoch));
+        let told = tokio::task::spawn_blocking(move || partition.producers_below(at, epoch))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(Status::failed_precondition)?;
+        let mut rest = Bytes::from(told);
+        let parts = std::iter::from_fn(move || {
+            let part = rest.split_to(rest.len().min(PRODUCERS_PART_BYTES));
+            (!part.is_empty()).then_some(Ok(wire::ReadProducersResponse { part }))
+        });
+        Ok(Response::new(Box::pin(futures::stream::iter(parts))))
     }
 
     type ReadTailStream = Pin<Box<dyn Stream<Item = Result<wire::ReadTailResponse, Status>> + Send>>;

@@ -215,3 +215,73 @@ fn n18_whoever_has_seen_a_newer_epoch_confirms_nothing() {
     talk.effects();
     assert!(talk.led(LeaderMessage::Confirm { number: 4 }).is_empty());
 }
+
+/// A refilled replica that led later took a batch twice: nobody had told it of the producers before its log's start.
+#[test]
+fn what_a_leader_remembers_of_producers_comes_before_the_log_begins_anew() {
+    let mut talk = follower(log(0, 0, &[]));
+    let asked = |effects: &[Effect<u64>]| matches!(effects, [Effect::ReadProducers { at: Offset(4), .. }]);
+    assert!(asked(&talk.led(begin(4, 9))));
+    talk.machine.producers_not_read(Offset(4), EPOCH, "the leader is away");
+    let effects = talk.effects();
+    assert!(matches!(replies(&effects)[..], [FollowerMessage::Refused { cause: RefusalCause::Gap, .. }]));
+    assert!(asked(&talk.led(begin(4, 9))), "it is asked to begin again");
+
+    let mut table = ProducerTable::default();
+    table.apply(placed(0, 3).header());
+    talk.machine.producers_read(Offset(3), EPOCH, ProducerTable::default());
+    talk.machine.producers_read(Offset(4), LeaderEpoch(4), ProducerTable::default());
+    assert!(talk.effects().is_empty(), "of another start, of another epoch");
+    talk.machine.producers_read(Offset(4), EPOCH, table.clone());
+    let effects = talk.effects();
+    let [Effect::StartOver { at: Offset(4), producers }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(*producers, table);
+    talk.machine.producers_read(Offset(4), EPOCH, table);
+    assert!(talk.effects().is_empty(), "the answer came twice");
+}
+
+/// The quorum moves leadership rather than let the set shrink below the minimum; back again, it asked at once, and so
+/// on for as long as the others hung.
+#[test]
+fn n11_whoever_asked_to_shrink_below_the_minimum_asks_less_and_less() {
+    let mut talk = leader(&[ONE, TWO, THREE]);
+    let mut asked = Vec::new();
+    for turn in 0..40_u32 {
+        let anew = Assignment {
+            partition_epoch: PartitionEpoch(u64::from(turn) + 200),
+            ..led_by(ONE, 6 + turn, &[ONE, TWO, THREE])
+        };
+        talk.machine.assigned(anew, talk.now);
+        talk.effects();
+        asked.push(proposed(&talk.later(LIMITS.replica_down_ms_max)).len());
+    }
+    let count: usize = asked.iter().sum();
+    assert!((2..10).contains(&count), "{asked:?}");
+    assert_eq!(asked[0], 1);
+}
+
+#[test]
+fn n15_a_replica_added_while_leading_is_filled_and_one_removed_is_heard_no_more() {
+    let four = BrokerId(4);
+    let mut talk = Talk::with(ONE, log(2, 2, &[(3, 0)]), false, &[ONE, TWO]);
+    talk.matched(TWO, 2, 3);
+    let replicas = |ids: &[BrokerId], partition_epoch| Assignment {
+        replicas: ids.to_vec(),
+        ..entry(partition_epoch, &[ONE, TWO])
+    };
+    talk.machine.assigned(replicas(&[ONE, TWO, THREE, four], 2), talk.now);
+    talk.effects();
+    assert!(talk.machine.is_down(four), "whoever keeps the streams sees that it needs one");
+    assert_eq!(begins(&talk.up(four, StreamId(4))), 1);
+    let empty = (Offset(0), LeaderEpoch(0));
+    let matched = FollowerMessage::Matched { end: empty.0, durable_end: empty.0, last_epoch: empty.1 };
+    let effects = talk.heard(four, StreamId(4), matched);
+    let pushed = |effect: &Effect<u64>| matches!(effect, Effect::PushReady { to, .. } if *to == four);
+    assert!(effects.iter().any(pushed), "{effects:?}");
+
+    talk.machine.assigned(replicas(&[ONE, TWO, THREE], 3), talk.now);
+    talk.effects();
+    let report = FollowerMessage::Report { durable_end: Offset(2) };
+    assert!(talk.heard(four, StreamId(4), report).is_empty(), "it is no replica any more");
+    assert!(matches!(talk.machine.next_push(four, StreamId(4), 1_000), NextPush::Nothing));
+}

@@ -98,6 +98,22 @@ impl DataDir {
         self.sweep_deleted()
     }
 
+    /// Whether this directory holds the partition's log, or what is left of it.
+    #[must_use]
+    pub fn holds(&self, at: TopicPartition) -> bool {
+        self.point(at).is_some()
+    }
+
+    /// Removes whatever is left here of one partition; durable, and unlinked, when this returns. Slow: call it where
+    /// blocking is allowed. Its log must not be open.
+    ///
+    /// # Errors
+    /// Whatever the disk says; to be asked for again.
+    pub fn remove_partition(&self, at: TopicPartition) -> Result<(), DiskError> {
+        self.remove_logs(std::iter::once(at))?;
+        self.sweep_deleted()
+    }
+
     fn exists(&self, directory: &Path) -> Result<bool, DiskError> {
         match self.files().list(directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

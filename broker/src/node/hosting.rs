@@ -58,6 +58,8 @@ pub(super) struct Hosting {
     pub(super) lease: AckLease,
     /// Topics whose data is being removed.
     pub(super) removing: Mutex<BTreeSet<TopicId>>,
+    /// Replicas that left this broker and whose data is being removed.
+    pub(super) leaving: Mutex<BTreeSet<TopicPartition>>,
     pub(super) stopper: Stopper,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -93,7 +95,6 @@ impl Hosting {
                 self.stopper.stop(reason);
                 return;
             }
-            if !*ready.borrow() {}
             ready.send_replace(true);
         }
     }
@@ -115,7 +116,13 @@ impl Hosting {
             .chain(changes.topics.iter().flat_map(|&topic| partitions_of(state, topic)))
             .filter(mine)
             .collect();
+        self.leave(state, changes);
         unopened.retain(|id, _| mine(id));
+        let (back, touched): (BTreeSet<_>, BTreeSet<_>) =
+            touched.into_iter().partition(|id| self.leaving.lock().contains(id));
+        // They are taken up as soon as nothing of their former data is left.
+        let what = "what it held here before is still being removed";
+        unopened.extend(back.into_iter().map(|id| (id, what.to_owned())));
         self.open_missing(state, &touched, unopened).await?;
         for id in &touched {
             self.assign(state, *id);

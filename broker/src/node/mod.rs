@@ -15,6 +15,7 @@ mod config;
 mod format;
 mod hosting;
 mod housekeeping;
+mod leaving;
 mod positions_topic;
 mod quorum;
 mod registration;

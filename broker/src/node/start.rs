@@ -272,6 +272,7 @@ impl Starting {
             limits: machine_limits(&config),
             lease,
             removing: Mutex::default(),
+            leaving: Mutex::default(),
             stopper: stopper.clone(),
             tracker: peer_tasks.clone(),
             stop: stop_peers.clone(),

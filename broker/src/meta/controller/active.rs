@@ -255,13 +255,13 @@ impl Controller {
             Some(proposal) => match self.parts.quorum.propose(proposal).await {
                 // Shown before it counts as done, so that it is not found due again.
                 Ok(accepted) => {
-                    tracing::info!(?task, index = %accepted.index, "done");
+                    tracing::info!(index = %accepted.index, "{task}: done");
                     self.parts.view.wait_for(accepted.index).await;
                 }
                 Err(error) => {
                     match error {
-                        ProposeError::Refused { .. } => tracing::debug!(?task, "{error}"),
-                        _ => tracing::info!(?task, "{error}"),
+                        ProposeError::Refused { .. } => tracing::debug!("{task}: {error}"),
+                        _ => tracing::info!("{task}: {error}"),
                     }
                     tokio::time::sleep(PAUSE).await;
                 }

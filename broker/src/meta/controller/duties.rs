@@ -8,6 +8,7 @@
 //! may be forgotten: the waits begin anew.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
@@ -35,6 +36,20 @@ impl Duty {
     pub fn proposal(&self) -> Proposal {
         match self {
             Self::ElectUnclean(partitions) => Proposal::ElectUnclean { partitions: partitions.clone() },
+        }
+    }
+}
+
+impl fmt::Display for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ElectUnclean(partitions) => {
+                write!(
+                    f,
+                    "elect leaders of {} partitions whose replicas restarted uncleanly",
+                    partitions.len()
+                )
+            }
         }
     }
 }
@@ -79,5 +94,64 @@ impl Duties {
             })
             .collect();
         if over.is_empty() { Vec::new() } else { vec![Duty::ElectUnclean(over)] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
+
+    use super::*;
+    use crate::meta::state::fixture::{at, done, next_start, opened, start};
+    use crate::meta::state::{Registration, ReplicaEnd};
+
+    fn second(number: u64) -> Moment {
+        Moment::default().plus(Duration::from_secs(number))
+    }
+
+    /// After a power cut: three live brokers, of which nobody is believed.
+    fn all_restarted_uncleanly() -> ClusterState {
+        let mut state = opened(3);
+        for n in [1, 2, 3] {
+            start(&mut state, Registration { clean: false, ..next_start(n, 2) });
+        }
+        state
+    }
+
+    fn report(state: &mut ClusterState, n: u32) {
+        let end = ReplicaEnd { partition: at(0xaa, 0), last_epoch: LeaderEpoch(1), durable_end: Offset(9) };
+        let broker_epoch = state.broker(BrokerId(n)).unwrap().epoch;
+        done(state, &Proposal::ReportEnds { broker: BrokerId(n), broker_epoch, ends: vec![end] });
+    }
+
+    #[test]
+    fn n10_the_wait_for_uncleanly_restarted_replicas_ends_after_five_seconds() {
+        let mut state = all_restarted_uncleanly();
+        let mut duties = Duties::default();
+        assert_eq!(duties.due(&state, second(1)), []);
+        assert_eq!(duties.due(&state, second(100)), [], "nobody told anything: there is nothing to choose");
+        report(&mut state, 3);
+        assert_eq!(duties.due(&state, second(101)), []);
+        assert_eq!(duties.due(&state, second(105)), []);
+        let due = Duty::ElectUnclean(vec![at(0xaa, 0)]);
+        assert_eq!(duties.due(&state, second(106)), std::slice::from_ref(&due));
+        assert_eq!(duties.due(&state, second(107)), [], "it is not asked for without a pause");
+        done(&mut state, &due.proposal());
+        assert_eq!(state.partition(at(0xaa, 0)).unwrap().leader, Some(BrokerId(3)));
+        assert_eq!(duties.due(&state, second(120)), []);
+    }
+
+    #[test]
+    fn all_partitions_are_looked_at_once_a_second() {
+        let mut state = all_restarted_uncleanly();
+        report(&mut state, 3);
+        let mut duties = Duties::default();
+        duties.due(&state, second(1));
+        let millis = |ms| second(1).plus(Duration::from_millis(ms));
+        for ms in [5_100, 5_200, 5_999] {
+            duties.looked_at = Some(millis(5_050));
+            assert_eq!(duties.due(&state, millis(ms)), []);
+        }
+        assert_eq!(duties.due(&state, millis(6_050)).len(), 1);
     }
 }

@@ -1,5 +1,7 @@
 //! What the active controller does besides judging: one thing at a time of each kind.
 
+use std::fmt;
+
 use fidelog_record::types::{BrokerEpoch, BrokerId};
 
 use super::duties::Duty;
@@ -32,6 +34,22 @@ impl Task {
             Self::Unfence(broker, broker_epoch) => Some(Proposal::UnfenceBroker { broker, broker_epoch }),
             Self::HandOver(broker, broker_epoch) => Some(Proposal::HandOver { broker, broker_epoch }),
             Self::Duty(ref duty) => Some(duty.proposal()),
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Probe(broker, epoch) => write!(f, "probe broker {broker} of epoch {epoch}"),
+            Self::Fence(broker, epoch, reason) => {
+                write!(f, "fence broker {broker} of epoch {epoch}: {}", reason.text())
+            }
+            Self::Unfence(broker, epoch) => write!(f, "unfence broker {broker} of epoch {epoch}"),
+            Self::HandOver(broker, epoch) => {
+                write!(f, "hand over what broker {broker} of epoch {epoch} leads")
+            }
+            Self::Duty(duty) => duty.fmt(f),
         }
     }
 }

@@ -36,6 +36,8 @@ use crate::meta::view::MetaView;
 
 /// How often a heartbeat is sent.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
+/// How soon after a heartbeat that found this broker fenced: what ends the fence may have been said in it.
+const FENCED_EVERY: Duration = Duration::from_millis(50);
 /// A controller that answers nothing for so long is left.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// One that is there accepts a connection at once.
@@ -189,7 +191,8 @@ impl SessionParts {
                 () = missed(missed_at) => return (None, format!("no answer within {ANSWER_WAIT:?}")),
                 answer = answers.message() => match answer {
                     Ok(Some(answer)) => match self.hear(stream, answer) {
-                        Ok(()) => {}
+                        Ok(Standing::Fenced) => every.reset_after(FENCED_EVERY),
+                        Ok(_) => {}
                         Err(active) => return (active, "it is not the active controller".to_owned()),
                     },
                     Ok(None) => return (None, "it hung up".to_owned()),
@@ -224,8 +227,12 @@ impl SessionParts {
         stream.missed_at.get_or_insert_with(|| Instant::now() + ANSWER_WAIT);
     }
 
-    /// Takes an answer; who is active when this one is not.
-    fn hear(&self, stream: &mut Stream, answer: wire::HeartbeatResponse) -> Result<(), Option<BrokerId>> {
+    /// Takes an answer: how this process stands, or who is active when this one is not.
+    fn hear(
+        &self,
+        stream: &mut Stream,
+        answer: wire::HeartbeatResponse,
+    ) -> Result<Standing, Option<BrokerId>> {
         let Some(answer) = decode_answer(answer) else { return Err(None) };
         let standing = match answer.told {
             Told::NotActive { active } => return Err(active),
@@ -234,12 +241,12 @@ impl SessionParts {
             Told::Superseded => Standing::Superseded,
             Told::NotRegistered => Standing::NotRegistered,
         };
-        let Some(sent) = stream.answered(answer.number) else { return Ok(()) };
+        let Some(sent) = stream.answered(answer.number) else { return Ok(standing) };
         if standing == Standing::Alive {
             self.lease.extend(sent);
         }
         self.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing);
-        Ok(())
+        Ok(standing)
     }
 
     /// Between half of `pause` and all of it.

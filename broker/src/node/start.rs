@@ -249,6 +249,7 @@ impl Starting {
         let (session, heartbeats) = Session::new(SessionOf {
             config: &config,
             epoch: registered.epoch,
+            peer_address,
             lease: lease.clone(),
             view: Arc::clone(&view),
             clock: Arc::clone(&world.clock),
@@ -256,6 +257,7 @@ impl Starting {
             stopper: stopper.clone(),
         });
         spawn(Box::pin(heartbeats));
+        spawn(Box::pin(session.tell_free(Arc::new(world.disk.clone()), config.data_dir.clone())));
 
         let hosting = Arc::new(Hosting {
             me: config.broker,
@@ -295,8 +297,14 @@ impl Starting {
                 config.brokers.iter().map(|it| it.id).filter(|&id| id != config.broker).collect();
             run_links(&links, &partitions, &world.clock, &others, settings, &peer_tasks, &stop_peers);
         }
-        // From now on it may lead and follow.
+        // From now on it may lead and follow; what clients ask for before the quorum knows that would be refused.
         session.ready();
+        peers.block_on(async {
+            tokio::select! {
+                () = session.alive() => Ok(()),
+                reason = stopper.wait() => Err(StartError::Stopped(reason)),
+            }
+        })?;
         spawn(Box::pin(housekeeping::tick(Arc::clone(&partitions))));
         spawn(Box::pin(housekeeping::retain(
             Arc::clone(&partitions),

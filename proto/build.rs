@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "fidelog/v1/common.proto",
     "fidelog/v1/produce.proto",
     "fidelog/v1/fetch.proto",
     "fidelog/v1/topics.proto",
     "fidelog/v1/cluster.proto",
     "fidelog/v1/positions.proto",
+    "fidelog/v1/operations.proto",
     "fidelog/internal/v1/replication.proto",
     "fidelog/internal/v1/meta.proto",
     "fidelog/internal/v1/session.proto",

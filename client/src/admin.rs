@@ -18,6 +18,13 @@ use crate::calls::Repeat;
 use crate::client::{Core, check_topic, cluster_client};
 use crate::error::RequestError;
 
+mod events;
+mod operations;
+mod orders;
+
+pub use events::ClusterEvents;
+pub use operations::ListPartitions;
+
 /// What a new topic is to be. Zero, and `None`, mean the cluster's default.
 #[derive(Clone, Debug, Default)]
 pub struct NewTopic {
@@ -61,6 +68,8 @@ macro_rules! call {
             .await
     }};
 }
+
+use call;
 
 impl Admin {
     pub(crate) fn new(core: Arc<Core>) -> Self {

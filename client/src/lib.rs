@@ -95,7 +95,7 @@ mod producer;
 mod receipt;
 mod routes;
 
-pub use admin::{Admin, NewTopic};
+pub use admin::{Admin, ClusterEvents, ListPartitions, NewTopic};
 pub use client::{Client, ClientBuilder};
 pub use consumer::{
     CommitError, ConsumeError, ConsumedBatch, ConsumedRecord, ConsumedRecords, Consumer, ConsumerBuilder,

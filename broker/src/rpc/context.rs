@@ -11,6 +11,7 @@ use super::budget::Budget;
 use super::committed_ends::CommittedEnds;
 use super::forward::Forwarder;
 use super::limits::RpcLimits;
+use super::operations::Journal;
 use super::placement::Sticky;
 use super::producer_ids::ProducerIds;
 use crate::group::Positions;
@@ -74,6 +75,7 @@ pub struct Context {
     pub(super) producer_ids: ProducerIds,
     pub(super) sticky: Sticky,
     pub(super) committed_ends: CommittedEnds,
+    pub(super) journal: Journal,
 }
 
 impl Context {
@@ -101,6 +103,7 @@ impl Context {
             forwarder: Forwarder::default(),
             sticky: Sticky::default(),
             committed_ends: CommittedEnds::default(),
+            journal: Journal::default(),
         })
     }
 }

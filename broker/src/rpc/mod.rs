@@ -31,6 +31,8 @@ mod limits;
 mod list_offsets;
 mod listen;
 mod mapping;
+mod operations;
+mod order;
 mod paging;
 pub mod peer;
 mod placement;

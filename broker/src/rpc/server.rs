@@ -6,6 +6,7 @@ use std::time::Duration;
 use fidelog_proto::FILE_DESCRIPTOR_SET;
 use fidelog_proto::v1::cluster_service_server::ClusterServiceServer;
 use fidelog_proto::v1::fetch_service_server::FetchServiceServer;
+use fidelog_proto::v1::operations_service_server::OperationsServiceServer;
 use fidelog_proto::v1::position_service_server::PositionServiceServer;
 use fidelog_proto::v1::produce_service_server::ProduceServiceServer;
 use fidelog_proto::v1::topic_service_server::TopicServiceServer;
@@ -22,6 +23,7 @@ use super::fetch::FetchServer;
 use super::health::Health;
 use super::limits::RpcLimits;
 use super::listen::{ListenLimits, incoming};
+use super::operations::OperationsServer;
 use super::positions::PositionServer;
 use super::produce::ProduceServer;
 use super::topics::TopicServer;
@@ -74,6 +76,7 @@ pub fn public_routes(context: &Arc<Context>, health: &Health) -> Routes {
         .add_service(sized!(TopicServiceServer::new(TopicServer::new(context()))))
         .add_service(sized!(ClusterServiceServer::new(ClusterServer::new(context()))))
         .add_service(sized!(PositionServiceServer::new(PositionServer::new(context()))))
+        .add_service(sized!(OperationsServiceServer::new(OperationsServer::new(context()))))
         .add_service(health.service())
         .add_service(reflection)
 }
@@ -108,6 +111,10 @@ pub async fn public_server(
     let stopping = context.stopping.clone();
     let reserve = Arc::clone(&context);
     reserve.producer_ids.begin().await;
+    let watched = Arc::clone(&context);
+    tokio::spawn(stopping.clone().run_until_cancelled_owned(async move {
+        watched.journal.keep(&watched.meta, &*watched.clock).await
+    }));
     tokio::spawn(
         stopping.clone().run_until_cancelled_owned(async move { reserve.producer_ids.keep().await }),
     );

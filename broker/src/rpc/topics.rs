@@ -9,14 +9,13 @@ use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use super::context::Context;
-use super::deadline::{self, Deadline};
-use super::mapping::{config_failure, propose_failure, refusal_failure};
+use super::deadline;
+use super::mapping::{config_failure, refusal_failure};
 use super::paging::{page, page_size};
 use super::replica_description::replica_positions;
 use super::route::{self, Named, id_bytes, optional_topic_id};
 use super::status::Failure;
 use super::topic_description::{description, summary};
-use crate::meta::quorum::Accepted;
 use crate::meta::state::{
     ClusterState, ConfigChange, ConfigError, ConfigKey, Entry, Minted, Outcome, Proposal, TopicConfig,
     TopicEntry, TopicState,
@@ -24,8 +23,6 @@ use crate::meta::state::{
 
 const READY_WAIT_DEFAULT: Duration = Duration::from_secs(10);
 const READY_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How long a change may take at the quorum before its outcome counts as unknown.
-const CHANGE_WAIT: Duration = Duration::from_secs(15);
 
 /// The topic service.
 #[derive(Clone, Debug)]
@@ -38,25 +35,6 @@ impl TopicServer {
     #[must_use]
     pub(super) fn new(context: Arc<Context>) -> Self {
         Self { context }
-    }
-
-    /// Hands a change to the quorum and waits until this broker's view shows it.
-    async fn change(
-        &self,
-        proposal: Proposal,
-        deadline: Deadline,
-    ) -> Result<(Accepted, Arc<ClusterState>), Failure> {
-        let wait = deadline.cap(CHANGE_WAIT);
-        let proposing = self.context.quorum.propose(proposal);
-        // Stopping here is safe: the caller is told that the outcome is unknown.
-        let accepted = match tokio::time::timeout(wait, proposing).await {
-            Ok(answer) => answer.map_err(|error| propose_failure(&error))?,
-            Err(_) => return Err(no_answer(wait)),
-        };
-        match tokio::time::timeout(wait, self.context.meta.wait_for(accepted.index)).await {
-            Ok(state) => Ok((accepted, state)),
-            Err(_) => Err(no_answer(wait)),
-        }
     }
 
     /// What a change would come to, on the metadata this broker has.
@@ -105,14 +83,6 @@ fn warn_if_unreplicated(topic: &TopicEntry) {
     }
 }
 
-fn no_answer(wait: Duration) -> Failure {
-    let message = format!(
-        "the metadata quorum did not answer within {} ms; the change may have been made: look, then decide",
-        wait.as_millis()
-    );
-    Failure::new(v1::Reason::ChangeOutcomeUnknown, message)
-}
-
 #[tonic::async_trait]
 impl v1::topic_service_server::TopicService for TopicServer {
     async fn create_topic(
@@ -134,7 +104,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
             };
             tried.topic(topic).map(|topic| description(&self.context, &tried, topic))
         } else {
-            let (accepted, state) = self.change(proposal, deadline).await?;
+            let (accepted, state) = self.context.change(proposal, deadline).await?;
             let Outcome::TopicCreated { topic } = accepted.outcome else {
                 return Err(unexpected(&accepted.outcome).into());
             };
@@ -220,7 +190,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
             let (tried, _) = self.try_out(&state, &proposal)?;
             tried.topic(topic.id).map(|topic| description(&self.context, &tried, topic))
         } else {
-            let (_, state) = self.change(proposal, deadline).await?;
+            let (_, state) = self.context.change(proposal, deadline).await?;
             let altered = state.topic(topic.id);
             if let Some(altered) = altered.filter(|it| it.min_insync_replicas() < topic.min_insync_replicas())
             {
@@ -241,7 +211,7 @@ impl v1::topic_service_server::TopicService for TopicServer {
         optional_topic_id(&request.topic_id)?;
         let topic =
             route::topic(&state, Named { name: &request.name, id: &request.topic_id, field: "name" })?;
-        self.change(Proposal::DeleteTopic { topic: topic.id }, deadline).await?;
+        self.context.change(Proposal::DeleteTopic { topic: topic.id }, deadline).await?;
         Ok(Response::new(v1::DeleteTopicResponse { topic_id: id_bytes(topic.id.as_bytes()) }))
     }
 }

@@ -10,7 +10,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::output::Format;
 use crate::quantity::parse_timeout;
-use crate::{bench, check, cluster, completion, consume, group, produce, segment, topic};
+use crate::{bench, broker, check, cluster, completion, consume, group, partition, produce, segment, topic};
 
 /// Fidelog from a terminal: produce, consume, inspect, measure.
 #[derive(Debug, Parser)]
@@ -83,9 +83,11 @@ pub(crate) enum Command {
     Produce(produce::Produce),
     Consume(consume::Consume),
     Topic(topic::Topic),
+    Partition(partition::Partition),
     Segment(segment::Segment),
     Group(group::Group),
     Cluster(cluster::Cluster),
+    Broker(broker::Broker),
     Bench(bench::Bench),
     Check(check::Check),
     Completion(completion::Completion),
@@ -128,7 +130,7 @@ mod tests {
             assert!(help.contains("Examples:"), "`{}` has no examples", command.get_name());
             assert!(command.get_about().is_some(), "`{}` does not say what it does", command.get_name());
         });
-        assert_eq!(seen, 31, "commands were added or removed");
+        assert_eq!(seen, 48, "commands were added or removed");
     }
 
     #[test]

@@ -20,6 +20,7 @@
 mod args;
 mod base64;
 mod bench;
+mod broker;
 mod check;
 mod cluster;
 mod completion;
@@ -31,9 +32,11 @@ mod exit;
 mod group;
 mod interrupt;
 mod line_reader;
+mod moves;
 mod offsets;
 mod output;
 mod partial;
+mod partition;
 mod produce;
 mod progress;
 mod quantity;
@@ -99,9 +102,11 @@ async fn online(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Produce(command) => produce::run(context, command).await,
         Command::Consume(command) => consume::run(context, command).await,
-        Command::Topic(command) => interrupt::or_interrupted(topic::run(context, command)).await,
+        Command::Topic(command) => topic::run(context, command).await,
         Command::Group(command) => interrupt::or_interrupted(group::run(context, command)).await,
-        Command::Cluster(command) => interrupt::or_interrupted(cluster::run(context, command)).await,
+        Command::Cluster(command) => cluster::run(context, command).await,
+        Command::Broker(command) => broker::run(context, command).await,
+        Command::Partition(command) => partition::run(context, command).await,
         Command::Check(command) => interrupt::or_interrupted(check::run(context, command)).await,
         Command::Bench(command) => bench::run(context, command).await,
         Command::Segment(command) => segment::run(context, command),

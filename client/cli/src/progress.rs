@@ -29,6 +29,23 @@ impl Progress {
         Self { bar }
     }
 
+    /// Through so many things.
+    pub(crate) fn items(context: &Context, count: u64) -> Self {
+        if !context.shows_progress() {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let bar = ProgressBar::new(count);
+        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}");
+        bar.set_style(style.expect("the template is a constant, tested below"));
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        Self { bar }
+    }
+
+    /// So many are done.
+    pub(crate) fn reach(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
     /// One that nobody sees.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
@@ -58,6 +75,7 @@ mod tests {
         for template in [
             "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}",
             "{bytes} {bytes_per_sec} {msg}",
+            "{bar:32} {pos}/{len} {msg}",
         ] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }

@@ -16,6 +16,7 @@ use fidelog_client::types::TopicId;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::or_interrupted;
 
 /// Topics: create, list, describe, change, delete
 #[derive(Debug, clap::Args)]
@@ -44,13 +45,13 @@ enum Command {
 
 pub(crate) async fn run(context: &Context, topic: Topic) -> Result<Exit, Failure> {
     match topic.command {
-        Command::Ls(command) => ls::run(context, &command).await,
-        Command::Create(command) => create::run(context, command).await,
-        Command::Desc(command) => desc::run(context, &command).await,
+        Command::Ls(command) => or_interrupted(ls::run(context, &command)).await,
+        Command::Create(command) => or_interrupted(create::run(context, command)).await,
+        Command::Desc(command) => or_interrupted(desc::run(context, &command)).await,
         Command::Alter(command) => alter::run(context, command).await,
-        Command::Offsets(command) => offsets::run(context, &command).await,
-        Command::Rm(command) => rm::run(context, &command).await,
-        Command::Du(command) => du::run(context, &command).await,
+        Command::Offsets(command) => or_interrupted(offsets::run(context, &command)).await,
+        Command::Rm(command) => or_interrupted(rm::run(context, &command)).await,
+        Command::Du(command) => or_interrupted(du::run(context, &command)).await,
     }
 }
 

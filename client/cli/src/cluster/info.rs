@@ -1,6 +1,5 @@
 //! `cluster info`: who is there, who decides, and what is in trouble.
 
-use clap::Subcommand;
 use fidelog_client::types::ClusterId;
 use fidelog_client::wire::{Broker, DescribeClusterResponse};
 use serde::Serialize;
@@ -10,28 +9,13 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Row, Show, Table};
 use crate::quantity::duration_ms;
 
-/// The cluster as a whole
+/// Show brokers, the controller, and partitions in trouble
 #[derive(Debug, clap::Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "Examples:
-  fidelog cluster info
-  fidelog cluster info -o json"
-)]
-pub(crate) struct Cluster {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Show brokers, the controller, and partitions in trouble
-    #[command(after_help = "Examples:
+#[command(after_help = "Examples:
   fidelog cluster info
   fidelog -b broker-2:9094 cluster info -o wide
   fidelog cluster info -o name")]
-    Info,
-}
+pub(super) struct Info {}
 
 /// As one broker sees it.
 #[derive(Debug, Serialize)]
@@ -139,8 +123,7 @@ impl Show for ClusterReport {
     }
 }
 
-pub(crate) async fn run(context: &Context, cluster: Cluster) -> Result<Exit, Failure> {
-    let Command::Info = cluster.command;
+pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let answer = context.connect().await?.admin().describe_cluster().await?;
     context.print(&ClusterReport::from(answer))?;
     Ok(Exit::Success)
@@ -175,6 +158,6 @@ mod tests {
         };
         let report = ClusterReport::from(answer);
         assert!(report.table(false).contains("out of touch for 1s 500ms"));
-        assert_golden(&report, include_str!("../golden/cluster_info.json"));
+        assert_golden(&report, include_str!("../../golden/cluster_info.json"));
     }
 }

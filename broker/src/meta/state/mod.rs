@@ -28,10 +28,12 @@ mod decide;
 mod defaults;
 mod election;
 mod entry;
+mod health;
 mod moving;
 mod outcome;
 mod partition;
 mod placement;
+mod plan;
 mod proposal;
 mod recovery;
 mod refusal;
@@ -48,6 +50,8 @@ mod golden_tests;
 #[cfg(test)]
 mod operations_tests;
 #[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
 mod properties;
 
 pub use apply::ApplyError;
@@ -62,9 +66,11 @@ pub use controller::{ControllerEntry, ControllerRegistration};
 pub use decide::Minted;
 pub use defaults::{REPLICATION_FACTOR_MAX, TopicDefaults};
 pub use entry::{DataFound, Entry, ReplicaEnd, ReplicaFailure};
+pub use health::{Finding, Severity};
 pub use moving::Moving;
 pub use outcome::Outcome;
 pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
+pub use plan::{Plan, PlannedMove};
 pub use proposal::{
     ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
 };

@@ -1,6 +1,6 @@
 //! Fences, their end, and partitions whose members all restarted uncleanly (N10, N12).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, TopicPartition};
 
@@ -64,18 +64,17 @@ impl ClusterState {
     }
 
     pub(super) fn decide_unclean_election(&self, partitions: &[TopicPartition]) -> Result<Entry, Refusal> {
-        let mut named = partitions.to_vec();
-        named.sort_unstable();
-        named.dedup();
-        for &partition in &named {
-            let entry = self.partition(partition).ok_or(Refusal::UnknownPartition { partition })?;
-            if entry.reports(&self.brokers).is_empty() {
-                return Err(Refusal::NotWaitingForEnds { partition });
-            }
-        }
-        if named.is_empty() {
+        let Some(&first) = partitions.first() else {
             return Err(Refusal::NothingNamed { what: "partitions".to_owned() });
+        };
+        let waits = |at: &TopicPartition| {
+            self.partition(*at).is_some_and(|entry| !entry.reports(&self.brokers).is_empty())
+        };
+        // What has healed since is passed over: it must not keep the others waiting.
+        let named: BTreeSet<TopicPartition> = partitions.iter().copied().filter(waits).collect();
+        if named.is_empty() {
+            return Err(Refusal::NotWaitingForEnds { partition: first });
         }
-        Ok(Entry::UncleanElected { partitions: named })
+        Ok(Entry::UncleanElected { partitions: named.into_iter().collect() })
     }
 }

@@ -1,11 +1,15 @@
 //! Who leads, as this controller knows it, and the round that proves it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fidelog_record::types::MetaIndex;
 use openraft::Raft;
-use openraft::error::{CheckIsLeaderError, RaftError};
+use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
 use tokio::time::{Instant, timeout_at};
 
+use super::command::Command;
 use super::config::HEARTBEAT_MS;
 use super::types::{NodeId, TypeConfig, Voter};
 
@@ -32,15 +36,22 @@ pub(super) enum NoRound {
 }
 
 /// The library, asked about leadership.
+///
+/// A leader that restarts goes on leading in its old term, and what it remembers as committed may lag behind what it had
+/// acknowledged: a round alone would confirm a state that is too old. So the first confirmation of a term in this process
+/// also sees an entry of its own committed, and with it all that was in the log before.
 #[derive(Clone)]
 pub(super) struct Leadership {
     raft: Raft<TypeConfig>,
     node: NodeId,
+    /// The term whose log this process has seen committed up to an entry it wrote; 0 before the first. Only the
+    /// largest matters, hence relaxed.
+    caught_up_in: Arc<AtomicU64>,
 }
 
 impl Leadership {
     pub(super) fn new(raft: Raft<TypeConfig>, node: NodeId) -> Self {
-        Self { raft, node }
+        Self { raft, node, caught_up_in: Arc::default() }
     }
 
     /// Who leads now.
@@ -78,10 +89,34 @@ impl Leadership {
         }
     }
 
+    /// Sees an entry of this process committed and applied, once a term.
+    async fn catch_up(&self, deadline: Instant) -> Result<(), NoRound> {
+        let term = self.raft.metrics().borrow().current_term;
+        if self.caught_up_in.load(Ordering::Relaxed) == term {
+            return Ok(());
+        }
+        if !self.is_mine() {
+            return Err(NoRound::NotLeader);
+        }
+        // It changes nothing, whatever the state is; given up, it may still be committed, which does no harm.
+        let nothing = Command::Batch { base: MetaIndex(0), entries: Vec::new() };
+        match timeout_at(deadline, self.raft.client_write(nothing)).await {
+            Err(_) => Err(NoRound::Unconfirmed("no majority took an entry in time".to_owned())),
+            Ok(Ok(written)) => {
+                self.caught_up_in.fetch_max(written.log_id.leader_id.term, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(RaftError::Fatal(fatal))) => Err(NoRound::Stopped(fatal.to_string())),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(NoRound::NotLeader),
+            Ok(Err(RaftError::APIError(error))) => Err(NoRound::Unconfirmed(error.to_string())),
+        }
+    }
+
     /// A round in which a majority confirms that this controller leads, begun after the call; then everything
     /// committed before it is applied here.
     pub(super) async fn confirm(&self, deadline: Instant) -> Result<(), NoRound> {
         let mut why = "no round was finished in time".to_owned();
+        self.catch_up(deadline).await?;
         loop {
             // Stopping here is safe: a round changes nothing.
             match timeout_at(deadline, self.raft.ensure_linearizable()).await {

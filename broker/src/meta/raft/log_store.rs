@@ -55,9 +55,10 @@ impl LogStore {
 
     /// The entries from `start` up to before `end` that are there; the first ones of them when they are many bytes.
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
-        let (tail_start, newer) = {
+        let (start, tail_start, newer) = {
             let head = self.head.lock();
-            (head.tail.first_index().unwrap_or(u64::MAX), head.tail.range(start..end, bytes_max))
+            let start = start.max(head.purged.map_or(0, |purged| purged.index + 1));
+            (start, head.tail.first_index().unwrap_or(u64::MAX), head.tail.range(start..end, bytes_max))
         };
         if start >= end.min(tail_start) {
             return Ok(newer);
@@ -218,8 +219,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
         let end = log_id.index + 1;
-        let changes = vec![Change::Keep(Fact::Purged, encode_log_id(&log_id)), Change::CutBelow(end)];
-        let written = self.shared.writer.write(changes).await;
+        // It may be written later, together with the snapshot that covers it; until then nobody reads what is gone.
+        let change = Change::Purge { end, last: encode_log_id(&log_id) };
+        let written = self.shared.writer.write(vec![change]).await;
         written.map_err(|stopped| StorageIOError::write_logs(AnyError::new(&stopped)))?;
         let mut head = self.head.lock();
         head.purged = Some(log_id);

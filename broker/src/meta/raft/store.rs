@@ -115,7 +115,8 @@ impl RaftStore {
             let published = Arc::clone(&published);
             Arc::new(Health::new(move |reason| published.stop(reason)))
         };
-        let started = StoreThread::start(Arc::clone(&file), Arc::clone(&health));
+        let covered_end = contents.covered_end();
+        let started = StoreThread::start(Arc::clone(&file), Arc::clone(&health), covered_end);
         let (thread, writer) =
             started.map_err(|source| StoreError::Io { path: directory.to_owned(), source })?;
         let shared = Shared { cluster, node_id, file, writer, health: Arc::clone(&health) };
@@ -223,10 +224,15 @@ fn read_state(
 }
 
 impl Contents {
+    /// End of the log the snapshot covers, exclusive.
+    fn covered_end(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |(meta, _)| covered_end(meta))
+    }
+
     /// What cannot be, whatever crashed when.
-    fn contradiction(&self) -> Option<String> {
+    pub(super) fn contradiction(&self) -> Option<String> {
         let mut next = self.purged.map_or(0, |purged| purged.index + 1);
-        let covered_end = self.snapshot.as_ref().map_or(0, |(meta, _)| covered_end(meta));
+        let covered_end = self.covered_end();
         if covered_end < next {
             return Some(format!("its log begins at {next}, and its snapshot ends at {covered_end}"));
         }

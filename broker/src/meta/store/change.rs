@@ -1,7 +1,7 @@
 //! What is written to the store, as values, and the tables it goes to.
 //!
 //! Always true: writing a change again changes nothing, so that a job the disk had no room for can be tried as a
-//! whole once more.
+//! whole once more. The log on disk has no holes, and what is missing from its front is in the snapshot.
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
@@ -16,25 +16,21 @@ pub(super) const IMAGE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(super) const FORMAT_KEY: &str = "format";
 pub(super) const NODE_ID_KEY: &str = "node_id";
 pub(super) const CLUSTER_KEY: &str = "cluster";
+pub(super) const PURGED_KEY: &str = "purged";
 
 /// One of the small things the store keeps; each write replaces the former.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::meta) enum Fact {
     /// Whom this node follows or voted for.
     Vote,
-    /// The last entry that was removed from the front of the log.
-    Purged,
     /// The last entry known to be committed. May lag behind.
     Committed,
 }
 
 impl Fact {
-    pub(super) const ALL: [Self; 3] = [Self::Vote, Self::Purged, Self::Committed];
-
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Vote => "vote",
-            Self::Purged => "purged",
             Self::Committed => "committed",
         }
     }
@@ -49,8 +45,14 @@ pub(in crate::meta) enum Change {
     Append(Vec<(u64, Vec<u8>)>),
     /// Removes the entries from this index on.
     CutFrom(u64),
-    /// Removes the entries before this index.
-    CutBelow(u64),
+    /// Removes the entries before an index, and keeps the id of the last of them. Nothing is removed before the
+    /// snapshot covers it: the writer brings it again when it does.
+    Purge {
+        /// End of what goes, exclusive.
+        end: u64,
+        /// The last entry that goes.
+        last: Vec<u8>,
+    },
     /// Replaces the snapshot, unless the one there covers more of the log.
     Snapshot {
         /// End of the log it covers, exclusive.
@@ -65,24 +67,51 @@ pub(in crate::meta) enum Change {
 }
 
 impl Change {
+    /// How far it purges, exclusive; none when it does something else.
+    pub(super) fn purge_end(&self) -> Option<u64> {
+        match self {
+            Self::Purge { end, .. } => Some(*end),
+            _ => None,
+        }
+    }
+
     pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
         match self {
             Self::Keep(fact, bytes) => {
                 transaction.open_table(FACTS)?.insert(fact.key(), bytes.as_slice())?;
             }
-            Self::Append(rows) => {
-                let mut log = transaction.open_table(LOG)?;
-                for (index, bytes) in rows {
-                    log.insert(index, bytes.as_slice())?;
-                }
-            }
+            Self::Append(rows) => append(transaction, rows)?,
             Self::CutFrom(index) => transaction.open_table(LOG)?.retain_in(*index.., |_, _| false)?,
-            Self::CutBelow(end) => transaction.open_table(LOG)?.retain_in(..*end, |_, _| false)?,
+            Self::Purge { end, last } => purge(transaction, *end, last)?,
             Self::Snapshot { end, about, image } => write_snapshot(transaction, *end, about, image)?,
             Self::Reset(node_id) => reset(transaction, *node_id)?,
         }
         Ok(())
     }
+}
+
+fn append(transaction: &WriteTransaction, rows: &[(u64, Vec<u8>)]) -> Result<(), redb::Error> {
+    let mut log = transaction.open_table(LOG)?;
+    let end = log.last()?.map(|(last, _)| last.value().saturating_add(1));
+    if let (Some(end), Some((first, _))) = (end, rows.first())
+        && *first > end
+    {
+        let reason = format!("entries from {first} on would leave a hole in a log that ends at {end}");
+        return Err(redb::Error::Corrupted(reason));
+    }
+    for (index, bytes) in rows {
+        log.insert(index, bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+fn purge(transaction: &WriteTransaction, end: u64, last: &[u8]) -> Result<(), redb::Error> {
+    let covered_end = transaction.open_table(SNAPSHOT)?.last()?.map(|(covered_end, _)| covered_end.value());
+    if covered_end.is_some_and(|covered_end| covered_end >= end) {
+        transaction.open_table(FACTS)?.insert(PURGED_KEY, last)?;
+        transaction.open_table(LOG)?.retain_in(..end, |_, _| false)?;
+    }
+    Ok(())
 }
 
 fn write_snapshot(
@@ -105,8 +134,8 @@ fn write_snapshot(
 fn reset(transaction: &WriteTransaction, node_id: u64) -> Result<(), redb::Error> {
     transaction.open_table(ABOUT)?.insert(NODE_ID_KEY, node_id)?;
     let mut facts = transaction.open_table(FACTS)?;
-    for fact in Fact::ALL {
-        facts.remove(fact.key())?;
+    for key in [Fact::Vote.key(), Fact::Committed.key(), PURGED_KEY] {
+        facts.remove(key)?;
     }
     for table in [LOG, SNAPSHOT, IMAGE] {
         transaction.open_table(table)?.retain(|_, _| false)?;

@@ -16,7 +16,9 @@ use parking_lot::RwLock;
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::backend::FileBackend;
-use super::change::{ABOUT, CLUSTER_KEY, Change, FACTS, FORMAT_KEY, Fact, IMAGE, LOG, NODE_ID_KEY, SNAPSHOT};
+use super::change::{
+    ABOUT, CLUSTER_KEY, Change, FACTS, FORMAT_KEY, Fact, IMAGE, LOG, NODE_ID_KEY, PURGED_KEY, SNAPSHOT,
+};
 use super::rewrite::{remove_if_there, rewrite};
 use super::{COPY_NAME, FILE_NAME, LastStop, NEW_NAME, StoreError, builder};
 
@@ -200,7 +202,7 @@ impl StoreFile {
             let rows = Rows {
                 node_id: node_id.unwrap_or_default(),
                 vote: fact(transaction, Fact::Vote.key())?,
-                purged: fact(transaction, Fact::Purged.key())?,
+                purged: fact(transaction, PURGED_KEY)?,
                 committed: fact(transaction, Fact::Committed.key())?,
                 log: log_rows(transaction, 0..u64::MAX, usize::MAX)?,
             };

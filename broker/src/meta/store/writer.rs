@@ -7,6 +7,10 @@
 //! Always true: jobs are written in the order they were given; a job is answered well only when it, and every job
 //! before it, is synced; a full disk makes jobs wait and loses none; after the first other failure nothing is
 //! written any more, and everybody is told the first reason.
+//!
+//! A purge is the exception: the library asks for it while the snapshot that covers it is still being installed, and a
+//! crash between the two would leave neither the entries nor the snapshot. So it is answered at once, and written
+//! in the same commit as the snapshot.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -87,14 +91,16 @@ pub(in crate::meta) struct StoreThread {
 }
 
 impl StoreThread {
-    /// Starts the thread of `file`.
+    /// Starts the thread of `file`, whose snapshot covers the log up to before `covered_end`.
     pub(in crate::meta) fn start(
         file: Arc<StoreFile>,
         health: Arc<Health>,
+        covered_end: u64,
     ) -> std::io::Result<(Self, StoreWriter)> {
         let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
         let writer = StoreWriter { jobs: jobs.clone(), health: Arc::clone(&health) };
-        let room = Room { file, health, waiting, queue: VecDeque::new(), later: None, closing: false };
+        let (queue, later, purge) = (VecDeque::new(), None, None);
+        let room = Room { file, health, waiting, queue, later, purge, covered_end, closing: false };
         let thread = std::thread::Builder::new().name("meta-store".to_owned()).spawn(|| room.run())?;
         Ok((Self { jobs, thread }, writer))
     }
@@ -118,6 +124,10 @@ struct Room {
     waiting: Receiver<Job>,
     queue: VecDeque<(Vec<Change>, Done)>,
     later: Option<Change>,
+    /// The furthest purge the snapshot did not cover when it was asked for.
+    purge: Option<Change>,
+    /// End of the log the snapshot covers, exclusive.
+    covered_end: u64,
     closing: bool,
 }
 
@@ -172,6 +182,9 @@ impl Room {
 
     /// Writes the first `count` jobs; waits as long as there is no room for them.
     fn commit(&mut self, count: usize) -> Result<(), StoreError> {
+        let purges = self.queue.iter().take(count).flat_map(|(changes, _)| changes);
+        let purge = purges.chain(&self.purge).filter(|it| it.purge_end().is_some());
+        self.purge = purge.max_by_key(|it| it.purge_end()).cloned();
         let mut result = self.write(count);
         while let Err(error) = &result
             && error.is_full()
@@ -188,14 +201,25 @@ impl Room {
         }
         if result.is_ok() {
             self.later = None;
+            self.forget_purge(count);
             self.health.working();
         }
         result
     }
 
+    /// The purge was written if the snapshot covers it by now.
+    fn forget_purge(&mut self, count: usize) {
+        for change in self.queue.iter().take(count).flat_map(|(changes, _)| changes) {
+            if let Change::Snapshot { end, .. } = change {
+                self.covered_end = self.covered_end.max(*end);
+            }
+        }
+        self.purge.take_if(|purge| purge.purge_end().is_some_and(|end| end <= self.covered_end));
+    }
+
     fn write(&self, count: usize) -> Result<(), StoreError> {
         let jobs = self.queue.iter().take(count).flat_map(|(changes, _)| changes);
-        self.file.commit(jobs.chain(&self.later))
+        self.file.commit(jobs.chain(&self.purge).chain(&self.later))
     }
 
     fn end(mut self) -> Result<(), StoreStopped> {

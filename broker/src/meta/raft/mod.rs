@@ -33,6 +33,16 @@ mod until;
 mod wire;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
+mod stored_tests;
+#[cfg(test)]
 mod suite_tests;
 
 pub use command::{Applied, Command};

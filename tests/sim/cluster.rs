@@ -275,6 +275,7 @@ impl Sim {
             Said::PushReady(stream, at) => self.push_ready(stream, at),
             Said::CommittedReady(stream, at) => self.committed_ready(stream, at),
             Said::Propose(at, epoch, proposed) => self.propose_isr(broker, at, epoch, &proposed),
+            Said::Failed(at) => self.replica_failed(broker, at),
             Said::ReadProducers { at, epoch, below } => self.read_producers(broker, at, epoch, below),
             Said::ReadTail { at, from, epoch, start, end } => {
                 self.read_tail(broker, at, from, epoch, (start, end));

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fidelog_broker::meta::state::{
-    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, TopicEntry, TopicState,
+    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, ReplicaFailure, TopicEntry,
+    TopicState,
 };
 use fidelog_broker::partition::Assignment;
 use fidelog_log::{Log, OpenError, RecoveryReport};
@@ -252,6 +253,14 @@ impl Sim {
         if !ends.is_empty() {
             self.report(broker, Proposal::ReportEnds { broker: me, broker_epoch, ends });
         }
+    }
+
+    /// A log takes nothing any more, and the quorum is told (N11).
+    pub(crate) fn replica_failed(&mut self, broker: usize, at: TopicPartition) {
+        let Some((broker_epoch, _)) = self.life(broker).and_then(|life| life.registered) else { return };
+        let (partitions, reason) = (vec![at], ReplicaFailure::Unusable);
+        let broker_id = crate::broker::id_of(broker);
+        self.report(broker, Proposal::ReplicasFailed { broker: broker_id, broker_epoch, partitions, reason });
     }
 
     fn begin_removal(&mut self, broker: usize, state: &ClusterState, topic: TopicId) {

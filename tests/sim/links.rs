@@ -16,6 +16,7 @@ pub(crate) enum Said {
     PushReady(StreamId, TopicPartition),
     CommittedReady(StreamId, TopicPartition),
     Propose(TopicPartition, LeaderEpoch, Proposed),
+    Failed(TopicPartition),
     ReadProducers { at: TopicPartition, epoch: LeaderEpoch, below: Offset },
     ReadTail { at: TopicPartition, from: BrokerId, epoch: LeaderEpoch, start: Offset, end: Offset },
     Answer(u64, ProduceAnswer),
@@ -72,6 +73,10 @@ impl Links for Outbox {
 
     fn propose(&self, at: TopicPartition, epoch: LeaderEpoch, proposed: Proposed) {
         self.say(Said::Propose(at, epoch, proposed));
+    }
+
+    fn replica_failed(&self, at: TopicPartition) {
+        self.say(Said::Failed(at));
     }
 
     fn read_producers(&self, partition: &Arc<Partition>, epoch: LeaderEpoch, at: Offset) {

@@ -43,6 +43,7 @@ impl Links for Alone {
         None
     }
     fn propose(&self, _: TopicPartition, _: LeaderEpoch, _: Proposed) {}
+    fn replica_failed(&self, _: TopicPartition) {}
     fn read_producers(&self, _: &Arc<Partition>, _: LeaderEpoch, _: Offset) {}
     fn read_tail(&self, _: &Arc<Partition>, _: BrokerId, _: LeaderEpoch, _: Offset, _: Offset) {}
 }

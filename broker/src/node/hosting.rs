@@ -161,6 +161,7 @@ impl Hosting {
                 Ok(Ok(Opened::Log(log, report))) => {
                     if unopened.remove(&id).is_some() {
                         info!(partition = %id, "it could be opened after all");
+                        self.tell_usable(vec![id]);
                     }
                     self.host(state, id, *log, &report);
                 }
@@ -192,7 +193,9 @@ impl Hosting {
         let why = error.to_string();
         if unopened.get(&id) != Some(&why) {
             warn!(partition = %id, "this replica cannot be used yet, trying again: {why}");
-            unopened.insert(id, why);
+            if unopened.insert(id, why).is_none() {
+                self.tell_unusable(vec![id]);
+            }
         }
         Ok(())
     }

@@ -96,6 +96,8 @@ pub enum Effect<W> {
     },
     /// All members have answered this round: none of them had seen a newer epoch (N18).
     Confirmed(u64),
+    /// The log takes nothing any more: the quorum must hear of it, so that another one leads (N11).
+    ReplicaFailed,
     /// What readers may know has changed.
     Publish,
     /// People must hear of this.

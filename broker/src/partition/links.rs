@@ -40,6 +40,9 @@ pub trait Links: Send + Sync {
     /// Sends a change of the in-sync set to the quorum.
     fn propose(&self, at: TopicPartition, epoch: LeaderEpoch, proposed: Proposed);
 
+    /// Tells the quorum that this replica's log takes nothing any more (N11).
+    fn replica_failed(&self, at: TopicPartition);
+
     /// A partition held `before` bytes from leaders that are not synced, and holds `after` now. What is bounded is the
     /// sum; whoever has no streams to hold back need not listen.
     fn held_changed(&self, _before: u64, _after: u64) {}

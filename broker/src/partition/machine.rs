@@ -309,6 +309,7 @@ impl<W> Machine<W> {
         }
         self.leave_role(Unknown::LogFailed(why.to_owned()));
         self.role = Role::Stopped(why.to_owned());
+        self.effects.push(Effect::ReplicaFailed);
         self.effects.push(Effect::Alarm(format!("{}: stopped: {why}", self.id)));
         self.effects.push(Effect::Publish);
     }

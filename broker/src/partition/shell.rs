@@ -229,6 +229,7 @@ impl Partition {
             Effect::Confirmed(round) => {
                 self.rounds.send_replace(round);
             }
+            Effect::ReplicaFailed => self.links.replica_failed(self.id),
             Effect::Publish => {
                 self.published.send_replace(machine.published());
             }

@@ -328,6 +328,8 @@ impl Cluster {
                 self.tails.push(Tail { leader: index, life, from: index_of(from), start, end });
             }
             Effect::Confirmed(round) => self.round_confirmed(index, round),
+            // No log fails here: conversations have that.
+            Effect::ReplicaFailed => panic!("the log of broker {} failed", index + 1),
             Effect::Publish => {}
             Effect::Alarm(message) => self.tell(|| format!("broker {} alarms: {message}", index + 1)),
         }

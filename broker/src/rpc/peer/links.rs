@@ -1,9 +1,10 @@
 //! All streams of this broker, by number: how partitions reach the network.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -21,13 +22,16 @@ use super::outbox::Outbox;
 use super::refill;
 use super::reply_outbox::ReplyOutbox;
 use super::tail;
-use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::{IsrMember, Proposal};
+use crate::meta::quorum::{MetadataQuorum, ProposeError};
+use crate::meta::state::{IsrMember, Proposal, ReplicaFailure};
 use crate::meta::view::MetaView;
 use crate::partition::{Links, Partition};
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Incarnate, Proposed, StreamId};
 use crate::rpc::context::Reachability;
+
+/// Between two attempts to tell the quorum what it must hear.
+const TELL_PAUSE: Duration = Duration::from_millis(200);
 
 /// A stream to a follower that is up.
 #[derive(Clone, Debug)]
@@ -75,6 +79,8 @@ pub struct PeerLinks {
     pub(super) view: Arc<MetaView>,
     quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
+    /// Replicas whose logs have failed, and of which nobody has told the quorum yet.
+    failed: Arc<Mutex<BTreeSet<TopicPartition>>>,
     next_stream: AtomicU64,
     pub(super) inflow: Inflow,
     outgoing: ArcSwap<HashMap<StreamId, Outgoing>>,
@@ -112,6 +118,7 @@ impl PeerLinks {
             view,
             quorum,
             runtime: Handle::current(),
+            failed: Arc::default(),
             next_stream: AtomicU64::new(1),
             inflow: Inflow::default(),
             outgoing: ArcSwap::default(),
@@ -286,6 +293,32 @@ impl Links for PeerLinks {
         });
     }
 
+    fn replica_failed(&self, partition: TopicPartition) {
+        // Logs are opened after the registration.
+        let Some(Identity { broker, epoch: broker_epoch, .. }) = self.identity() else { return };
+        if !self.failed.lock().insert(partition) {
+            return;
+        }
+        let (quorum, failed) = (Arc::clone(&self.quorum), Arc::clone(&self.failed));
+        self.runtime.spawn(async move {
+            // Whoever finds others beside its own tells of them all.
+            let partitions: Vec<_> = std::mem::take(&mut *failed.lock()).into_iter().collect();
+            if partitions.is_empty() {
+                return;
+            }
+            let reason = ReplicaFailure::Unusable;
+            let proposal = Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason };
+            // Until the quorum has answered: a leader whose log is stopped must not keep its leadership.
+            while let Err(error) = quorum.propose(proposal.clone()).await {
+                if let ProposeError::Refused { refusal } = error {
+                    return warn!("the quorum refused to hear of failed replicas: {refusal}");
+                }
+                // Stopping here is safe: the next start opens the log anew, or says that it cannot.
+                tokio::time::sleep(TELL_PAUSE).await;
+            }
+        });
+    }
+
     fn held_changed(&self, before: u64, after: u64) {
         self.inflow.change(before, after);
     }
@@ -333,8 +366,6 @@ impl Links for PeerLinks {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use fidelog_record::types::PartitionEpoch;
 
     use super::*;

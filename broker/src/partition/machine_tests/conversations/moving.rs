@@ -285,3 +285,13 @@ fn n15_a_replica_added_while_leading_is_filled_and_one_removed_is_heard_no_more(
     assert!(talk.heard(four, StreamId(4), report).is_empty(), "it is no replica any more");
     assert!(matches!(talk.machine.next_push(four, StreamId(4), 1_000), NextPush::Nothing));
 }
+
+#[test]
+fn n11_a_leader_whose_log_fails_tells_the_quorum_once() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.machine.failed("the disk is gone");
+    let told = |effects: &[Effect<u64>]| effects.iter().any(|it| matches!(it, Effect::ReplicaFailed));
+    assert!(told(&talk.effects()));
+    talk.machine.failed("once more");
+    assert!(!told(&talk.effects()));
+}

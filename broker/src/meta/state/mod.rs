@@ -48,6 +48,8 @@ pub(in crate::meta) mod fixture;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod operations_tests;
 #[cfg(test)]
 mod plan_tests;

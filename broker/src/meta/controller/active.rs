@@ -231,7 +231,7 @@ impl Controller {
                     Verdict::HandOver => Task::HandOver(broker, epoch),
                 });
             let mut tasks: Vec<Task> = judged.collect();
-            tasks.extend(active.duties.due(&state, now).into_iter().map(Task::Duty));
+            tasks.extend(active.duties.due(&state, &active.liveness, now).into_iter().map(Task::Duty));
             let term = active.term;
             tasks.retain(|task| !active.under_way.contains(task));
             tasks.truncate(TASKS_MAX - active.under_way.len());

@@ -3,23 +3,34 @@
 //! | due | when |
 //! |---|---|
 //! | an election among replicas that all restarted uncleanly (N10) | 5 s after this controller first saw them wait, and every 5 s from then on |
+//! | a leadership that is owed goes back to the preferred replica | that is in sync, has been live for 5 s, and nobody is about to be fenced; a few a second |
+//!
+//! A leadership is owed when its preferred replica was seen fenced or draining while another led, or when this
+//! controller found it elsewhere as it began. One that an operator moves later stays where it was put.
 //!
 //! Always true: what is due is only asked for; whether it may be is decided where it becomes an entry. Everything here
 //! may be forgotten: the waits begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
-use fidelog_record::types::TopicPartition;
+use fidelog_record::types::{BrokerId, TopicPartition};
 
+use super::liveness::Liveness;
 use crate::meta::state::{ClusterState, OfflineReason, PartitionEntry, Proposal};
 
 /// How long the quorum waits for all members of a partition that restarted uncleanly (N10).
 pub const UNCLEAN_WAIT: Duration = Duration::from_secs(5);
+/// How long a broker must have been live before leaderships go back to it.
+pub const RETURN_AFTER: Duration = Duration::from_secs(5);
 /// Partitions elected by one proposal.
 const ELECTED_MAX: usize = 1_000;
+/// Leaderships that go back at once; the next ones a look later.
+const RETURNS_MAX: usize = 10;
+/// A leadership that did not go back is not tried again before this has passed.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often all partitions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -28,6 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum Duty {
     /// The wait for the members of these is over.
     ElectUnclean(Vec<TopicPartition>),
+    /// The preferred replica of this one can lead it again.
+    GiveBack(TopicPartition),
 }
 
 impl Duty {
@@ -36,6 +49,7 @@ impl Duty {
     pub fn proposal(&self) -> Proposal {
         match self {
             Self::ElectUnclean(partitions) => Proposal::ElectUnclean { partitions: partitions.clone() },
+            Self::GiveBack(partition) => Proposal::ElectLeader { partition: *partition, broker: None },
         }
     }
 }
@@ -50,6 +64,7 @@ impl fmt::Display for Duty {
                     partitions.len()
                 )
             }
+            Self::GiveBack(partition) => write!(f, "give {partition} back to its preferred leader"),
         }
     }
 }
@@ -60,16 +75,25 @@ pub struct Duties {
     looked_at: Option<Moment>,
     /// Partitions whose members all restarted uncleanly: when they were seen so, or last asked to be elected.
     unclean: BTreeMap<TopicPartition, Moment>,
+    /// Leaderships that are owed to their preferred replicas.
+    owed: BTreeSet<TopicPartition>,
+    /// Those that were asked to go back, and when.
+    asked: BTreeMap<TopicPartition, Moment>,
 }
 
 impl Duties {
     /// What is due at `now`. Looks once a second, however often it is asked.
-    pub fn due(&mut self, state: &ClusterState, now: Moment) -> Vec<Duty> {
+    pub fn due(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment) -> Vec<Duty> {
         if self.looked_at.is_some_and(|looked_at| now.since(looked_at) < LOOK_EVERY) {
             return Vec::new();
         }
-        self.looked_at = Some(now);
-        self.elections(state, now)
+        let is_first = self.looked_at.replace(now).is_none();
+        let mut due = self.elections(state, now);
+        self.settle_owed(state, is_first);
+        if liveness.is_calm() {
+            due.extend(self.returns(state, liveness, now));
+        }
+        due
     }
 
     fn elections(&mut self, state: &ClusterState, now: Moment) -> Vec<Duty> {
@@ -95,6 +119,43 @@ impl Duties {
             .collect();
         if over.is_empty() { Vec::new() } else { vec![Duty::ElectUnclean(over)] }
     }
+
+    fn settle_owed(&mut self, state: &ClusterState, is_first: bool) {
+        let away = |broker: BrokerId| state.broker(broker).is_none_or(|entry| entry.fenced || entry.draining);
+        let elsewhere = state.partitions().filter_map(|(at, it)| Some((at, preferred_elsewhere(it)?)));
+        let owed = elsewhere.filter(|(at, preferred)| is_first || self.owed.contains(at) || away(*preferred));
+        self.owed = owed.map(|(at, _)| at).collect();
+    }
+
+    fn returns(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment) -> Vec<Duty> {
+        self.asked.retain(|_, asked| now.since(*asked) < TRY_AGAIN_AFTER);
+        let steady = |broker: BrokerId| {
+            let unfenced_for = liveness.unfenced_for(broker, now);
+            unfenced_for.is_some_and(|unfenced_for| unfenced_for >= RETURN_AFTER)
+                && state.broker(broker).is_some_and(|entry| !entry.draining)
+        };
+        let can = |at: &TopicPartition| {
+            state.partition(*at).and_then(|it| preferred_in_waiting(it)).is_some_and(steady)
+        };
+        let due = self.owed.iter().filter(|at| !self.asked.contains_key(at) && can(at));
+        let due: Vec<TopicPartition> = due.take(RETURNS_MAX).copied().collect();
+        self.asked.extend(due.iter().map(|&at| (at, now)));
+        due.into_iter().map(Duty::GiveBack).collect()
+    }
+}
+
+/// The preferred replica, when another one leads.
+fn preferred_elsewhere(partition: &PartitionEntry) -> Option<BrokerId> {
+    let preferred = partition.replicas.first()?.broker;
+    partition.leader.filter(|&leader| leader != preferred).map(|_| preferred)
+}
+
+/// The preferred replica, when another one leads and it could.
+fn preferred_in_waiting(partition: &PartitionEntry) -> Option<BrokerId> {
+    let marked = [&partition.damaged, &partition.unusable, &partition.unproven];
+    preferred_elsewhere(partition).filter(|preferred| {
+        partition.isr.contains(preferred) && marked.iter().all(|marked| !marked.contains(preferred))
+    })
 }
 
 #[cfg(test)]
@@ -102,11 +163,17 @@ mod tests {
     use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
     use super::*;
-    use crate::meta::state::fixture::{at, done, next_start, opened, start};
+    use crate::meta::controller::heartbeat::{BrokerHealth, Heartbeat, SessionId};
+    use crate::meta::state::fixture::{at, change_isr, done, fence, next_start, opened, start, unfence};
     use crate::meta::state::{Registration, ReplicaEnd};
 
     fn second(number: u64) -> Moment {
         Moment::default().plus(Duration::from_secs(number))
+    }
+
+    /// A controller that has heard nobody: nothing goes back.
+    fn nobody() -> Liveness {
+        Liveness::new(second(0))
     }
 
     /// After a power cut: three live brokers, of which nobody is believed.
@@ -128,17 +195,21 @@ mod tests {
     fn n10_the_wait_for_uncleanly_restarted_replicas_ends_after_five_seconds() {
         let mut state = all_restarted_uncleanly();
         let mut duties = Duties::default();
-        assert_eq!(duties.due(&state, second(1)), []);
-        assert_eq!(duties.due(&state, second(100)), [], "nobody told anything: there is nothing to choose");
+        assert_eq!(duties.due(&state, &nobody(), second(1)), []);
+        assert_eq!(
+            duties.due(&state, &nobody(), second(100)),
+            [],
+            "nobody told anything: there is nothing to choose"
+        );
         report(&mut state, 3);
-        assert_eq!(duties.due(&state, second(101)), []);
-        assert_eq!(duties.due(&state, second(105)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(101)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(105)), []);
         let due = Duty::ElectUnclean(vec![at(0xaa, 0)]);
-        assert_eq!(duties.due(&state, second(106)), std::slice::from_ref(&due));
-        assert_eq!(duties.due(&state, second(107)), [], "it is not asked for without a pause");
+        assert_eq!(duties.due(&state, &nobody(), second(106)), std::slice::from_ref(&due));
+        assert_eq!(duties.due(&state, &nobody(), second(107)), [], "it is not asked for without a pause");
         done(&mut state, &due.proposal());
         assert_eq!(state.partition(at(0xaa, 0)).unwrap().leader, Some(BrokerId(3)));
-        assert_eq!(duties.due(&state, second(120)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(120)), []);
     }
 
     #[test]
@@ -146,12 +217,98 @@ mod tests {
         let mut state = all_restarted_uncleanly();
         report(&mut state, 3);
         let mut duties = Duties::default();
-        duties.due(&state, second(1));
+        duties.due(&state, &nobody(), second(1));
         let millis = |ms| second(1).plus(Duration::from_millis(ms));
         for ms in [5_100, 5_200, 5_999] {
             duties.looked_at = Some(millis(5_050));
-            assert_eq!(duties.due(&state, millis(ms)), []);
+            assert_eq!(duties.due(&state, &nobody(), millis(ms)), []);
         }
-        assert_eq!(duties.due(&state, millis(6_050)).len(), 1);
+        assert_eq!(duties.due(&state, &nobody(), millis(6_050)).len(), 1);
+    }
+
+    /// A controller that hears everybody.
+    struct Scene {
+        state: ClusterState,
+        liveness: Liveness,
+        duties: Duties,
+    }
+
+    impl Scene {
+        fn new(state: ClusterState) -> Self {
+            Self { state, liveness: nobody(), duties: Duties::default() }
+        }
+
+        fn at(&mut self, now: u64) -> Vec<Duty> {
+            let state = self.state.clone();
+            for entry in state.brokers() {
+                let heartbeat = Heartbeat {
+                    broker: entry.id,
+                    epoch: entry.epoch,
+                    number: 1,
+                    passed: state.index(),
+                    ready: true,
+                    stopping: false,
+                    health: BrokerHealth::default(),
+                };
+                let session = SessionId(u64::from(entry.id.0));
+                self.liveness.heard(&state, session, &heartbeat, second(now));
+            }
+            self.duties.due(&self.state, &self.liveness, second(now))
+        }
+
+        fn done(&mut self, proposal: &Proposal) {
+            done(&mut self.state, proposal);
+        }
+
+        /// Broker 1 was away, is back in the isr, and 2 leads.
+        fn away_and_back(&mut self, looked_at: u64) {
+            let proposal = fence(&self.state, 1);
+            self.done(&proposal);
+            assert_eq!(self.at(looked_at), []);
+            let proposal = unfence(&self.state, 1);
+            self.done(&proposal);
+            let proposal = change_isr(&self.state, at(0xaa, 0), &[1, 2, 3]);
+            self.done(&proposal);
+        }
+    }
+
+    #[test]
+    fn a_leadership_goes_back_once_its_broker_has_been_back_for_a_while() {
+        let mut scene = Scene::new(opened(3));
+        assert_eq!(scene.at(1), []);
+        scene.away_and_back(2);
+        assert_eq!((scene.at(3), scene.at(7)), (vec![], vec![]));
+        let due = Duty::GiveBack(at(0xaa, 0));
+        assert_eq!(scene.at(8), std::slice::from_ref(&due));
+        assert_eq!(scene.at(9), [], "it is not asked for without a pause");
+        scene.done(&due.proposal());
+        assert_eq!(scene.state.partition(at(0xaa, 0)).unwrap().leader, Some(BrokerId(1)));
+        assert_eq!(scene.at(99), []);
+    }
+
+    #[test]
+    fn what_an_operator_moved_stays_where_it_is() {
+        let mut scene = Scene::new(opened(3));
+        assert_eq!(scene.at(1), []);
+        scene.done(&Proposal::ElectLeader { partition: at(0xaa, 0), broker: Some(BrokerId(2)) });
+        assert_eq!((scene.at(2), scene.at(60)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_controller_that_begins_takes_what_it_finds_elsewhere_for_owed() {
+        let mut scene = Scene::new(opened(3));
+        scene.away_and_back(2);
+        scene.duties = Duties::default();
+        assert_eq!(scene.at(3), []);
+        assert_eq!(scene.at(60).len(), 1);
+    }
+
+    #[test]
+    fn nothing_goes_back_while_a_broker_is_missed() {
+        let mut scene = Scene::new(opened(3));
+        scene.away_and_back(2);
+        scene.at(59);
+        scene.liveness.ended(SessionId(3), second(59));
+        assert_eq!(scene.duties.due(&scene.state, &scene.liveness, second(60)), []);
     }
 }

@@ -12,6 +12,7 @@
 //! broker lead or follow anything (N1, N13).
 
 mod config;
+mod damage_report;
 mod format;
 mod hosting;
 mod housekeeping;

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::config::NodeConfig;
+use super::damage_report::DamageReport;
 use super::hosting::Hosting;
 use super::quorum::{Quorum, QuorumParts, open_quorum};
 use super::registration::{register, registration};
@@ -315,6 +316,14 @@ impl Starting {
         let (me, clock) = (config.broker, &world.clock);
         let repair = Repair::new(me, Arc::clone(&partitions), Arc::clone(&view), Arc::clone(clock));
         spawn(Box::pin(repair.run()));
+        let report = DamageReport {
+            broker: me,
+            broker_epoch: registered.epoch,
+            partitions: Arc::clone(&partitions),
+            view: Arc::clone(&view),
+            quorum: Arc::clone(&quorum.handle),
+        };
+        spawn(Box::pin(report.run()));
         if let Some(bytes_per_s) = config.scrub_bytes_per_s {
             let (hosted, view) = (Arc::clone(&partitions), Arc::clone(&view));
             spawn(Box::pin(Scrub::new(me, hosted, view, Arc::clone(clock), bytes_per_s.get()).run()));

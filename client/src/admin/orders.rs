@@ -138,6 +138,46 @@ impl Admin {
         };
         plan(call!(self, Repeat::IfDefinite, operations, set_replication_factor, request)?.plan)
     }
+
+    /// What recovering a partition by hand would come to: who would lead, which offsets and producers would be hurt, as
+    /// far as its replicas can be asked. The first of two steps; nothing is changed. `None` as the leader: the live
+    /// replica that holds most.
+    ///
+    /// # Errors
+    /// When there is no such partition, or no live replica tells what it holds.
+    pub async fn plan_recovery(
+        &self,
+        topic: &str,
+        partition: u32,
+        leader: Option<u32>,
+    ) -> Result<v1::PlanRecoveryResponse, RequestError> {
+        let request = v1::PlanRecoveryRequest {
+            partition: Some(name(topic, partition)?),
+            broker_id: leader.unwrap_or_default(),
+        };
+        call!(self, Repeat::InTurn, operations, plan_recovery, request)
+    }
+
+    /// Carries out the plan with this hash: the second step. Acknowledged records may be lost, as the plan says.
+    ///
+    /// # Errors
+    /// When the plan is not the present one any more, somebody who may hold everything is not fenced for long enough,
+    /// or the outcome is unknown.
+    pub async fn recover(
+        &self,
+        topic: &str,
+        partition: u32,
+        leader: u32,
+        hash: &str,
+    ) -> Result<v1::PartitionState, RequestError> {
+        let request = v1::RecoverRequest {
+            partition: Some(name(topic, partition)?),
+            broker_id: leader,
+            hash: hash.to_owned(),
+        };
+        let answer = call!(self, Repeat::IfDefinite, operations, recover, request)?;
+        answer.partition.ok_or(RequestError::Malformed("a recovered partition without its state"))
+    }
 }
 
 fn plan(plan: Option<v1::MovePlan>) -> Result<v1::MovePlan, RequestError> {

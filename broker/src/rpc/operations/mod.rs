@@ -6,6 +6,8 @@
 //! | `partitions` | partitions of all topics |
 //! | `moves` | orders that change who leads and where replicas lie |
 //! | `plan` | where replicas should lie: pure |
+//! | `recovery` | recovery of a partition by an operator, in two steps |
+//! | `tail` | what a replica holds, and who produced the end of it |
 //! | `quorum` | who votes on the metadata |
 //! | `health` | what is wrong, and what to do: pure |
 //! | `events` | what happened between two states: pure |
@@ -21,6 +23,8 @@ mod moves;
 mod partitions;
 mod plan;
 mod quorum;
+mod recovery;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -30,14 +34,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use fidelog_proto::v1::{self, Reason};
-use fidelog_record::types::BrokerId;
+use fidelog_record::types::{BrokerId, Offset, TopicPartition};
 use futures::Stream;
 use tonic::{Request, Response, Status};
 
 use super::co_stream::CoStream;
 use super::context::Context;
 use super::deadline;
+use super::route::{self, Named};
 use super::status::Failure;
+use crate::meta::state::ClusterState;
 
 /// The operations service.
 #[derive(Clone, Debug)]
@@ -192,6 +198,33 @@ impl v1::operations_service_server::OperationsService for OperationsServer {
         Ok(Response::new(v1::SetReplicationFactorResponse { plan: Some(plan) }))
     }
 
+    async fn plan_recovery(
+        &self,
+        call: Request<v1::PlanRecoveryRequest>,
+    ) -> Result<Response<v1::PlanRecoveryResponse>, Status> {
+        let deadline = deadline::of_call(&call);
+        Ok(Response::new(recovery::plan(&self.context, call.get_ref(), deadline).await?))
+    }
+
+    async fn recover(
+        &self,
+        call: Request<v1::RecoverRequest>,
+    ) -> Result<Response<v1::RecoverResponse>, Status> {
+        let deadline = deadline::of_call(&call);
+        let partition = recovery::recover(&self.context, call.get_ref(), deadline).await?;
+        Ok(Response::new(v1::RecoverResponse { partition }))
+    }
+
+    async fn describe_tail(
+        &self,
+        call: Request<v1::DescribeTailRequest>,
+    ) -> Result<Response<v1::DescribeTailResponse>, Status> {
+        let request = call.get_ref();
+        let at = partition_of(&*self.context.state()?, request.partition.as_ref())?;
+        let from = request.from_offset.map(Offset);
+        Ok(Response::new(recovery::here(&self.context, at, from).await?))
+    }
+
     type WatchEventsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchEventsResponse, Status>> + Send>>;
 
     async fn watch_events(
@@ -228,6 +261,14 @@ fn named_broker(id: u32) -> Result<BrokerId, Failure> {
         0 => Err(Failure::invalid("broker_id", "broker_id is 0; name a broker, from 1")),
         id => Ok(BrokerId(id)),
     }
+}
+
+/// A partition named in a request.
+fn partition_of(state: &ClusterState, named: Option<&v1::PartitionName>) -> Result<TopicPartition, Failure> {
+    let named = named.ok_or_else(|| Failure::invalid("partition", "no partition is named"))?;
+    let topic = Named { name: &named.topic, id: &named.topic_id, field: "partition.topic" };
+    let topic = route::topic(state, topic)?;
+    route::partition(&topic, named.partition)
 }
 
 /// Ids with commas between them; empty for nobody.

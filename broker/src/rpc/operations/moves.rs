@@ -106,7 +106,7 @@ pub(super) async fn begin(
     deadline: Deadline,
 ) -> Result<Option<v1::PartitionState>, Failure> {
     let state = context.state()?;
-    let partition = partition_of(&state, request.partition.as_ref())?;
+    let partition = super::partition_of(&state, request.partition.as_ref())?;
     let epoch = Some(PartitionEpoch(request.partition_epoch)).filter(|epoch| epoch.0 > 0);
     let replicas = request.replicas.iter().copied().map(BrokerId).collect();
     let order = Proposal::MoveReplicas { partition, replicas, partition_epoch: epoch };
@@ -121,7 +121,7 @@ pub(super) async fn cancel(
     deadline: Deadline,
 ) -> Result<Option<v1::PartitionState>, Failure> {
     let state = context.state()?;
-    let partition = partition_of(&state, request.partition.as_ref())?;
+    let partition = super::partition_of(&state, request.partition.as_ref())?;
     let (_, state) = context.change(Proposal::CancelMove { partition }, deadline).await?;
     Ok(state_of(&state, partition))
 }
@@ -139,8 +139,11 @@ pub(super) async fn elect(
     }
     let state = context.state()?;
     let broker = Some(BrokerId(request.broker_id)).filter(|broker| broker.0 > 0);
-    let named: Vec<_> =
-        request.partitions.iter().map(|named| (named.clone(), partition_of(&state, Some(named)))).collect();
+    let named: Vec<_> = request
+        .partitions
+        .iter()
+        .map(|named| (named.clone(), super::partition_of(&state, Some(named))))
+        .collect();
     let elections = stream::iter(named).map(|(named, found)| async move {
         let (at, outcome) = match found {
             Ok(at) => (Some(at), elect_one(context, at, broker, deadline).await),
@@ -229,13 +232,6 @@ fn planned(state: &ClusterState, step: &Move, begun: Result<(), Failure>) -> v1:
 
 fn topic_name(state: &ClusterState, at: TopicPartition) -> String {
     state.topic(at.topic).map_or_else(|| name_in(None, at), |topic| topic.name.to_string())
-}
-
-fn partition_of(state: &ClusterState, named: Option<&v1::PartitionName>) -> Result<TopicPartition, Failure> {
-    let named = named.ok_or_else(|| Failure::invalid("partition", "no partition is named"))?;
-    let topic = Named { name: &named.topic, id: &named.topic_id, field: "partition.topic" };
-    let topic = route::topic(state, topic)?;
-    route::partition(&topic, named.partition)
 }
 
 fn unknown_broker(broker: BrokerId) -> Failure {

@@ -5,7 +5,7 @@ use fidelog_record::types::{
     BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, TopicId, TopicName,
 };
 
-use super::{events, health, partitions};
+use super::{events, health, partitions, recovery};
 use crate::meta::state::{
     Changes, ClusterState, Entry, FenceReason, Minted, Proposal, Registration, StartId, TopicConfig,
     TopicDefaults,
@@ -182,4 +182,34 @@ fn pages_of_partitions_are_in_the_order_of_numbers() {
     let wide: Vec<u32> = seen.iter().filter(|(topic, _)| topic == "wide").map(|(_, it)| *it).collect();
     assert_eq!(wide, (0..120).collect::<Vec<u32>>());
     assert_eq!(seen.len(), 121);
+}
+
+#[test]
+fn the_live_replica_that_holds_most_is_to_lead_and_its_plan_is_bound_to_what_was_seen() {
+    let mut cluster = Cluster::new();
+    (1..=3).for_each(|n| cluster.fence(n));
+    (2..=3).for_each(|n| cluster.unfence(n));
+    let (at, entry) = cluster.state.partitions().next().unwrap();
+    let replica = |broker_id, fenced, last_epoch, committed_end, durable_end| v1::RecoveryReplica {
+        broker_id,
+        fenced,
+        tail: Some(v1::DescribeTailResponse {
+            broker_id,
+            last_epoch,
+            committed_end,
+            durable_end,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let seen = [replica(1, true, 9, 100, 100), replica(2, false, 2, 50, 60), replica(3, false, 2, 40, 70)];
+    let choose =
+        |replicas: &[_], wanted| recovery::choose(&cluster.state, at, entry, replicas, BrokerId(wanted));
+    let plan = choose(&seen, 0).unwrap();
+    assert_eq!((plan.leader, plan.cut_end.0, plan.ends.len()), (BrokerId(3), 40, 3));
+    let other = choose(&seen, 2).unwrap();
+    assert_eq!((other.leader, other.cut_end.0), (BrokerId(2), 50));
+    assert!(choose(&seen, 1).is_none(), "who is down cannot lead");
+    let later = [replica(1, true, 9, 100, 100), replica(2, false, 2, 50, 60), replica(3, false, 2, 40, 71)];
+    assert_ne!(choose(&later, 0).unwrap().hash(), plan.hash());
 }

@@ -1,8 +1,9 @@
-//! `partition`: list, describe, move, elect.
+//! `partition`: list, describe, move, elect, recover.
 
 mod desc;
 mod ls;
 mod moving;
+mod recover;
 mod report;
 
 pub(crate) use report::PartitionRow;
@@ -15,7 +16,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::or_interrupted;
 
-/// Partitions: list, describe, move, elect leaders
+/// Partitions: list, describe, move, elect leaders, recover
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
@@ -35,6 +36,7 @@ enum Command {
     Move(moving::Move),
     CancelMove(moving::CancelMove),
     Elect(moving::Elect),
+    Recover(recover::Recover),
 }
 
 pub(crate) async fn run(context: &Context, partition: Partition) -> Result<Exit, Failure> {
@@ -44,6 +46,7 @@ pub(crate) async fn run(context: &Context, partition: Partition) -> Result<Exit,
         Command::Move(command) => moving::begin(context, &command).await,
         Command::CancelMove(command) => or_interrupted(moving::cancel(context, &command)).await,
         Command::Elect(command) => or_interrupted(moving::elect(context, command)).await,
+        Command::Recover(command) => or_interrupted(recover::run(context, &command)).await,
     }
 }
 

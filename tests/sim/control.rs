@@ -111,7 +111,7 @@ impl Sim {
         for (broker, broker_epoch, verdict) in self.control.liveness.turn(&state, now) {
             self.carry_out(broker, broker_epoch, &verdict);
         }
-        for duty in self.control.duties.due(&state, now) {
+        for duty in self.control.duties.due(&state, &self.control.liveness, now) {
             self.consider(Asked { asker: None, proposal: duty.proposal() });
         }
     }

@@ -95,9 +95,10 @@ fn partition(
         _ => {}
     }
     let brokers = |entry: &PartitionEntry| id_list(entry.replicas.iter().map(|replica| replica.broker));
+    let named = |ids: &str| if ids.is_empty() { "nobody".to_owned() } else { ids.to_owned() };
     let mut lists = |kind: &str, what: &str, before: String, after: String| {
         if before != after {
-            let message = format!("partition {name}: {what} {before} -> {after}");
+            let message = format!("partition {name}: {what} {} -> {}", named(&before), named(&after));
             tell(kind, message, before, after);
         }
     };
@@ -106,7 +107,7 @@ fn partition(
         let targets = entry.moving.iter().flat_map(|moving| moving.targets.iter().copied());
         id_list(targets)
     };
-    lists("move_changed", "moves to", going(old), going(new));
+    lists("move_changed", "is to move to", going(old), going(new));
     let isr = |entry: &PartitionEntry| id_list(entry.isr.iter().copied());
     lists("isr_changed", "in sync", isr(old), isr(new));
 }

@@ -68,6 +68,28 @@ impl Leadership {
         }
     }
 
+    /// Tells every change of who leads, for ever.
+    pub(super) async fn tell(self) {
+        let mut metrics = self.raft.metrics();
+        let mut told = Leads::Nobody;
+        loop {
+            let term = metrics.borrow_and_update().current_term;
+            let leads = self.now();
+            if leads != told {
+                match &leads {
+                    Leads::Me => tracing::info!(term, "this controller leads the metadata quorum"),
+                    Leads::Other(voter) => tracing::info!(term, "the metadata quorum is led by {voter}"),
+                    Leads::Nobody => tracing::info!(term, "nobody leads the metadata quorum"),
+                }
+                told = leads;
+            }
+            // Stopping here is safe: nothing was taken.
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     pub(super) fn is_mine(&self) -> bool {
         self.now() == Leads::Me
     }

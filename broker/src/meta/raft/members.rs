@@ -249,20 +249,15 @@ impl Members {
         };
         self.check_majority(&membership, &wanted).await.map_err(refused)?;
         let unknown = |reason: String| ProposeError::Unreachable { reason };
-        self.write(ChangeMembers::ReplaceAllVoters(wanted)).await.map_err(unknown)
+        // One that is dropped hears nothing of it and would wait for entries for ever; one that is gone never comes back.
+        let left: BTreeSet<NodeId> = voters.difference(&wanted).copied().collect();
+        let retain = !left.is_empty() && self.answering(&membership, &left).await == left.len();
+        self.write_retaining(ChangeMembers::ReplaceAllVoters(wanted), retain).await.map_err(unknown)
     }
 
     /// Whether more than half of `voters` answer.
     async fn check_majority(&self, membership: &Membership, voters: &BTreeSet<NodeId>) -> Result<(), String> {
-        let ask = voters.iter().map(async |node| {
-            if *node == self.seat.node() {
-                return true;
-            }
-            let Some(voter) = membership.get_node(node) else { return false };
-            let answers = self.who_is(voter.broker, &self.seat.address_of(voter)).await;
-            answers.is_some_and(|(controller, _)| controller.node == *node)
-        });
-        let answering = join_all(ask).await.into_iter().filter(|answers| *answers).count();
+        let answering = self.answering(membership, voters).await;
         if answering * 2 > voters.len() {
             return Ok(());
         }
@@ -271,6 +266,19 @@ impl Members {
              first",
             voters.len()
         ))
+    }
+
+    /// How many of `nodes` answer.
+    async fn answering(&self, membership: &Membership, nodes: &BTreeSet<NodeId>) -> usize {
+        let ask = nodes.iter().map(async |node| {
+            if *node == self.seat.node() {
+                return true;
+            }
+            let Some(voter) = membership.get_node(node) else { return false };
+            let answers = self.who_is(voter.broker, &self.seat.address_of(voter)).await;
+            answers.is_some_and(|(controller, _)| controller.node == *node)
+        });
+        join_all(ask).await.into_iter().filter(|answers| *answers).count()
     }
 
     /// Waits until the leader knows that `node` has nearly all of its log.
@@ -298,7 +306,16 @@ impl Members {
 
     /// One change, committed. Voters that are replaced leave the quorum altogether.
     async fn write(&self, change: ChangeMembers<NodeId, Voter>) -> Result<(), String> {
-        match timeout(CHANGE_MAX, self.raft.change_membership(change, false)).await {
+        self.write_retaining(change, false).await
+    }
+
+    /// One change, committed; `retain`: voters that are left out go on learning.
+    async fn write_retaining(
+        &self,
+        change: ChangeMembers<NodeId, Voter>,
+        retain: bool,
+    ) -> Result<(), String> {
+        match timeout(CHANGE_MAX, self.raft.change_membership(change, retain)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no majority took it within {CHANGE_MAX:?}")),

@@ -33,6 +33,8 @@ mod until;
 mod wire;
 
 #[cfg(test)]
+mod cluster_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod damage_tests;

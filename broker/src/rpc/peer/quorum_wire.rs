@@ -16,7 +16,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, ConnectError, Status};
 
 use super::quorum_codec::{decode, encode};
 use super::way::{Pauses, Way};
@@ -51,9 +51,26 @@ pub(super) fn client(channel: Channel) -> QuorumServiceClient<Channel> {
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-/// Whether `status` came from the other's service before it did anything.
-pub(super) fn is_definite(status: &Status) -> bool {
-    status.code() == Code::FailedPrecondition
+/// What a call that failed comes to. A connection that was made again and failed has sent nothing.
+fn failed(way: &Way, connection: u64, status: &Status, whom: &str) -> CallError {
+    let message = status.message();
+    if status.code() == Code::FailedPrecondition {
+        return CallError::NotTaken { reason: message.to_owned() };
+    }
+    way.broke(connection);
+    let reason = format!("the way to {whom} broke: {message}");
+    if is_unsent(status) { CallError::NotTaken { reason } } else { CallError::Lost { reason } }
+}
+
+fn is_unsent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A question on its way.
@@ -79,13 +96,7 @@ pub(super) async fn ask(
             let answer = Answer::from_bytes(&answer).map_err(|error| lost(error.to_string()))?;
             Ok((answer, (leader != 0).then_some(BrokerId(leader))))
         }
-        Err(status) if is_definite(&status) => {
-            Err(CallError::NotTaken { reason: status.message().to_owned() })
-        }
-        Err(status) => {
-            way.broke(connected.number);
-            Err(lost(format!("the way to broker {broker} broke: {}", status.message())))
-        }
+        Err(status) => Err(failed(way, connected.number, &status, &format!("broker {broker}"))),
     }
 }
 
@@ -128,13 +139,7 @@ async fn call(way: &Way, kind: RaftKind, message: RaftMessage) -> Result<RaftMes
             way.works();
             decode(answer.into_inner()).map_err(|reason| CallError::Lost { reason })
         }
-        Err(status) if is_definite(&status) => {
-            Err(CallError::NotTaken { reason: status.message().to_owned() })
-        }
-        Err(status) => {
-            way.broke(connected.number);
-            Err(CallError::Lost { reason: status.message().to_owned() })
-        }
+        Err(status) => Err(failed(way, connected.number, &status, "a controller")),
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fidelog_proto::internal::v1 as wire;
 use fidelog_proto::internal::v1::meta_service_client::MetaServiceClient;
-use fidelog_record::types::{BrokerEpoch, BrokerId, ClusterId, Incarnation, MetaIndex};
+use fidelog_record::types::{BrokerId, ClusterId, Incarnation, MetaIndex};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
@@ -46,7 +46,6 @@ pub struct RemoteQuorum {
 
 struct Inner {
     cluster: ClusterId,
-    me: BrokerId,
     controllers: Vec<Controller>,
     /// Whom the next watch asks, counted over `controllers` again and again.
     watched: AtomicUsize,
@@ -62,7 +61,6 @@ struct Controller {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     leader: Option<BrokerId>,
-    epoch: BrokerEpoch,
     incarnation: Incarnation,
     index: MetaIndex,
 }
@@ -97,13 +95,8 @@ impl RemoteQuorum {
         }
         // Not all brokers begin with the same one.
         let watched = AtomicUsize::new(me.0 as usize);
-        let inner = Inner { cluster, me, controllers, watched, seen: Mutex::default() };
+        let inner = Inner { cluster, controllers, watched, seen: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// The registration that watches from now on are the session of.
-    pub fn registered(&self, epoch: BrokerEpoch) {
-        self.inner.seen.lock().epoch = epoch;
     }
 }
 
@@ -220,8 +213,6 @@ impl Inner {
         let request = wire::WatchRequest {
             cluster_id: Bytes::copy_from_slice(self.cluster.as_bytes()),
             from_index: from.0,
-            broker_id: self.me.0,
-            broker_epoch: self.seen.lock().epoch.0,
         };
         let way = &controller.way;
         let connected = way.open().await?;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use fidelog_record::types::Offset;
 
+use crate::env::planted::{Planted, is_planted};
 use crate::epochs::EpochHistory;
 use crate::failure::LogFailure;
 use crate::files::DiskError;
@@ -47,7 +48,7 @@ impl Log {
     /// Notes a cut to come in the recovery point, in memory; tells whether that changed it. Whoever asks must go on
     /// to the cut, or take the note back ([`Self::forget_cut`]), in the same flush.
     pub(crate) fn lower_before_cut(&self, to: Offset, committed_end: Offset) -> bool {
-        let committed_end = committed_end.max(self.committed_end);
+        let committed_end = self.never_cut_below(committed_end);
         let needed = to < self.written_end && !self.failed;
         // Judged after rounding, as the cut is: a crash right now makes the next start finish what is noted here.
         needed && self.batch_start(to).is_ok_and(|to| to >= committed_end && self.lower_point(to))
@@ -66,7 +67,7 @@ impl Log {
         to: Offset,
         committed_end: Offset,
     ) -> Result<Option<(Offset, bool)>, LogFailure> {
-        let committed_end = committed_end.max(self.committed_end);
+        let committed_end = self.never_cut_below(committed_end);
         let refused = LogFailure::CutBelowCommitted { to, committed_end };
         if to < committed_end {
             return Err(refused);
@@ -82,6 +83,14 @@ impl Log {
         }
         let lowered = self.lower_point(to);
         Ok(Some((to, lowered)))
+    }
+
+    /// No cut goes below this (N5).
+    fn never_cut_below(&self, committed_end: Offset) -> Offset {
+        match is_planted(Planted::CutBelowCommitted) {
+            true => Offset::ZERO,
+            false => committed_end.max(self.committed_end),
+        }
     }
 
     /// The base of the batch that holds `offset`, or `offset` itself where none does.
@@ -124,8 +133,10 @@ impl Log {
         (self.written_end, self.staged_end) = (to, to);
         self.epochs_unstored = true;
         self.store_epochs()?;
-        let (producers, whole) = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
-        (self.producers, self.producers_incomplete) = (producers, !whole);
+        if !is_planted(Planted::ProducersNotRewound) {
+            let (producers, whole) = producer_files::load(&self.view(), &self.directory, &self.home, to)?;
+            (self.producers, self.producers_incomplete) = (producers, !whole);
+        }
         self.start_empty_segment()?;
         self.shared.state.write().durable_end = to;
         self.home.set_point(self.at, self.recovery_point());

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use fidelog_log::CutDone;
 use fidelog_log::env::Moment;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{LeaderEpoch, Offset};
 
@@ -216,6 +217,14 @@ impl<W> Machine<W> {
     }
 
     fn take_step(&mut self, step: Step) {
+        let step = match step {
+            Step::AgreeUpTo(to) if is_planted(Planted::CutBelowCommitted) => {
+                let below = Offset(self.log.committed_end.0.saturating_sub(2)).max(self.log.start);
+                self.log.committed_end = self.log.committed_end.min(below);
+                Step::AgreeUpTo(to.min(below))
+            }
+            step => step,
+        };
         match step {
             Step::Ask { epoch, end } => self.ask(epoch, end),
             Step::AgreeUpTo(to) | Step::StartOver(to) if to < self.log.committed_end => {
@@ -260,7 +269,9 @@ impl<W> Machine<W> {
         self.log.durable_end = done.end;
         self.log.committed_end = self.log.committed_end.clamp(start, done.end);
         self.log.epochs = done.epochs;
-        self.log.producers = done.producers;
+        if !is_planted(Planted::ProducersNotRewound) {
+            self.log.producers = done.producers;
+        }
         self.producers_full_until_ms = 0;
         self.log.room_bytes = done.room_bytes;
         self.securing = false;
@@ -308,6 +319,9 @@ impl<W> Machine<W> {
         }
         following.park(push.batches);
         self.append_parked();
+        if is_planted(Planted::AckBeforeFollowersSync) {
+            self.report_durable();
+        }
         self.hear(push.start, push.committed_end);
     }
 
@@ -350,7 +364,10 @@ impl<W> Machine<W> {
     }
 
     pub(super) fn report_durable(&mut self) {
-        let durable_end = self.log.durable_end;
+        let durable_end = match is_planted(Planted::AckBeforeFollowersSync) {
+            true => self.log.end,
+            false => self.log.durable_end,
+        };
         if let Role::Follower(following) = &mut self.role {
             following.synced(durable_end);
         }

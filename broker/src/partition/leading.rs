@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fidelog_log::env::Moment;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
@@ -148,7 +149,8 @@ impl<W> Machine<W> {
         now: Moment,
     ) {
         let Role::Leader(leading) = &mut self.role else { return };
-        if epoch != leading.epoch || leading.followers.get(from).and_then(|f| f.stream()) != Some(stream) {
+        let current = leading.followers.get(from).and_then(|f| f.stream()) == Some(stream);
+        if (epoch != leading.epoch || !current) && !is_planted(Planted::ReportEpochIgnored) {
             return;
         }
         match message {
@@ -316,7 +318,15 @@ impl<W> Machine<W> {
         }
     }
 
-    fn follower_ids(&self) -> Vec<BrokerId> {
+    /// Begins with it again: only ever planted.
+    pub(super) fn forget_follower(&mut self, id: BrokerId) {
+        let Role::Leader(leading) = &self.role else { return };
+        if let Some(stream) = leading.followers.get(id).and_then(|follower| follower.stream()) {
+            self.begin_again(id, stream);
+        }
+    }
+
+    pub(super) fn follower_ids(&self) -> Vec<BrokerId> {
         let Role::Leader(leading) = &self.role else { return Vec::new() };
         leading.followers.iter().map(|(id, _)| id).collect()
     }

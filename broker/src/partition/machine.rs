@@ -12,6 +12,7 @@
 //! `committed_end`; every placed batch was submitted to the log in offset order.
 
 use fidelog_log::env::Moment;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_log::{EpochHistory, FlushTiming, ProducerLimits, ProducerTable, Room};
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -304,6 +305,9 @@ impl<W> Machine<W> {
         if matches!(self.role, Role::Stopped(_)) {
             return;
         }
+        if is_planted(Planted::OffsetGivenTwice) && self.goes_on_after_failure(why) {
+            return;
+        }
         if let Role::Follower(following) = &self.role {
             self.effects.extend(following.refuse_stopped(why));
         }
@@ -312,6 +316,25 @@ impl<W> Machine<W> {
         self.effects.push(Effect::ReplicaFailed);
         self.effects.push(Effect::Alarm(format!("{}: stopped: {why}", self.id)));
         self.effects.push(Effect::Publish);
+    }
+
+    /// A leader cuts what it could not sync, and goes on in its epoch: only ever planted.
+    fn goes_on_after_failure(&mut self, why: &str) -> bool {
+        let Role::Leader(leading) = &mut self.role else { return false };
+        for waiter in leading.waiting.take_all() {
+            let answer = ProduceAnswer::Unknown(Unknown::LogFailed(why.to_owned()));
+            self.effects.push(Effect::Answer(waiter, answer));
+        }
+        leading.tail.clear();
+        self.log.room_bytes = 0;
+        (self.securing, self.cutting) = (true, Some(Cutting::End));
+        let (to, committed_end) = (self.log.durable_end, self.log.committed_end);
+        self.effects.push(Effect::Cut { to, committed_end });
+        let followers: Vec<_> = self.follower_ids();
+        for id in followers {
+            self.forget_follower(id);
+        }
+        true
     }
 
     /// The broker stops: everyone who waits is told.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::BrokerId;
 
 use super::assignment::Assignment;
@@ -93,16 +94,37 @@ impl<W> Machine<W> {
                 self.shrink_below.asked(retry, now);
             }
         }
+        if is_planted(Planted::ShrunkWithoutQuorum) && kept != *committed {
+            let Role::Leader(leading) = &mut self.role else { return };
+            leading.in_sync.settle_alone(kept);
+            return;
+        }
+        if is_planted(Planted::GrowthNeverWithdrawn) && wanted == *committed {
+            let Role::Leader(leading) = &mut self.role else { return };
+            leading.in_sync.settle_alone(wanted);
+            return;
+        }
         // With a change on its way the set is proposed again even when it is the committed one: that withdraws it.
         if wanted != *committed || leading.in_sync.is_changing() {
             self.propose(wanted, now);
         }
     }
 
+    /// Forgets what is on its way: only ever planted.
+    #[cfg(feature = "sim")]
+    pub fn believe_refusal(&mut self) {
+        let Role::Leader(leading) = &mut self.role else { return };
+        let committed = leading.in_sync.committed().clone();
+        leading.in_sync.settle_alone(committed);
+    }
+
     /// Whether a follower may join: it holds what is committed and where this epoch began (N7), and keeps up.
     fn ready(&self, id: BrokerId, now: Moment) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
-        let bar = self.log.committed_end.max(leading.epoch_start);
+        let bar = match is_planted(Planted::GrowthOnCommittedEndAlone) {
+            true => self.log.committed_end,
+            false => self.log.committed_end.max(leading.epoch_start),
+        };
         let Some(follower) = leading.followers.get(id) else { return false };
         follower.durable_end().is_some_and(|end| end >= bar) && !self.lags(follower, now)
     }

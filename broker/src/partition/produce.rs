@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fidelog_log::Verdict;
 use fidelog_log::env::Moment;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::{LeaderEpoch, Offset};
 use fidelog_record::{BatchHeader, EncodedBatch, Placement};
 
@@ -171,7 +172,8 @@ impl<W> Machine<W> {
 
     /// A resend waits for its original (N17).
     fn join(&mut self, parked: Parked<W>, base: Offset, end: Offset, already_stored: bool, now: Moment) {
-        let answered_now = end <= self.log.committed_end && self.lease.holds(now);
+        let committed = end <= self.log.committed_end || is_planted(Planted::ResendAnsweredBeforeCommit);
+        let answered_now = committed && self.lease.holds(now);
         let Role::Leader(leading) = &mut self.role else { return };
         let Parked { arrived, deadline, waiter, .. } = parked;
         let joined = Joined { base, end, arrived, deadline, already_stored, waiter };

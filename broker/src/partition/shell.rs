@@ -352,6 +352,12 @@ impl Partition {
         self.step(|machine, _| machine.retain_from(to));
     }
 
+    /// The quorum has refused a change, and the set is taken to be what it was: only ever planted (N7).
+    #[cfg(feature = "sim")]
+    pub fn believe_refusal(&self) {
+        self.step(|machine, _| machine.believe_refusal());
+    }
+
     /// Time passes.
     pub fn tick(&self) {
         self.step(|machine, now| machine.tick(now));

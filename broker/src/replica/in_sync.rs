@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::{BrokerId, PartitionEpoch};
 
 use super::followers::Incarnate;
@@ -59,7 +60,8 @@ impl InSync {
 
     /// Everyone an acknowledgement waits for.
     pub fn waited_for(&self) -> impl Iterator<Item = BrokerId> + '_ {
-        let more = self.sent.iter().flatten().filter(|id| !self.committed.contains(id));
+        let waits = !is_planted(Planted::UnionNotWaitedFor);
+        let more = self.sent.iter().flatten().filter(move |id| waits && !self.committed.contains(id));
         self.committed.iter().copied().chain(more.copied())
     }
 
@@ -67,6 +69,12 @@ impl InSync {
     #[must_use]
     pub fn is_changing(&self) -> bool {
         !self.sent.is_empty()
+    }
+
+    /// Takes this for the committed set, whatever the quorum says: only ever planted.
+    pub fn settle_alone(&mut self, committed: BTreeSet<BrokerId>) {
+        self.committed = committed;
+        self.sent.clear();
     }
 
     /// Notes that `isr`, which adds the lives `added`, is about to be sent; must be called *before* it is.

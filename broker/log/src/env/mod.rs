@@ -6,7 +6,8 @@
 //! directory of it.
 //!
 //! The traits: `disk`, `clock`, `entropy`. The real ones: `real_disk` with `real_file`, `filesystem` and `mapping`
-//! (the only unsafe code), `real_clock`, `real_entropy`. Failed syncs: `latched` with `latch` and `sync_group`.
+//! (the only unsafe code), `real_clock`, `real_entropy`. Failed syncs: `latched` with `latch` and `sync_group`. Bugs
+//! planted for the simulator: `planted`.
 
 mod clock;
 mod disk;
@@ -16,6 +17,7 @@ mod latch;
 mod latched;
 mod mapping;
 mod operation;
+pub mod planted;
 mod real_clock;
 mod real_disk;
 mod real_entropy;

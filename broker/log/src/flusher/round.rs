@@ -10,6 +10,7 @@ use super::{
 };
 use crate::data_dir::DataDir;
 use crate::env::Moment;
+use crate::env::planted::{Planted, is_planted};
 use crate::failure::{LogFailure, SecureError};
 use crate::files::DiskError;
 use crate::log::SegmentLimits;
@@ -153,6 +154,9 @@ impl<'a> Round<'a> {
     /// Lowers the recovery points of everything that is about to be cut or started over, with one write: a change
     /// of leader may cut ten thousand logs at once.
     fn lower_points(&mut self, works: &VecDeque<Queued>) {
+        if is_planted(Planted::CutNotDurable) {
+            return;
+        }
         let (mut lowered, mut stepping) = (false, false);
         for item in works {
             let Queued::Work(at, work, _) = item else { continue };
@@ -173,7 +177,8 @@ impl<'a> Round<'a> {
     }
 
     fn write_lowered(&mut self, lowered: bool) -> Result<(), DiskError> {
-        if lowered || !self.points_written || self.home.points_unstored() {
+        let noted = is_planted(Planted::CutNotDurable);
+        if !noted && (lowered || !self.points_written || self.home.points_unstored()) {
             self.home.write_points()?;
             self.points_written = true;
         }

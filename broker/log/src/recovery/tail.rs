@@ -7,6 +7,7 @@ use fidelog_record::types::{Offset, TopicPartition};
 
 use super::{RecoveryCase, RecoveryReport};
 use crate::data_dir::DataDir;
+use crate::env::planted::{Planted, is_planted};
 use crate::epochs::EpochHistory;
 use crate::files::{DiskError, StoredFile};
 use crate::recovery_points::RecoveryPoint;
@@ -131,8 +132,15 @@ impl Tail {
             let belief = Belief { beyond: self.end, end: Offset(u64::MAX), epochs };
             let found = scan.search_all(self.end_position + 1, &belief)?;
             synced_end = synced_end.max(found.committed_below).min(bound);
-            if self.end >= synced_end {
+            let torn = self.end >= synced_end && !is_planted(Planted::TornTailTakenForDamage);
+            if torn || is_planted(Planted::DamageTakenForTornTail) {
                 return Ok(()); // the log ends here, whatever follows
+            }
+            if is_planted(Planted::TornTailTakenForDamage) {
+                synced_end = found.first.map_or(synced_end.max(self.end), |head| synced_end.max(head.base));
+                if found.first.is_none() && self.end >= synced_end {
+                    return Ok(());
+                }
             }
             let resumes = found.first.filter(|head| head.base <= synced_end);
             let damage = self.end..resumes.map_or(synced_end, |head| head.base);

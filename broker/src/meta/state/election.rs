@@ -18,6 +18,7 @@
 //!
 //! Not here: wishes of operators and preferred leaders. Those are proposals.
 
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::BrokerId;
 
 use super::broker::Brokers;
@@ -53,7 +54,12 @@ impl PartitionEntry {
         }
         self.settle(min, brokers);
         let same_leader_anew = step == Step::NewLeadership && self.leader.is_some();
-        if self.leader != before.leader || same_leader_anew {
+        let other = self.leader != before.leader;
+        let raises = match is_planted(Planted::SameEpochAfterRestart) {
+            true => other && self.leader.is_some() && before.leader.is_some(),
+            false => other || same_leader_anew,
+        };
+        if raises {
             self.leader_epoch = self.leader_epoch.next();
         }
         if self != before || step != Step::Changed {

@@ -14,6 +14,7 @@
 //!
 //! Not here: whether a step may be taken (`decide`), and who leads afterwards (`election`).
 
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch};
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +197,8 @@ impl PartitionEntry {
 
     /// The broker of this replica started anew on the data it had (N1, N10).
     pub(super) fn broker_restarted(&mut self, broker: BrokerId, clean: bool) -> Step {
-        if !clean && self.is_member(broker) && !self.unproven.contains(&broker) {
+        let believed = clean || is_planted(Planted::UncleanBelieved);
+        if !believed && self.is_member(broker) && !self.unproven.contains(&broker) {
             self.unproven.push(broker);
         }
         self.unusable.retain(|&it| it != broker);

@@ -47,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) needs_mount: bool,
     /// The disk as it was once, and the generation it had.
     pub(crate) copy: Option<(SimDisk, Generation)>,
+    /// Its syncs do nothing.
+    pub(crate) lying: bool,
     /// Its data was destroyed, and it is not known to hold everything again.
     pub(crate) tainted: bool,
 }
@@ -98,6 +100,7 @@ impl Broker {
             excused: false,
             needs_mount: false,
             copy: None,
+            lying: false,
             tainted: false,
         };
         broker.format(cluster);

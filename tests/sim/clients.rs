@@ -39,6 +39,8 @@ pub(crate) struct Lane {
     last_arrival: Moment,
     /// After a refusal it waits.
     quiet_until: Moment,
+    /// Its topic is gone.
+    closed: bool,
 }
 
 /// A batch that is not settled. All its attempts carry the same bytes.
@@ -68,6 +70,7 @@ struct Reader {
     at: TopicPartition,
     position: Offset,
     leader: usize,
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +89,17 @@ impl Clients {
         self.lanes.iter().all(|lane| lane.batches.is_empty())
     }
 
+    /// A topic is deleted: nobody asks what became of what was sent to it.
+    pub(crate) fn forget(&mut self, topic: TopicId) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.at.topic == topic) {
+            lane.closed = true;
+            lane.batches.clear();
+        }
+        for reader in self.readers.iter_mut().filter(|reader| reader.at.topic == topic) {
+            reader.closed = true;
+        }
+    }
+
     /// What is not settled, for people.
     pub(crate) fn tell(&self) -> String {
         let batch = |(number, it): (&u64, &Batch)| {
@@ -101,14 +115,14 @@ impl Clients {
 
     /// Whether every reader has read up to `ends`.
     pub(crate) fn have_read(&self, ends: impl Fn(TopicPartition) -> Offset) -> bool {
-        self.readers.iter().all(|reader| reader.position >= ends(reader.at))
+        self.readers.iter().all(|reader| reader.closed || reader.position >= ends(reader.at))
     }
 }
 
 impl Sim {
-    pub(crate) fn begin_clients(&mut self, topic: TopicId) {
-        self.clients.producing = true;
-        for index in 0..self.settings.partition_count {
+    pub(crate) fn begin_clients(&mut self, topic: TopicId, partition_count: u32) {
+        self.clients.producing = !self.healing;
+        for index in 0..partition_count {
             let at = TopicPartition { topic, partition: PartitionIndex(index) };
             for idempotent in [true, true, false] {
                 let lane = self.clients.lanes.len();
@@ -122,17 +136,21 @@ impl Sim {
                     leader: 0,
                     last_arrival: Moment::default(),
                     quiet_until: Moment::default(),
+                    closed: false,
                 });
                 self.agenda.after(1_000, Event::Produce(lane));
             }
             let reader = self.clients.readers.len();
-            self.clients.readers.push(Reader { at, position: Offset(0), leader: 0 });
+            self.clients.readers.push(Reader { at, position: Offset(0), leader: 0, closed: false });
             self.agenda.after(5_000, Event::Read(reader));
         }
     }
 
     /// A producer wakes: it makes a batch, sends again what is open, gives up what was only ever refused.
     pub(crate) fn produce(&mut self, lane: usize) {
+        if self.clients.lanes[lane].closed {
+            return;
+        }
         let micros = 1_000 + self.below(self.settings.produce);
         self.agenda.after(micros, Event::Produce(lane));
         let now = self.agenda.now();
@@ -159,6 +177,9 @@ impl Sim {
 
     pub(crate) fn new_batch(&mut self, lane: usize) {
         let record_count = 1 + u32::try_from(self.below(3)).expect("below 3");
+        if self.clients.lanes[lane].closed {
+            return;
+        }
         let size = if self.percent(5) { 1_500 } else { 10 + self.below(150) };
         let now = self.agenda.now();
         let it = &mut self.clients.lanes[lane];
@@ -326,9 +347,12 @@ impl Sim {
 
     /// A reader asks whom it takes for the leader for what follows.
     pub(crate) fn read(&mut self, reader: usize) {
+        if self.clients.readers[reader].closed {
+            return;
+        }
         let micros = 20_000 + self.below(100_000);
         self.agenda.after(micros, Event::Read(reader));
-        let Reader { at, position, leader } = self.clients.readers[reader];
+        let Reader { at, position, leader, .. } = self.clients.readers[reader];
         let brokers = self.brokers.len() as u64;
         let other = usize::try_from(self.below(brokers)).expect("few brokers");
         if !self.brokers[leader].is_up() {
@@ -350,7 +374,11 @@ impl Sim {
                 self.judge.out_of_range(at, position, start, committed_end);
                 self.clients.readers[reader].position = start;
             }
-            Err(ReadRefusal::DataLoss(_) | ReadRefusal::Disk(_)) => {}
+            // What is damaged is not repaired yet: this reader will not get beyond it.
+            Err(ReadRefusal::DataLoss(_)) => {
+                self.clients.readers[reader].closed = self.brokers[leader].tainted
+            }
+            Err(ReadRefusal::Disk(_)) => {}
         }
     }
 }

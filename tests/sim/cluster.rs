@@ -196,6 +196,7 @@ impl Sim {
             Own::Remove(topic) => self.remove(broker, topic),
             Own::Request { request, at, epoch } => self.requested(broker, request, at, epoch),
             Own::Stop => self.stop(broker),
+            Own::ReplaceDamaged => self.replace_damaged(broker),
             Own::Exit => self.end(broker, "it ends"),
         }
     }
@@ -359,10 +360,12 @@ impl Sim {
                 report.findings.iter().map(|it| format!("{:?} {}", it.case, it.detail)).collect();
             format!("broker {} hosts {at} up to {durable_end}: {}", broker + 1, found.join(", "))
         });
-        self.judge.hosted(broker, at);
+        let whole = !self.brokers[broker].tainted;
+        self.judge.hosted(broker, at, durable_end, whole);
         if !report.damage.is_empty() {
             // Nothing else may be destroyed until it is repaired.
             self.brokers[broker].tainted = true;
+            self.own_later(broker, 1_000, Own::ReplaceDamaged);
         }
     }
 }

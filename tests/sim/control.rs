@@ -1,6 +1,8 @@
 //! The active controller and the operator. Who lives is judged by the product's own liveness; what it finds due is
 //! proposed at once. Here are its sessions, and the topic that a run is about.
 
+use std::collections::BTreeSet;
+
 use fidelog_broker::meta::controller::duties::Duties;
 use fidelog_broker::meta::controller::heartbeat::{BrokerHealth, Heartbeat, SessionId};
 use fidelog_broker::meta::controller::liveness::{Liveness, Verdict};
@@ -17,12 +19,13 @@ use crate::event::{Asked, Event, Own};
 pub(crate) struct Control {
     pub(crate) liveness: Liveness,
     duties: Duties,
-    pub(crate) topic: Option<TopicId>,
+    /// Topics that clients use.
+    pub(crate) used: BTreeSet<TopicId>,
 }
 
 impl Control {
     pub(crate) fn new() -> Self {
-        Self { liveness: Liveness::new(Moment::default()), duties: Duties::default(), topic: None }
+        Self { liveness: Liveness::new(Moment::default()), duties: Duties::default(), used: BTreeSet::new() }
     }
 }
 
@@ -93,8 +96,8 @@ impl Sim {
     /// Another controller is the active one from now on: it knows the metadata, and nothing else.
     pub(crate) fn move_controller(&mut self) {
         self.tell("controller", &[], || "another controller is the active one".to_owned());
-        let topic = self.control.topic;
-        self.control = Control { liveness: Liveness::new(self.agenda.now()), topic, ..Control::new() };
+        let used = std::mem::take(&mut self.control.used);
+        self.control = Control { liveness: Liveness::new(self.agenda.now()), used, ..Control::new() };
     }
 
     pub(crate) fn look_at_sessions(&mut self) {
@@ -138,32 +141,49 @@ impl Sim {
         self.consider(Asked { asker: None, proposal });
     }
 
-    /// Once every broker is there, the topic is made; once that is open, clients and troubles begin.
+    /// Once every broker is there, a topic is made; once that is open, clients and troubles begin.
     fn prepare(&mut self) {
-        let state = self.quorum.state();
+        let state = self.quorum.state().clone();
         let unfenced = state.brokers().filter(|entry| !entry.fenced).count();
-        let topic = state.topics().next().cloned();
-        match topic {
-            None if unfenced == self.brokers.len() => {
-                let proposal = Proposal::CreateTopic {
-                    name: TopicName::new("t").expect("a name"),
-                    partition_count: Some(self.settings.partition_count),
-                    replication_factor: Some(3),
-                    config: TopicConfig::default(),
-                    allow_unreplicated: false,
-                    internal: false,
-                    assignment: None,
-                };
-                self.consider(Asked { asker: None, proposal });
+        let is_first = self.control.used.is_empty();
+        if is_first && state.topics().next().is_none() && unfenced == self.brokers.len() {
+            self.create_topic("t0", self.settings.partition_count);
+        }
+        for topic in state.topics().filter(|topic| topic.state == TopicState::Open) {
+            if self.control.used.insert(topic.id) {
+                self.begin_clients(topic.id, topic.partition_count);
             }
-            Some(topic) if topic.state == TopicState::Open && self.control.topic.is_none() => {
-                self.control.topic = Some(topic.id);
-                self.begin_clients(topic.id);
-                let micros = 300_000 + self.below(300_000);
-                self.agenda.after(micros, Event::Trouble);
-                self.agenda.after(micros + self.settings.chaos, Event::Heal);
+        }
+        if is_first && !self.control.used.is_empty() {
+            let micros = 300_000 + self.below(300_000);
+            self.agenda.after(micros, Event::Trouble);
+            self.agenda.after(micros + self.settings.chaos, Event::Heal);
+        }
+    }
+
+    pub(crate) fn create_topic(&mut self, name: &str, partition_count: u32) {
+        let proposal = Proposal::CreateTopic {
+            name: TopicName::new(name).expect("a name"),
+            partition_count: Some(partition_count),
+            replication_factor: Some(3),
+            config: TopicConfig::default(),
+            allow_unreplicated: false,
+            internal: false,
+            assignment: None,
+        };
+        self.consider(Asked { asker: None, proposal });
+    }
+
+    /// A topic comes, or one goes, and may come again under the same name.
+    pub(crate) fn change_topics(&mut self) {
+        let some = self.below(2);
+        let name = format!("u{some}");
+        match self.quorum.state().topic_by_name(&name).map(|topic| topic.id) {
+            None => self.create_topic(&name, 1),
+            Some(topic) => {
+                self.consider(Asked { asker: None, proposal: Proposal::DeleteTopic { topic } });
+                self.clients.forget(topic);
             }
-            _ => {}
         }
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use crate::broker::ROOT;
 use crate::cluster::Sim;
+use crate::event::Event;
+use crate::trouble::Trouble;
 
 impl Sim {
     /// Whether every partition has another member that holds what was acknowledged.
@@ -48,6 +50,8 @@ impl Sim {
         self.end(broker, "its disk is put back");
         let machine = &mut self.brokers[broker];
         machine.disk = copy;
+        machine.lying = false;
+        machine.disk.set_lying(false);
         machine.disk.crash();
         machine.disk.clear_faults();
         machine.tainted = true;
@@ -59,8 +63,26 @@ impl Sim {
         }
         self.tell("empty", &[broker as u64], || format!("the disk of broker {} is emptied", broker + 1));
         self.end(broker, "its disk is replaced");
+        self.replace_disk(broker);
+    }
+
+    /// Nothing repairs damage yet: an operator replaces the disk, if others hold all that was acknowledged.
+    pub(crate) fn replace_damaged(&mut self, broker: usize) {
+        if self.may_be_destroyed(broker) {
+            self.tell("damaged", &[broker as u64], || {
+                format!("the damaged disk of broker {} is replaced", broker + 1)
+            });
+            self.end(broker, "its disk is damaged");
+            self.replace_disk(broker);
+        }
+    }
+
+    /// An empty disk, formatted anew.
+    pub(crate) fn replace_disk(&mut self, broker: usize) {
         let cluster = self.cluster;
         let machine = &mut self.brokers[broker];
+        machine.lying = false;
+        machine.disk.set_lying(false);
         machine.disk.crash();
         machine.disk.clear_faults();
         machine.disk.set_capacity_bytes(1 << 40);
@@ -71,10 +93,53 @@ impl Sim {
         machine.format(cluster);
     }
 
+    /// What is synced from now on is not, until the power is cut: what N10 is for.
+    pub(crate) fn lie(&mut self, broker: usize, micros: u64) {
+        if !self.may_be_destroyed(broker) {
+            return;
+        }
+        self.tell("lies", &[broker as u64], || format!("syncs of broker {} do nothing", broker + 1));
+        self.brokers[broker].disk.set_lying(true);
+        self.brokers[broker].tainted = true;
+        self.brokers[broker].lying = true;
+        self.agenda.after(micros, Event::Over(Trouble::LyingDisk(broker)));
+    }
+
+    pub(crate) fn end_lie(&mut self, broker: usize) {
+        if std::mem::take(&mut self.brokers[broker].lying) {
+            self.cut_power(broker);
+            self.brokers[broker].disk.set_lying(false);
+        }
+    }
+
+    /// One bit of some segment.
+    pub(crate) fn flip_bit(&mut self, broker: usize) {
+        let disk = self.brokers[broker].disk.clone();
+        let mut files = Vec::new();
+        let topics = Path::new(ROOT).join("topics");
+        for topic in disk.list(&topics).unwrap_or_default() {
+            for partition in disk.list(&topics.join(&topic.name)).unwrap_or_default() {
+                let directory = topics.join(&topic.name).join(&partition.name);
+                let found = disk.list(&directory).unwrap_or_default();
+                files.extend(
+                    found.iter().filter(|it| it.name.ends_with(".log")).map(|it| directory.join(&it.name)),
+                );
+            }
+        }
+        let (at, bit) = (64 + self.below(4_000), self.below(8));
+        let count = files.len() as u64;
+        let Some(file) = files.get(usize::try_from(self.below(count)).expect("few files")) else { return };
+        if disk.flip_bit(file, at, u8::try_from(bit).expect("below 8")).is_ok() {
+            self.tell("flips", &[broker as u64, at], || {
+                format!("a bit of broker {} flips at {at}", broker + 1)
+            });
+        }
+    }
+
     /// Whose data was destroyed holds everything again once it is in every in-sync set, with a replica that was made anew.
     pub(crate) fn look_at_destroyed(&mut self) {
         for broker in 0..self.brokers.len() {
-            if !self.brokers[broker].tainted {
+            if !self.brokers[broker].tainted || self.brokers[broker].lying {
                 continue;
             }
             let me = self.brokers[broker].id;

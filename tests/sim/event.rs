@@ -89,6 +89,8 @@ pub(crate) enum Own {
     Remove(fidelog_record::types::TopicId),
     /// A produce reaches it.
     Request { request: u64, at: TopicPartition, epoch: LeaderEpoch },
+    /// An operator looks at its damage.
+    ReplaceDamaged,
     /// It stops cleanly.
     Stop,
     /// It ends, having said why.
@@ -109,6 +111,8 @@ pub(crate) enum Purpose {
     Registration,
     /// Said again until it is answered definitely.
     Report(u64),
+    /// A change of an in-sync set, whose answer is not believed.
+    Isr(TopicPartition),
     /// The answer is not listened to.
     Nothing,
 }

@@ -26,6 +26,7 @@ impl Sim {
         }
         self.network.mend_all();
         for broker in 0..self.brokers.len() {
+            self.end_lie(broker);
             self.mend_disk(broker);
             let machine = &mut self.brokers[broker];
             (machine.sync_micros_max, machine.watch_micros_max) = (2_000, 3_000);
@@ -57,15 +58,22 @@ impl Sim {
         }
     }
 
-    /// N16: a log that failed goes on under a higher leader epoch; today that takes a start of its broker.
+    /// N16: a log that failed goes on under a higher leader epoch; today that takes a start of its broker. One with damage
+    /// may be stopped for good, since nothing repairs it yet: its disk is replaced.
     fn restart_stopped(&mut self) {
         for broker in 0..self.brokers.len() {
-            let stopped = self.life(broker).is_some_and(|life| {
-                let stopped = |machine: &Machine<_>| matches!(machine.role(), Role::Stopped(_));
-                life.partitions.values().any(|partition| partition.inspect(stopped))
-            });
-            if stopped {
+            let is_stopped = |machine: &Machine<_>| matches!(machine.role(), Role::Stopped(_));
+            let Some(life) = self.life(broker) else { continue };
+            let stopped: Vec<_> = life.partitions.values().filter(|it| it.inspect(is_stopped)).collect();
+            let damaged = stopped.iter().any(|it| !it.view().damage().is_empty());
+            if !stopped.is_empty() {
                 self.end(broker, "an operator starts it anew, for a log of it has stopped");
+            }
+            if damaged {
+                self.tell("replaced", &[broker as u64], || {
+                    format!("broker {} is given an empty disk", broker + 1)
+                });
+                self.replace_disk(broker);
             }
         }
     }
@@ -78,6 +86,9 @@ impl Sim {
                 self.clients.tell(),
                 self.tell_roles()
             ));
+        }
+        if let Some(tombstone) = state.tombstones().next() {
+            return Some(format!("a deleted topic is still somewhere: {tombstone:?}"));
         }
         for (at, entry) in state.partitions() {
             let end = self.judge.committed_end(at);

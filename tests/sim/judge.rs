@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use fidelog_broker::meta::state::ClusterState;
 use fidelog_broker::partition::{Positions, ProduceAnswer, Role};
+use fidelog_log::ReadError;
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 use fidelog_record::{Batches, EncodedBatch, PlacedBatch};
 
 use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::properties::{
-    acknowledgements, elected, history, in_sync, leaders, names, readers, settled, views,
+    acknowledgements, elected, history, in_sync, leaders, names, readers, settled, synced, views,
 };
 
 /// Read at once to see what became durable.
@@ -50,7 +51,11 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn hosted(&mut self, broker: usize, at: TopicPartition) {
+    /// A process hosts a log that ends at `end`; `whole` unless its disk lost what was synced.
+    pub(crate) fn hosted(&mut self, broker: usize, at: TopicPartition, end: Offset, whole: bool) {
+        if let Some(before) = self.shadows.get(&(broker, at)).filter(|_| whole) {
+            synced::outlives_its_process(broker, at, end, before.committed_end);
+        }
         self.shadows.insert((broker, at), Shadow::default());
     }
 
@@ -131,6 +136,12 @@ impl Sim {
             broker + 1,
             look.positions
         );
+        assert!(
+            committed_end >= shadow.committed_end,
+            "broker {}: {at}: the committed end went back from {} to {committed_end}",
+            broker + 1,
+            shadow.committed_end
+        );
         let unchanged =
             (start, committed_end, durable_end) == (shadow.start, shadow.committed_end, shadow.durable_end);
         if unchanged && look.leads.is_none_or(|epoch| epoch == shadow.opened) {
@@ -186,12 +197,20 @@ impl Sim {
             elected::holds_all(broker, shadow, history);
         }
         if look.positions.committed_end > committed_before {
-            for &member in &entry.isr {
-                let other = index_of(member);
-                let known = self.judge.shadows.get(&(other, at)).filter(|_| !self.brokers[other].tainted);
-                if let Some(known) = known.filter(|_| self.brokers[other].life.is_some()) {
-                    in_sync::holds(member, known, look.positions.committed_end);
-                }
+            self.judge_members(at);
+        }
+    }
+
+    /// Every member of an in-sync set holds what is committed: as far as its process runs, and the quorum believes it.
+    pub(crate) fn judge_members(&self, at: TopicPartition) {
+        let Some(entry) = self.quorum.state().partition(at) else { return };
+        let end = self.judge.committed_end(at);
+        for &member in entry.isr.iter().filter(|member| !entry.unproven.contains(member)) {
+            let other = index_of(member);
+            let Some(partition) = self.partition(other, at) else { continue };
+            let known = self.judge.shadows.get(&(other, at));
+            if let Some(known) = known.filter(|_| partition.view().damage().is_empty()) {
+                in_sync::holds(member, known, end);
             }
         }
     }
@@ -203,12 +222,11 @@ impl Shadow {
         if durable_end < self.durable_end {
             self.durable_end = durable_end;
             while self.batches.pop_if(|batch| batch.end_offset() > durable_end).is_some() {}
-            self.committed_end = self.committed_end.min(durable_end);
         }
     }
 }
 
-/// Whole batches of `from..below`, and how far they reach; damage ends them.
+/// Whole batches of `from..below` but for what is damaged, and how far they reach.
 pub(crate) fn held(
     partition: &fidelog_broker::partition::Partition,
     at: TopicPartition,
@@ -217,14 +235,17 @@ pub(crate) fn held(
 ) -> (Vec<PlacedBatch>, Offset) {
     let (view, mut next, mut batches) = (partition.view(), from, Vec::new());
     while next < below {
-        let Ok(read) = view.read(next, LOOK_BYTES, below) else { break };
-        if read.next_offset <= next {
-            break;
+        match view.read(next, LOOK_BYTES, below) {
+            Ok(read) if read.next_offset > next => {
+                let found: Result<Vec<_>, _> = Batches::new(read.batches, at).collect();
+                let Ok(found) = found else { break };
+                batches.extend(found);
+                next = read.next_offset;
+            }
+            // Told, served around, and not repaired.
+            Err(ReadError::DataLoss { range, .. }) => next = range.end.min(below),
+            _ => break,
         }
-        let found: Result<Vec<_>, _> = Batches::new(read.batches, at).collect();
-        let Ok(found) = found else { break };
-        batches.extend(found);
-        next = read.next_offset;
     }
     (batches, next)
 }

@@ -15,6 +15,7 @@
 //! | `clients` | producers and readers |
 //! | `trouble`, `destruction`, `healing` | what goes wrong, and the end, when nothing does any more |
 //! | `judge`, `properties/` | what was seen, and what must hold |
+//! | `planted` | bugs planted on purpose, and how many seeds each needs |
 //!
 //! `FIDELOG_SIM_SEEDS` is the number of seeds, `FIDELOG_SEED` the first. A failure prints the line that repeats it, and the
 //! end of its story. Long runs: `FIDELOG_SIM_SEEDS=100000 cargo test -p fidelog-tests --profile sim --test sim seeds_keep`.
@@ -31,6 +32,7 @@ mod hosting;
 mod judge;
 mod links;
 mod network;
+mod planted;
 mod processes;
 mod properties;
 mod quorum;

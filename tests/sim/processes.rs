@@ -6,6 +6,7 @@ use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Registration, StartId};
 use fidelog_log::Flusher;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_tests::process::Process;
 
 use crate::broker::Life;
@@ -98,6 +99,12 @@ impl Sim {
         self.tell("start failed", &[broker as u64], || {
             format!("broker {} does not start: {why}", broker + 1)
         });
+        if self.brokers[broker].tainted && !self.brokers[broker].disk.is_crashed() && !process.has_ended() {
+            // What a lying disk left cannot be used: an operator replaces it.
+            self.replace_disk(broker);
+            self.agenda.after(200_000, Event::Start(broker));
+            return;
+        }
         let machine = &mut self.brokers[broker];
         let excused = process.has_ended() || machine.excused || machine.disk.is_crashed();
         assert!(excused, "broker {}: a start failed without a fault: {why}", broker + 1);
@@ -136,6 +143,14 @@ impl Sim {
                     && let Some(life) = self.life_mut(broker)
                 {
                     life.reports.remove(&number);
+                }
+            }
+            // Only the watch moves the set (N7).
+            Purpose::Isr(at) => {
+                if let Some(Err(ProposeError::Refused { .. })) = answer
+                    && is_planted(Planted::ReplyBelieved)
+                {
+                    self.step(broker, at, |partition| partition.believe_refusal());
                 }
             }
             Purpose::Nothing => {}
@@ -229,6 +244,8 @@ impl Sim {
             Err(error) => format!("the quorum says `{error}` to {:?}", asked.proposal),
         });
         if answer.is_ok() {
+            let all: Vec<_> = self.quorum.state().partitions().map(|(at, _)| at).collect();
+            all.into_iter().for_each(|at| self.judge_members(at));
             for broker in 0..self.brokers.len() {
                 self.watch_soon(broker);
             }

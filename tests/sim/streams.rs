@@ -434,7 +434,7 @@ impl Sim {
             partition_epoch: proposed.partition_epoch,
             isr,
         };
-        self.propose(broker, proposal, Purpose::Nothing);
+        self.propose(broker, proposal, Purpose::Isr(at));
     }
 }
 

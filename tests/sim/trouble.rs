@@ -1,5 +1,6 @@
 //! What goes wrong, and when it is over.
 
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_log::env::sim::{Fault, FaultError};
 use fidelog_log::env::{Clock, Disk, Operation};
 use rand::seq::IndexedRandom;
@@ -46,6 +47,8 @@ pub(crate) enum Kind {
     QuorumAway,
     /// Another controller becomes the active one.
     ControllerMoves,
+    /// A topic is created, or deleted.
+    Topics,
     /// A leader gives up its oldest records.
     Retain,
     /// A disk is copied, to be put back later.
@@ -54,10 +57,14 @@ pub(crate) enum Kind {
     RollBack,
     /// A disk is replaced by an empty one.
     EmptyDisk,
+    /// Syncs of a disk do nothing for a while, until its power is cut.
+    LyingDisk,
+    /// A bit flips on a disk. Not among those that are drawn: what is damaged is not repaired yet.
+    FlipBit,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Kill,
         Self::PowerCut,
         Self::KillAll,
@@ -75,10 +82,12 @@ impl Kind {
         Self::SlowWatch,
         Self::QuorumAway,
         Self::ControllerMoves,
+        Self::Topics,
         Self::Retain,
         Self::CopyDisk,
         Self::RollBack,
         Self::EmptyDisk,
+        Self::LyingDisk,
     ];
 }
 
@@ -89,6 +98,7 @@ pub(crate) enum Trouble {
     SlowDisk(usize),
     BadDisk(usize),
     SlowWatch(usize),
+    LyingDisk(usize),
     QuorumAway,
 }
 
@@ -99,7 +109,9 @@ impl Sim {
         }
         let micros = self.below(2 * self.settings.quiet);
         self.agenda.after(micros, Event::Trouble);
-        let Some(&kind) = self.settings.troubles.choose(&mut self.random) else { return };
+        let flips = is_planted(Planted::DamageTakenForTornTail) && self.percent(30);
+        let drawn = self.settings.troubles.choose(&mut self.random).copied();
+        let Some(kind) = drawn.filter(|_| !flips).or(flips.then_some(Kind::FlipBit)) else { return };
         let broker = usize::try_from(self.below(self.brokers.len() as u64)).expect("few brokers");
         let micros = 50_000 + self.below(3_000_000);
         match kind {
@@ -146,14 +158,17 @@ impl Sim {
                 self.agenda.after(micros / 2, Event::Over(Trouble::QuorumAway));
             }
             Kind::ControllerMoves => self.move_controller(),
+            Kind::Topics => self.change_topics(),
             Kind::Retain => self.retain(broker),
             Kind::CopyDisk => self.copy_disk(broker),
             Kind::RollBack => self.roll_back(broker),
             Kind::EmptyDisk => self.empty_disk(broker),
+            Kind::LyingDisk => self.lie(broker, micros / 2),
+            Kind::FlipBit => self.flip_bit(broker),
         }
     }
 
-    fn cut_power(&mut self, broker: usize) {
+    pub(crate) fn cut_power(&mut self, broker: usize) {
         self.brokers[broker].disk.cut_power();
         self.end(broker, "the power is cut");
     }
@@ -304,6 +319,7 @@ impl Sim {
             Trouble::SlowDisk(broker) => self.brokers[broker].sync_micros_max = 2_000,
             Trouble::BadDisk(broker) => self.mend_disk(broker),
             Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = 3_000,
+            Trouble::LyingDisk(broker) => self.end_lie(broker),
             Trouble::QuorumAway => {
                 self.quorum.away = false;
                 self.move_controller();

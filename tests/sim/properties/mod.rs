@@ -9,4 +9,5 @@ pub(crate) mod names;
 pub(crate) mod readers;
 pub(crate) mod replicas;
 pub(crate) mod settled;
+pub(crate) mod synced;
 pub(crate) mod views;

@@ -57,7 +57,7 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
 }
 
 /// A number that no other directory has or will have in the quorum; 0 is nobody's.
-fn minted_node_id(entropy: &dyn Entropy) -> NodeId {
+pub(super) fn minted_node_id(entropy: &dyn Entropy) -> NodeId {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
     // Within the integers that any JSON reader takes.

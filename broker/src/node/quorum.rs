@@ -1,17 +1,22 @@
 //! This node's way to the metadata quorum: as a controller, or as a client of the controllers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use fidelog_log::DataDir;
 use fidelog_log::env::{Clock, Disk, Entropy, Latched};
 
 use super::config::NodeConfig;
+use super::format::minted_node_id;
 use super::running::Stopper;
 use super::session::Former;
 use super::start::StartError;
 use super::threads::{QuorumThread, RaftOpen};
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::raft::{RaftParts, RaftQuorum, RaftStore, SeatParts};
+use crate::meta::raft::{
+    Answer, Controller, Question, QuorumWire, RaftParts, RaftQuorum, RaftStore, SeatParts,
+};
 use crate::meta::store::LastStop;
 use crate::rpc::peer::{GrpcQuorumWire, RemoteQuorum};
 
@@ -21,6 +26,10 @@ pub(super) struct Quorum {
     /// When this node is a controller.
     pub(super) controller: Option<RaftQuorum>,
     pub(super) thread: Option<QuorumThread>,
+    /// What this directory holds of the quorum is not older than what it was registered with, as far as is known.
+    pub(super) believed: Arc<AtomicBool>,
+    /// It was found to be older, and emptied.
+    pub(super) emptied: bool,
     /// Learns of the node's active controller once there is one.
     pub(super) former: Arc<Former>,
 }
@@ -44,15 +53,34 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
         let addresses = controllers.iter().map(|it| (it.id, it.peer.as_str()));
         let remote =
             RemoteQuorum::new(config.cluster, config.broker, addresses).map_err(StartError::Config)?;
-        return Ok(Quorum { handle: Arc::new(remote), controller: None, thread: None, former });
+        return Ok(Quorum {
+            handle: Arc::new(remote),
+            controller: None,
+            thread: None,
+            believed: Arc::default(),
+            emptied: true,
+            former,
+        });
     }
     let QuorumParts { home, disk, clock, entropy, stopper, .. } = parts;
     let last_stop = if home.found().clean { LastStop::Clean } else { LastStop::Unclean };
     let disk: Arc<dyn Disk> = Arc::new(disk);
+    let wire = Arc::new(GrpcQuorumWire::new(config.cluster));
+    let emptied = is_rolled_back(config, home, wire.as_ref());
+    if emptied {
+        tracing::warn!(
+            "this directory was rolled back: what it holds of the quorum is dropped, and it joins anew"
+        );
+        let node_id = minted_node_id(entropy.as_ref());
+        RaftStore::reset(Arc::clone(&disk), &config.data_dir, config.cluster, last_stop, node_id)?;
+    }
     let (log, machine, opened) = RaftStore::open(disk, &config.data_dir, config.cluster, last_stop)?;
+    // Until the registration is judged, what was found counts: raised at every start, it would hide a rolled-back disk.
+    let believed = Arc::new(AtomicBool::new(emptied));
     let generation = {
-        let home = Arc::clone(home);
-        Arc::new(move || home.identity().generation)
+        let (home, believed) = (Arc::clone(home), Arc::clone(&believed));
+        let found = home.found().generation;
+        Arc::new(move || if believed.load(Ordering::Acquire) { home.identity().generation } else { found })
     };
     let seat = SeatParts {
         cluster: config.cluster,
@@ -64,7 +92,7 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
     };
     let raft = RaftParts {
         seat,
-        wire: Arc::new(GrpcQuorumWire::new(config.cluster)),
+        wire,
         sessions: Arc::clone(&former) as _,
         topic_defaults: config.topic_defaults.clone(),
         clock,
@@ -72,5 +100,29 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
     };
     let (thread, quorum) = QuorumThread::start(raft, RaftOpen { log, machine, opened }, stopper.clone())?;
     let handle = Arc::new(quorum.clone());
-    Ok(Quorum { handle, controller: Some(quorum), thread: Some(thread), former })
+    Ok(Quorum { handle, controller: Some(quorum), thread: Some(thread), believed, emptied, former })
+}
+
+/// How long the others may take to say what they know of this directory.
+const ASK_MAX: Duration = Duration::from_millis(700);
+
+/// Whether another controller knows a higher generation of this directory than was found in it (N13). Who is not reached
+/// says nothing: then the messages of this controller are refused by those who know better.
+fn is_rolled_back(config: &NodeConfig, home: &DataDir, wire: &GrpcQuorumWire) -> bool {
+    let identity = home.identity();
+    let me = |address: &str| Controller {
+        broker: config.broker,
+        node: 0,
+        directory: identity.directory_id,
+        generation: home.found().generation,
+        address: address.to_owned(),
+    };
+    let others = config.controllers().into_iter().filter(|it| it.id != config.broker);
+    let asked = others.map(|it| {
+        let question = Question::Announce { controller: me(&it.peer) };
+        let answer = wire.ask(it.id, &it.peer, question);
+        async move { matches!(tokio::time::timeout(ASK_MAX, answer).await, Ok(Ok(Answer::RolledBack { .. }))) }
+    });
+    let answers = tokio::runtime::Handle::current().block_on(futures::future::join_all(asked));
+    answers.contains(&true)
 }

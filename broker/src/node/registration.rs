@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::config::NodeConfig;
 use super::start::StartError;
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
+use crate::meta::state::{DataFound, FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
 
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -54,6 +54,7 @@ pub(super) async fn register(
     quorum: &dyn MetadataQuorum,
     registration: Registration,
     home: &DataDir,
+    is_deaf_if_rolled_back: bool,
 ) -> Result<Registered, StartError> {
     let mut told = false;
     loop {
@@ -63,6 +64,10 @@ pub(super) async fn register(
                 let Outcome::BrokerRegistered { broker_epoch, data, generation } = accepted.outcome else {
                     return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
                 };
+                if data == DataFound::RolledBack && is_deaf_if_rolled_back {
+                    // Before the generation is raised, so that the next start finds it low as well, and begins anew.
+                    return Err(StartError::RolledBack);
+                }
                 raise_to(home, generation)?;
                 info!(epoch = %broker_epoch, ?data, "registered");
                 return Ok(Registered { epoch: broker_epoch, index: accepted.index });

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
@@ -62,6 +63,12 @@ pub enum StartError {
     /// The quorum refused the registration.
     #[error("the metadata quorum refused this broker: {0}")]
     Refused(Refusal),
+    /// The controller in a directory that was rolled back, found out late.
+    #[error(
+        "this directory was rolled back, and no other controller could say so when the quorum's store was opened; start \
+         it again: it then joins the quorum anew, and its replicas are refilled"
+    )]
+    RolledBack,
     /// The quorum said what it cannot say.
     #[error("the metadata quorum speaks wrongly: {0}")]
     Protocol(String),
@@ -236,7 +243,12 @@ impl Starting {
 
         // The active controller judges by its own view, of the first registration, too.
         spawn(Box::pin(follow(&config, &world, &home, &quorum, &view, &stopper)));
-        let registering = register(quorum.handle.as_ref(), registration, &home);
+        let registering = register(
+            quorum.handle.as_ref(),
+            registration,
+            &home,
+            quorum.controller.is_some() && !quorum.emptied,
+        );
         let registered = peers.block_on(async {
             // Stopping it is safe: a registration that was made is the session of a process that is gone.
             tokio::select! {
@@ -244,6 +256,7 @@ impl Starting {
                 reason = stopper.wait() => Err(StartError::Stopped(reason)),
             }
         })?;
+        quorum.believed.store(true, Ordering::Release);
         links.registered(registered.epoch);
         peers.block_on(pass(&view, registered.index, &stopper))?;
         let lease = AckLease::default();

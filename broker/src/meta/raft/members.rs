@@ -75,7 +75,12 @@ impl Members {
 
     /// Takes an announcement.
     pub(super) fn hear(&self, controller: Controller) -> Answer {
-        if self.seat.is_configured(controller.broker) && controller.broker != self.seat.broker() {
+        if let Some(registered) = self.seat.rolled_back(&controller) {
+            return Answer::RolledBack { registered };
+        }
+        // Number 0 is nobody's: it only asks, before its store is open.
+        let is_other = self.seat.is_configured(controller.broker) && controller.broker != self.seat.broker();
+        if is_other && controller.node != 0 {
             self.announced.lock().insert(controller.broker, controller);
         }
         Answer::Known { controller: self.seat.controller(), founded: self.is_founded() }

@@ -109,13 +109,18 @@ impl Seat {
                 self.parts.broker, self.parts.node
             ));
         }
-        match self.generation_seen(from) {
-            Some(seen) if from.generation < seen => Err(format!(
+        match self.rolled_back(from) {
+            Some(seen) => Err(format!(
                 "directory {} of broker {} is at generation {}, {seen} was registered: it was rolled back or cloned",
                 from.directory, from.broker, from.generation
             )),
-            _ => Ok(()),
+            None => Ok(()),
         }
+    }
+
+    /// The generation that was registered of a controller's directory, when that is higher than it says.
+    pub(super) fn rolled_back(&self, controller: &Controller) -> Option<Generation> {
+        self.generation_seen(controller).filter(|seen| controller.generation < *seen)
     }
 
     /// The highest generation of that directory in this controller's applied state.

@@ -121,6 +121,12 @@ pub enum Answer {
         /// Whether it belongs to a quorum that was founded.
         founded: bool,
     },
+    /// To an announcement: a higher generation of that directory is known. It was rolled back or cloned, and what it holds
+    /// of the quorum counts for nothing.
+    RolledBack {
+        /// The generation known.
+        registered: Generation,
+    },
     /// To a change of the voters: it is made, or why it is not.
     Changed {
         /// How it went.

@@ -126,8 +126,11 @@ impl Seat {
     /// The highest generation of that directory in this controller's applied state.
     fn generation_seen(&self, of: &Controller) -> Option<Generation> {
         self.published.look(|state| {
-            let broker = state.broker(of.broker)?;
-            (broker.directory == of.directory).then_some(broker.generation)
+            let broker = state.broker(of.broker).map(|it| (it.directory, it.generation));
+            // One that holds no replicas is registered as a controller only.
+            let controller = state.controller(of.broker).map(|it| (it.directory, it.generation));
+            let seen = [broker, controller].into_iter().flatten();
+            seen.filter(|(directory, _)| *directory == of.directory).map(|(_, generation)| generation).max()
         })?
     }
 }

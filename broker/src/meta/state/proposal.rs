@@ -315,7 +315,7 @@ pub enum Proposal {
     },
     /// A block of producer ids.
     GrantProducerIds {
-        /// For whom.
+        /// For which node; it need not be registered, as one that only votes is not.
         broker: BrokerId,
         /// How many: 1 to [`PRODUCER_IDS_PER_GRANT_MAX`].
         count: u32,

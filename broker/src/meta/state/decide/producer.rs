@@ -6,7 +6,7 @@ use super::super::{ClusterState, Entry, PRODUCER_IDS_PER_GRANT_MAX, Refusal};
 
 impl ClusterState {
     pub(super) fn decide_producer_ids(&self, broker: BrokerId, count: u32) -> Result<Entry, Refusal> {
-        self.registered(broker)?;
+        // Any node asks, also one that holds no replicas and is registered as no broker.
         if !(1..=PRODUCER_IDS_PER_GRANT_MAX).contains(&count) {
             return Err(Refusal::ProducerIdCount { given: count });
         }

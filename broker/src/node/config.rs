@@ -50,7 +50,7 @@ pub struct NodeConfig {
     pub log: LogConfig,
     /// Defaults of new topics, used once, when the cluster's metadata is founded.
     pub topic_defaults: TopicDefaults,
-    /// Whether one copy is allowed for Fidelog's own topics, when there is but one broker.
+    /// Whether one copy is enough for Fidelog's own topics, when one or two nodes hold replicas (N19). Default false.
     pub allow_unreplicated: bool,
     /// How long a follower may lag before it leaves the in-sync set. Default 10 s.
     pub replica_lag_max: Duration,

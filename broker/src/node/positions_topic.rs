@@ -22,13 +22,13 @@ pub(super) async fn ensure(config: &NodeConfig, view: &Arc<MetaView>, quorum: &d
             return;
         }
         let Some(replicas) = replication_factor(config, &state) else { continue };
-        let min_insync_replicas = Some(replicas.min(2));
+        let minimum = min_insync_replicas(config, replicas);
         let proposal = Proposal::CreateTopic {
             name: TopicName::internal(POSITIONS_TOPIC).expect("a constant that is a valid name"),
             partition_count: Some(POSITIONS_PARTITIONS),
             replication_factor: Some(replicas),
-            config: TopicConfig { min_insync_replicas, ..TopicConfig::default() },
-            allow_unreplicated: replicas == 1,
+            config: TopicConfig { min_insync_replicas: Some(minimum), ..TopicConfig::default() },
+            allow_unreplicated: minimum == 1,
             internal: true,
             assignment: None,
         };
@@ -44,9 +44,15 @@ pub(super) async fn ensure(config: &NodeConfig, view: &Arc<MetaView>, quorum: &d
 
 /// 3 replicas; 2 on two brokers; 1 only on one, where that is allowed. `None` while brokers are missing.
 fn replication_factor(config: &NodeConfig, state: &ClusterState) -> Option<u16> {
-    let wanted = u16::try_from(config.brokers.len().min(3)).expect("at most 3");
+    let brokers = config.brokers.iter().filter(|it| it.role.is_broker()).count();
+    let wanted = u16::try_from(brokers.min(3)).expect("at most 3");
     if wanted == 1 && !config.allow_unreplicated {
         return None;
     }
     (state.brokers().count() >= usize::from(wanted)).then_some(wanted)
+}
+
+/// 2, unless there are at most two brokers and going on with one is what was asked for (N19).
+fn min_insync_replicas(config: &NodeConfig, replicas: u16) -> u16 {
+    if config.allow_unreplicated && replicas <= 2 { 1 } else { replicas.min(2) }
 }

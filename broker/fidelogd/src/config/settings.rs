@@ -38,7 +38,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("broker.client_threads", None, "threads that serve clients, 1 to 64; default: half the cores"),
     setting("broker.peer_threads", Some("1"), "threads that serve other brokers, 1 to 64"),
     setting("cluster.id", None, "the cluster's id, a UUID; the same on every broker"),
-    setting("cluster.allow_unreplicated", Some("false"), "must be true for a cluster of one broker"),
+    setting(
+        "cluster.allow_unreplicated",
+        Some("false"),
+        "must be true for a cluster of one broker; with two, groups go on with one",
+    ),
     setting("log.segment_bytes", Some("268435456"), "largest segment file, 4096 to 1073741824"),
     setting("log.segment_ms", Some("604800000"), "longest time a segment is written to"),
     setting("log.free_bytes_min", None, "produces are refused when less is free; default: max(5 %, 1 GiB)"),

@@ -9,8 +9,10 @@
 //!
 //! The order of a start is the order of what must be true: the directory is ours and locked; its generation is raised
 //! and synced; the quorum has registered this process; the watch has passed that registration; only then does this
-//! broker lead or follow anything (N1, N13).
+//! broker lead or follow anything (N1, N13). A node that only votes registers nothing and holds nothing: it decides on the
+//! metadata, serves it, and sends the rest on.
 
+mod broker;
 mod config;
 mod damage_report;
 mod format;
@@ -29,12 +31,15 @@ mod scrub;
 mod seen;
 mod session;
 mod start;
+mod start_error;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod voter;
 
 pub use config::{BrokerAddress, NodeConfig};
 pub use format::{FormatError, format};
 pub use role::Role;
 pub use running::{Node, StopReason};
-pub use start::StartError;
+pub use start_error::StartError;

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use fidelog_log::DataDir;
 use fidelog_log::env::{Clock, Disk, Entropy, Latched};
+use fidelog_record::types::Generation;
 
 use super::config::NodeConfig;
 use super::format::minted_node_id;
 use super::running::Stopper;
 use super::session::Former;
-use super::start::StartError;
+use super::start_error::StartError;
 use super::threads::{QuorumThread, RaftOpen};
 use crate::meta::quorum::MetadataQuorum;
 use crate::meta::raft::{
-    Answer, Controller, Question, QuorumWire, RaftParts, RaftQuorum, RaftStore, SeatParts,
+    Answer, Controller, NodeId, Question, QuorumWire, RaftParts, RaftQuorum, RaftStore, SeatParts,
 };
 use crate::meta::store::LastStop;
 use crate::rpc::peer::{GrpcQuorumWire, RemoteQuorum};
@@ -25,6 +26,8 @@ pub(super) struct Quorum {
     pub(super) handle: Arc<dyn MetadataQuorum>,
     /// When this node is a controller.
     pub(super) controller: Option<RaftQuorum>,
+    /// Its number in the quorum, then.
+    pub(super) node_id: Option<NodeId>,
     pub(super) thread: Option<QuorumThread>,
     /// What this directory holds of the quorum is not older than what it was registered with, as far as is known.
     pub(super) believed: Arc<AtomicBool>,
@@ -56,6 +59,7 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
         return Ok(Quorum {
             handle: Arc::new(remote),
             controller: None,
+            node_id: None,
             thread: None,
             believed: Arc::default(),
             emptied: true,
@@ -66,7 +70,8 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
     let last_stop = if home.found().clean { LastStop::Clean } else { LastStop::Unclean };
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let wire = Arc::new(GrpcQuorumWire::new(config.cluster));
-    let emptied = is_rolled_back(config, home, wire.as_ref());
+    let rolled_back = rolled_back(config, home, wire.as_ref());
+    let emptied = rolled_back.is_some();
     if emptied {
         tracing::warn!(
             "this directory was rolled back: what it holds of the quorum is dropped, and it joins anew"
@@ -80,7 +85,13 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
     let generation = {
         let (home, believed) = (Arc::clone(home), Arc::clone(&believed));
         let found = home.found().generation;
-        Arc::new(move || if believed.load(Ordering::Acquire) { home.identity().generation } else { found })
+        // An emptied store may speak at once; the directory's own generation follows when its registration is judged, so
+        // that a stop in between does not make its replicas look intact.
+        let at_least = rolled_back.unwrap_or_default();
+        Arc::new(move || match believed.load(Ordering::Acquire) {
+            true => home.identity().generation.max(at_least),
+            false => found,
+        })
     };
     let seat = SeatParts {
         cluster: config.cluster,
@@ -98,17 +109,18 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
         clock,
         entropy,
     };
+    let node_id = Some(opened.node_id);
     let (thread, quorum) = QuorumThread::start(raft, RaftOpen { log, machine, opened }, stopper.clone())?;
     let handle = Arc::new(quorum.clone());
-    Ok(Quorum { handle, controller: Some(quorum), thread: Some(thread), believed, emptied, former })
+    Ok(Quorum { handle, controller: Some(quorum), node_id, thread: Some(thread), believed, emptied, former })
 }
 
 /// How long the others may take to say what they know of this directory.
 const ASK_MAX: Duration = Duration::from_millis(700);
 
-/// Whether another controller knows a higher generation of this directory than was found in it (N13). Who is not reached
-/// says nothing: then the messages of this controller are refused by those who know better.
-fn is_rolled_back(config: &NodeConfig, home: &DataDir, wire: &GrpcQuorumWire) -> bool {
+/// The generation of this directory that another controller knows, when it is higher than the one found in it (N13). Who is
+/// not reached says nothing: then the messages of this controller are refused by those who know better.
+fn rolled_back(config: &NodeConfig, home: &DataDir, wire: &GrpcQuorumWire) -> Option<Generation> {
     let identity = home.identity();
     let me = |address: &str| Controller {
         broker: config.broker,
@@ -121,8 +133,13 @@ fn is_rolled_back(config: &NodeConfig, home: &DataDir, wire: &GrpcQuorumWire) ->
     let asked = others.map(|it| {
         let question = Question::Announce { controller: me(&it.peer) };
         let answer = wire.ask(it.id, &it.peer, question);
-        async move { matches!(tokio::time::timeout(ASK_MAX, answer).await, Ok(Ok(Answer::RolledBack { .. }))) }
+        async move {
+            match tokio::time::timeout(ASK_MAX, answer).await {
+                Ok(Ok(Answer::RolledBack { registered })) => Some(registered),
+                _ => None,
+            }
+        }
     });
     let answers = tokio::runtime::Handle::current().block_on(futures::future::join_all(asked));
-    answers.contains(&true)
+    answers.into_iter().flatten().max()
 }

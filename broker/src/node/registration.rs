@@ -8,8 +8,8 @@ use fidelog_record::types::{BrokerEpoch, Generation, MetaIndex};
 use tracing::{info, warn};
 
 use super::config::NodeConfig;
-use super::start::StartError;
-use crate::meta::quorum::{MetadataQuorum, ProposeError};
+use super::start_error::StartError;
+use crate::meta::quorum::{Accepted, MetadataQuorum, ProposeError};
 use crate::meta::state::{DataFound, FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
 
 const PAUSE: Duration = Duration::from_millis(250);
@@ -56,22 +56,28 @@ pub(super) async fn register(
     home: &DataDir,
     is_deaf_if_rolled_back: bool,
 ) -> Result<Registered, StartError> {
+    let accepted = accepted(quorum, Proposal::RegisterBroker { registration }).await?;
+    let Outcome::BrokerRegistered { broker_epoch, data, generation } = accepted.outcome else {
+        return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
+    };
+    if data == DataFound::RolledBack && is_deaf_if_rolled_back {
+        // Before the generation is raised, so that the next start finds it low as well, and begins anew.
+        return Err(StartError::RolledBack);
+    }
+    raise_to(home, generation)?;
+    info!(epoch = %broker_epoch, ?data, "registered");
+    Ok(Registered { epoch: broker_epoch, index: accepted.index })
+}
+
+/// What the quorum made of a registration, for as long as it takes to reach it.
+pub(super) async fn accepted(
+    quorum: &dyn MetadataQuorum,
+    proposal: Proposal,
+) -> Result<Accepted, StartError> {
     let mut told = false;
     loop {
-        let proposal = Proposal::RegisterBroker { registration: registration.clone() };
-        match quorum.propose(proposal).await {
-            Ok(accepted) => {
-                let Outcome::BrokerRegistered { broker_epoch, data, generation } = accepted.outcome else {
-                    return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
-                };
-                if data == DataFound::RolledBack && is_deaf_if_rolled_back {
-                    // Before the generation is raised, so that the next start finds it low as well, and begins anew.
-                    return Err(StartError::RolledBack);
-                }
-                raise_to(home, generation)?;
-                info!(epoch = %broker_epoch, ?data, "registered");
-                return Ok(Registered { epoch: broker_epoch, index: accepted.index });
-            }
+        match quorum.propose(proposal.clone()).await {
+            Ok(accepted) => return Ok(accepted),
             // The process before this one has not been missed yet; its session ends with its connection.
             Err(ProposeError::Refused { refusal: Refusal::FormerSessionAlive { .. } }) => {
                 info!("waiting for the session of the former process of this broker to end");

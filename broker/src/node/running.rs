@@ -85,7 +85,8 @@ pub struct Node {
     pub(super) flusher: Arc<Flusher>,
     pub(super) flush_thread: FlushThread,
     pub(super) quorum_thread: Option<QuorumThread>,
-    pub(super) session: Session,
+    /// Of a node that holds replicas.
+    pub(super) session: Option<Session>,
     pub(super) partitions: Arc<Partitions>,
     pub(super) view: Arc<MetaView>,
     pub(super) stopper: Stopper,
@@ -168,11 +169,11 @@ impl Node {
 
     /// Others lead from now on what this broker led, if anybody can.
     fn hand_over(&mut self) {
-        let Some(peers) = &self.peers else { return };
+        let (Some(peers), Some(session)) = (&self.peers, &mut self.session) else { return };
         if self.home.latched().is_some() {
             return; // What failed stops at once; its end fences it.
         }
-        if !peers.block_on(self.session.hand_over(HAND_OVER_MAX)) {
+        if !peers.block_on(session.hand_over(HAND_OVER_MAX)) {
             warn!("leadership was not handed over in time; it moves when this broker is missed");
         }
     }

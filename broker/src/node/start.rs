@@ -1,95 +1,40 @@
 //! Starting a node, in the order of what must be true.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
-use fidelog_log::{DataDir, DataDirError, DiskError, Expected, Flusher, ProducerLimits};
-use fidelog_record::types::{BrokerId, MetaIndex};
-use parking_lot::Mutex;
+use fidelog_log::{DataDir, Expected, Flusher};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use super::broker::BrokerHalf;
 use super::config::NodeConfig;
-use super::damage_report::DamageReport;
-use super::hosting::Hosting;
 use super::quorum::{Quorum, QuorumParts, open_quorum};
-use super::registration::{register, registration};
-use super::repair::Repair;
+use super::registration::registration;
 use super::running::{Node, StopReason, Stopper};
-use super::scrub::Scrub;
 use super::seen::SeenInDirectory;
-use super::session::{Session, SessionOf};
+use super::start_error::StartError;
+use super::tasks::PeerTasks;
 use super::threads::FlushThread;
+use super::voter::{UnfencedBrokers, register_voter, voter_registration};
 use super::{housekeeping, positions_topic};
 use crate::group::state::{PositionLimits, SnapshotSizes};
 use crate::group::{Positions, QuorumWitness};
 use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
-use crate::meta::lease::AckLease;
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::raft::RaftStartError;
-use crate::meta::state::Refusal;
-use crate::meta::store::StoreError;
+use crate::meta::state::Registration;
 use crate::meta::view::MetaView;
-use crate::partition::{MachineLimits, Partitions};
+use crate::partition::Partitions;
 use crate::rpc::peer::{
-    Internal, LinkSettings, MetaServer, PeerLinks, QuorumServer, ReplicationServer, SessionServer, TcpProbe,
-    peer_server, run_links,
+    Internal, MetaServer, PeerLinks, QuorumServer, ReplicationServer, SessionServer, TcpProbe, peer_server,
 };
 use crate::rpc::{self, Context, Health, ListenLimits, Parts, Reachability};
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory.
-    #[error(transparent)]
-    Directory(#[from] DataDirError),
-    /// The disk.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The metadata store.
-    #[error(
-        "the metadata store cannot be used, so that this cluster's metadata may be lost (METADATA_LOST): {0}"
-    )]
-    Store(#[from] StoreError),
-    /// The controller in this node.
-    #[error(transparent)]
-    Quorum(#[from] RaftStartError),
-    /// The quorum refused the registration.
-    #[error("the metadata quorum refused this broker: {0}")]
-    Refused(Refusal),
-    /// The controller in a directory that was rolled back, found out late.
-    #[error(
-        "this directory was rolled back, and no other controller could say so when the quorum's store was opened; start \
-         it again: it then joins the quorum anew, and its replicas are refilled"
-    )]
-    RolledBack,
-    /// The quorum said what it cannot say.
-    #[error("the metadata quorum speaks wrongly: {0}")]
-    Protocol(String),
-    /// The configuration cannot work.
-    #[error("{0}")]
-    Config(String),
-    /// An address that cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A thread or runtime.
-    #[error("cannot start a thread: {0}")]
-    Thread(#[from] io::Error),
-    /// It was told to stop, or failed, while starting.
-    #[error("{0}")]
-    Stopped(StopReason),
-}
 
 struct World {
     clock: Arc<dyn Clock>,
@@ -124,7 +69,14 @@ impl Node {
         let stopper = Stopper::new();
         let clients = runtime("clients", config.client_threads)?;
         let peers = runtime("peers", config.peer_threads)?;
-        let registration = registration(&config, &home, world.entropy.as_ref())?;
+        let registration = match config.is_broker() {
+            true => Some(registration(&config, &home, world.entropy.as_ref())?),
+            // Its messages in the quorum carry the generation: raised before the first.
+            false => {
+                home.raise_generation()?;
+                None
+            }
+        };
         let quorum = {
             let _inside = peers.enter();
             open_quorum(QuorumParts {
@@ -142,6 +94,10 @@ impl Node {
             Starting { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers };
         starting.finish(registration)
     }
+}
+
+fn no_role(config: &NodeConfig) -> String {
+    format!("node {} has no role: the list of all nodes lacks it", config.broker)
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime, io::Error> {
@@ -162,34 +118,28 @@ struct Starting {
 }
 
 impl Starting {
-    fn finish(self, registration: crate::meta::state::Registration) -> Result<Node, StartError> {
+    /// `registration` is what a node that holds replicas says of itself.
+    fn finish(self, registration: Option<Registration>) -> Result<Node, StartError> {
         let Self { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers } = self;
-        let (stop_clients, stop_peers) = (CancellationToken::new(), CancellationToken::new());
-        let (client_tasks, peer_tasks) = (TaskTracker::new(), TaskTracker::new());
-        let spawn = |task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let stop = stop_peers.clone();
-            peer_tasks.spawn_on(
-                async move {
-                    stop.run_until_cancelled(task).await;
-                },
-                peers.handle(),
-            );
-        };
+        let tasks = PeerTasks::new(&peers, stopper.clone());
+        let (stop_clients, client_tasks) = (CancellationToken::new(), TaskTracker::new());
 
         let view = MetaView::new(world.clock.as_ref());
-        let identity = home.identity();
         let partitions = Arc::new(Partitions::default());
-        let links = {
-            let _inside = peers.enter();
-            let me = (config.cluster, config.broker, identity.directory_id);
+        let links = tasks.inside(|| {
+            let me = (config.cluster, config.broker, home.identity().directory_id);
             PeerLinks::new(me, Arc::clone(&view), Arc::clone(&quorum.handle))
-        };
+        });
         let positions = Arc::new(Positions::new(
             Arc::clone(&world.clock),
             Arc::new(QuorumWitness::new(config.broker, Arc::clone(&quorum.handle), Arc::clone(&view))),
             PositionLimits::default(),
             SnapshotSizes::default(),
         ));
+        let reachability: Arc<dyn Reachability> = match config.is_broker() {
+            true => Arc::clone(&links) as _,
+            false => Arc::new(UnfencedBrokers(Arc::clone(&view))),
+        };
         let context = Context::new(Parts {
             me: config.broker,
             cluster: config.cluster,
@@ -198,175 +148,82 @@ impl Starting {
             meta: Arc::clone(&view),
             quorum: Arc::clone(&quorum.handle),
             positions: Arc::clone(&positions),
-            reachability: Arc::clone(&links) as Arc<dyn Reachability>,
+            reachability,
             clock: Arc::clone(&world.clock),
             entropy: Arc::clone(&world.entropy),
             limits: config.rpc,
             stopping: stop_clients.clone(),
         });
-        let replication = ReplicationServer::new(Arc::clone(&links), Arc::clone(&partitions));
-        let watched = quorum.controller.clone().map(|it| Arc::new(it) as Arc<dyn MetadataQuorum>);
-        let meta = MetaServer::new(config.cluster, watched);
-        let controller = quorum.controller.as_ref().map(|_| {
-            let controller = Controller::new(ControllerParts {
-                me: config.broker,
-                quorum: Arc::clone(&quorum.handle),
-                view: Arc::clone(&view),
-                clock: Arc::clone(&world.clock),
-                probe: Arc::new(TcpProbe),
-            });
-            quorum.former.know(Arc::clone(&controller));
-            controller
-        });
+        let controller = active_controller(&config, &world, &quorum, &view);
         if let Some(controller) = controller.clone() {
-            spawn(Box::pin(async move { controller.run().await }));
+            tasks.spawn(async move { controller.run().await });
         }
-        let sessions = SessionServer::new(config.cluster, controller);
-        let quorum_server = QuorumServer::new(config.cluster, quorum.controller.clone());
+        let watched = quorum.controller.clone().map(|it| Arc::new(it) as Arc<dyn MetadataQuorum>);
+        let internal = Internal {
+            replication: ReplicationServer::new(Arc::clone(&links), Arc::clone(&partitions)),
+            meta: MetaServer::new(config.cluster, watched),
+            quorum: QuorumServer::new(config.cluster, quorum.controller.clone()),
+            sessions: SessionServer::new(config.cluster, controller),
+        };
         // Before anybody registers: the controllers reach each other here, and without them nobody can.
         let peer_listener = listen(&peers, config.peer_listen)?;
         let peer_address = peer_listener.local_addr()?;
         let health = peers.block_on(Health::new());
-        let served = peer_server(
-            Arc::clone(&context),
-            health.clone(),
-            peer_listener,
-            Internal { replication, meta, quorum: quorum_server, sessions },
-            stop_peers.clone(),
-        );
+        let served =
+            peer_server(Arc::clone(&context), health.clone(), peer_listener, internal, tasks.stop.clone());
         let failed = stopper.clone();
-        spawn(Box::pin(async move {
+        tasks.spawn(async move {
             if let Err(error) = served.await {
                 failed.stop(StopReason::Listener(error.to_string()));
             }
-        }));
+        });
 
         // The active controller judges by its own view, of the first registration, too.
-        spawn(Box::pin(follow(&config, &world, &home, &quorum, &view, &stopper)));
-        let registering = register(
-            quorum.handle.as_ref(),
-            registration,
-            &home,
-            quorum.controller.is_some() && !quorum.emptied,
-        );
-        let registered = peers.block_on(async {
-            // Stopping it is safe: a registration that was made is the session of a process that is gone.
-            tokio::select! {
-                registered = registering => registered,
-                reason = stopper.wait() => Err(StartError::Stopped(reason)),
+        tasks.spawn(follow(&config, &world, &home, &quorum, &view, &stopper));
+        let session = match registration {
+            Some(registration) => {
+                let half = BrokerHalf {
+                    config: Arc::clone(&config),
+                    home: Arc::clone(&home),
+                    disk: world.disk.clone(),
+                    clock: Arc::clone(&world.clock),
+                    entropy: Arc::clone(&world.entropy),
+                    flusher: Arc::clone(&flusher),
+                    flushed_bytes: Arc::clone(&flush_thread.flushed_bytes),
+                    view: Arc::clone(&view),
+                    quorum: Arc::clone(&quorum.handle),
+                    links,
+                    partitions: Arc::clone(&partitions),
+                    positions,
+                    peer_address,
+                    is_deaf_if_rolled_back: quorum.controller.is_some() && !quorum.emptied,
+                    believed: Arc::clone(&quorum.believed),
+                    stopper: stopper.clone(),
+                    tasks: tasks.clone(),
+                };
+                Some(half.start(registration)?)
             }
-        })?;
-        quorum.believed.store(true, Ordering::Release);
-        links.registered(registered.epoch);
-        peers.block_on(pass(&view, registered.index, &stopper))?;
-        let lease = AckLease::default();
-        let (session, heartbeats) = Session::new(SessionOf {
-            config: &config,
-            epoch: registered.epoch,
-            peer_address,
-            lease: lease.clone(),
-            view: Arc::clone(&view),
-            clock: Arc::clone(&world.clock),
-            entropy: Arc::clone(&world.entropy),
-            stopper: stopper.clone(),
-        });
-        spawn(Box::pin(heartbeats));
-        spawn(Box::pin(session.tell_free(Arc::new(world.disk.clone()), config.data_dir.clone())));
-
-        let hosting = Arc::new(Hosting {
-            me: config.broker,
-            epoch: registered.epoch,
-            directory: identity.directory_id,
-            home: Arc::clone(&home),
-            flusher: Arc::clone(&flusher),
-            clock: Arc::clone(&world.clock),
-            view: Arc::clone(&view),
-            quorum: Arc::clone(&quorum.handle),
-            links: Arc::clone(&links),
-            partitions: Arc::clone(&partitions),
-            positions,
-            limits: machine_limits(&config),
-            lease,
-            removing: Mutex::default(),
-            leaving: Mutex::default(),
-            stopper: stopper.clone(),
-            tracker: peer_tasks.clone(),
-            stop: stop_peers.clone(),
-        });
-        let (hosted_sender, mut hosted) = watch::channel(false);
-        spawn(Box::pin(hosting.run(hosted_sender)));
-
-        // Logs that must be opened are open before clients are let in; replication begins with them.
-        peers.block_on(async {
-            tokio::select! {
-                _ = hosted.wait_for(|&hosted| hosted) => Ok(()),
-                reason = stopper.wait() => Err(StartError::Stopped(reason)),
+            None => {
+                let node = quorum.node_id.ok_or_else(|| StartError::Config(no_role(&config)))?;
+                let registration = voter_registration(&config, &home, world.entropy.as_ref(), node);
+                let index = tasks.wait_for(register_voter(quorum.handle.as_ref(), registration))??;
+                quorum.believed.store(true, Ordering::Release);
+                tasks.wait_for(view.wait_for(index))?;
+                None
             }
-        })?;
-        {
-            let _inside = peers.enter();
-            let settings =
-                LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
-            let others: Vec<BrokerId> =
-                config.brokers.iter().map(|it| it.id).filter(|&id| id != config.broker).collect();
-            run_links(&links, &partitions, &world.clock, &others, settings, &peer_tasks, &stop_peers);
-        }
-        // From now on it may lead and follow; what clients ask for before the quorum knows that would be refused.
-        session.ready();
-        peers.block_on(async {
-            tokio::select! {
-                () = session.alive() => Ok(()),
-                reason = stopper.wait() => Err(StartError::Stopped(reason)),
-            }
-        })?;
-        spawn(Box::pin(housekeeping::tick(Arc::clone(&partitions))));
-        spawn(Box::pin(housekeeping::retain(
-            Arc::clone(&partitions),
-            Arc::clone(&view),
-            Arc::clone(&world.clock),
-            config.retention_every,
-        )));
-        let (me, clock) = (config.broker, &world.clock);
-        let repair = Repair::new(me, Arc::clone(&partitions), Arc::clone(&view), Arc::clone(clock));
-        spawn(Box::pin(repair.run()));
-        let report = DamageReport {
-            broker: me,
-            broker_epoch: registered.epoch,
-            partitions: Arc::clone(&partitions),
-            view: Arc::clone(&view),
-            quorum: Arc::clone(&quorum.handle),
         };
-        spawn(Box::pin(report.run()));
-        if let Some(bytes_per_s) = config.scrub_bytes_per_s {
-            let (hosted, view) = (Arc::clone(&partitions), Arc::clone(&view));
-            spawn(Box::pin(Scrub::new(me, hosted, view, Arc::clone(clock), bytes_per_s.get()).run()));
-        }
-        spawn(Box::pin(housekeeping::tend_ballast(Arc::clone(&home))));
-        spawn(Box::pin(housekeeping::raise_generation(
-            Arc::clone(&home),
-            Arc::clone(&quorum.handle),
-            (config.broker, registered.epoch),
-            Arc::clone(&flush_thread.flushed_bytes),
-        )));
+        tasks.spawn(housekeeping::tend_ballast(Arc::clone(&home)));
         if quorum.controller.is_some() {
             let (config, view, handle) = (Arc::clone(&config), Arc::clone(&view), Arc::clone(&quorum.handle));
-            spawn(Box::pin(async move { positions_topic::ensure(&config, &view, handle.as_ref()).await }));
+            tasks.spawn(async move { positions_topic::ensure(&config, &view, handle.as_ref()).await });
         }
 
         let listener = listen(&clients, config.listen)?;
         let address = listener.local_addr()?;
         peers.block_on(health.serving());
-        let server = rpc::public_server(context, health, listener, ListenLimits::CLIENTS);
-        let failed = stopper.clone();
-        client_tasks.spawn_on(
-            async move {
-                if let Err(error) = server.await {
-                    failed.stop(StopReason::Listener(error.to_string()));
-                }
-            },
-            clients.handle(),
-        );
+        serve_clients(&clients, (context, health, listener), &client_tasks, &stopper);
         info!(clients = %address, brokers = %peer_address, "serving");
+        let PeerTasks { tracker: peer_tasks, stop: stop_peers, .. } = tasks;
         Ok(Node {
             clients: Some(clients),
             peers: Some(peers),
@@ -388,23 +245,44 @@ impl Starting {
     }
 }
 
-fn listen(runtime: &Runtime, address: std::net::SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
-    let _inside = runtime.enter();
-    rpc::bind(address).map_err(|source| StartError::Listen { address, source })
+/// What judges the brokers while this node leads the quorum, on nodes that may.
+fn active_controller(
+    config: &NodeConfig,
+    world: &World,
+    quorum: &Quorum,
+    view: &Arc<MetaView>,
+) -> Option<Arc<Controller>> {
+    quorum.controller.as_ref()?;
+    let controller = Controller::new(ControllerParts {
+        me: config.broker,
+        quorum: Arc::clone(&quorum.handle),
+        view: Arc::clone(view),
+        clock: Arc::clone(&world.clock),
+        probe: Arc::new(TcpProbe),
+    });
+    quorum.former.know(Arc::clone(&controller));
+    Some(controller)
 }
 
-fn machine_limits(config: &NodeConfig) -> MachineLimits {
-    MachineLimits {
-        pending_bytes_max: config.partition_pending_bytes_max,
-        follower_credit_bytes: 16 << 20,
-        replica_lag_ms_max: u64::try_from(config.replica_lag_max.as_millis()).unwrap_or(u64::MAX),
-        replica_down_ms_max: 1_500,
-        retry_ms: 200,
-        producers: ProducerLimits {
-            count_max: config.log.producer_count_max,
-            idle_ms: config.log.producer_idle_ms,
-        },
-    }
+fn serve_clients(
+    runtime: &Runtime,
+    (context, health, listener): (Arc<Context>, Health, tokio::net::TcpListener),
+    tasks: &TaskTracker,
+    stopper: &Stopper,
+) {
+    let server = rpc::public_server(context, health, listener, ListenLimits::CLIENTS);
+    let failed = stopper.clone();
+    let served = async move {
+        if let Err(error) = server.await {
+            failed.stop(StopReason::Listener(error.to_string()));
+        }
+    };
+    tasks.spawn_on(served, runtime.handle());
+}
+
+fn listen(runtime: &Runtime, address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    let _inside = runtime.enter();
+    rpc::bind(address).map_err(|source| StartError::Listen { address, source })
 }
 
 fn follow(
@@ -430,13 +308,5 @@ fn follow(
     async move {
         let Err(error) = follower.run().await;
         stopper.stop(StopReason::Metadata(error.to_string()));
-    }
-}
-
-/// Waits until the watch has passed this process's registration (N1).
-async fn pass(view: &Arc<MetaView>, index: MetaIndex, stopper: &Stopper) -> Result<(), StartError> {
-    tokio::select! {
-        _ = view.wait_for(index) => Ok(()),
-        reason = stopper.wait() => Err(StartError::Stopped(reason)),
     }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::running::{StopReason, Stopper};
-use super::start::StartError;
+use super::start_error::StartError;
 use crate::meta::raft::{LogStore, Opened, RaftParts, RaftQuorum, StateMachine};
 
 /// The thread that flushes.

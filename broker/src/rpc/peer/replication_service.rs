@@ -125,7 +125,7 @@ impl ReplicationService for ReplicationServer {
         let identity = self
             .links
             .identity()
-            .ok_or_else(|| Status::unavailable("this broker is starting: it has not registered yet"))?;
+            .ok_or_else(|| Status::unavailable("this node has not registered yet, or holds no replicas"))?;
         if hello.cluster_id != identity.cluster.as_bytes().as_slice() {
             return Err(Status::failed_precondition(format!(
                 "broker {} belongs to another cluster than broker {}; check the addresses",

@@ -1,0 +1,184 @@
+//! The half of a node that holds replicas: registered, heard, hosting, linked to the others, kept in order.
+//!
+//! Always true: nothing is hosted before the quorum has registered this process and the watch has passed that (N1,
+//! N13); clients are let in only when the quorum has found it alive. A node without the role broker has none of this.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fidelog_log::env::{Clock, Entropy, Latched};
+use fidelog_log::{DataDir, Flusher, ProducerLimits};
+use fidelog_record::types::{BrokerEpoch, BrokerId};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::config::NodeConfig;
+use super::damage_report::DamageReport;
+use super::hosting::Hosting;
+use super::housekeeping;
+use super::registration::register;
+use super::repair::Repair;
+use super::running::Stopper;
+use super::scrub::Scrub;
+use super::session::{Session, SessionOf};
+use super::start_error::StartError;
+use super::tasks::PeerTasks;
+use crate::group::Positions;
+use crate::meta::lease::AckLease;
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::state::Registration;
+use crate::meta::view::MetaView;
+use crate::partition::{MachineLimits, Partitions};
+use crate::rpc::peer::{LinkSettings, PeerLinks, run_links};
+
+/// What holding replicas works with.
+pub(super) struct BrokerHalf {
+    pub(super) config: Arc<NodeConfig>,
+    pub(super) home: Arc<DataDir>,
+    pub(super) disk: Latched,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) flusher: Arc<Flusher>,
+    pub(super) flushed_bytes: Arc<AtomicU64>,
+    pub(super) view: Arc<MetaView>,
+    pub(super) quorum: Arc<dyn MetadataQuorum>,
+    pub(super) links: Arc<PeerLinks>,
+    pub(super) partitions: Arc<Partitions>,
+    pub(super) positions: Arc<Positions>,
+    /// Where this node listens for the others.
+    pub(super) peer_address: SocketAddr,
+    /// Whether the quorum's store in this directory would count for nothing if the directory proves to be rolled back.
+    pub(super) is_deaf_if_rolled_back: bool,
+    /// Set once the directory is known not to be.
+    pub(super) believed: Arc<AtomicBool>,
+    pub(super) stopper: Stopper,
+    pub(super) tasks: PeerTasks,
+}
+
+impl BrokerHalf {
+    /// Registers, opens the logs, and waits until the quorum has found this broker alive. Blocking.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub(super) fn start(self, registration: Registration) -> Result<Session, StartError> {
+        let tasks = &self.tasks;
+        // Giving up is safe: a registration that was made is the session of a process that is gone.
+        let registering =
+            register(self.quorum.as_ref(), registration, &self.home, self.is_deaf_if_rolled_back);
+        let registered = tasks.wait_for(registering)??;
+        self.believed.store(true, Ordering::Release);
+        let epoch = registered.epoch;
+        self.links.registered(epoch);
+        // The watch must pass this process's registration (N1).
+        tasks.wait_for(self.view.wait_for(registered.index))?;
+        let lease = AckLease::default();
+        let (session, heartbeats) = Session::new(SessionOf {
+            config: &self.config,
+            epoch,
+            peer_address: self.peer_address,
+            lease: lease.clone(),
+            view: Arc::clone(&self.view),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            stopper: self.stopper.clone(),
+        });
+        tasks.spawn(heartbeats);
+        tasks.spawn(session.tell_free(Arc::new(self.disk.clone()), self.config.data_dir.clone()));
+        // Logs that must be opened are open before clients are let in; replication begins with them.
+        self.host(epoch, lease)?;
+        self.link();
+        // From now on it may lead and follow; what clients ask for before the quorum knows that would be refused.
+        session.ready();
+        tasks.wait_for(session.alive())?;
+        self.keep_in_order(epoch);
+        Ok(session)
+    }
+
+    fn host(&self, epoch: BrokerEpoch, lease: AckLease) -> Result<(), StartError> {
+        let hosting = Arc::new(Hosting {
+            me: self.config.broker,
+            epoch,
+            directory: self.home.identity().directory_id,
+            home: Arc::clone(&self.home),
+            flusher: Arc::clone(&self.flusher),
+            clock: Arc::clone(&self.clock),
+            view: Arc::clone(&self.view),
+            quorum: Arc::clone(&self.quorum),
+            links: Arc::clone(&self.links),
+            partitions: Arc::clone(&self.partitions),
+            positions: Arc::clone(&self.positions),
+            limits: machine_limits(&self.config),
+            lease,
+            removing: Mutex::default(),
+            leaving: Mutex::default(),
+            stopper: self.stopper.clone(),
+            tracker: self.tasks.tracker.clone(),
+            stop: self.tasks.stop.clone(),
+        });
+        let (hosted_sender, mut hosted) = watch::channel(false);
+        self.tasks.spawn(hosting.run(hosted_sender));
+        // That the sender is gone means that the node stops; that is told first.
+        let hosted = async {
+            if hosted.wait_for(|&hosted| hosted).await.is_err() {
+                std::future::pending().await
+            }
+        };
+        self.tasks.wait_for(hosted)
+    }
+
+    /// Links to all who hold replicas.
+    fn link(&self) {
+        let config = &self.config;
+        let settings =
+            LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
+        let others = config.brokers.iter().filter(|it| it.role.is_broker() && it.id != config.broker);
+        let others: Vec<BrokerId> = others.map(|it| it.id).collect();
+        let (tracker, stop) = (&self.tasks.tracker, &self.tasks.stop);
+        self.tasks.inside(|| {
+            run_links(&self.links, &self.partitions, &self.clock, &others, settings, tracker, stop);
+        });
+    }
+
+    /// What is done now and then, and what mends.
+    fn keep_in_order(&self, epoch: BrokerEpoch) {
+        let (me, tasks) = (self.config.broker, &self.tasks);
+        let (partitions, view) = (|| Arc::clone(&self.partitions), || Arc::clone(&self.view));
+        let clock = || Arc::clone(&self.clock);
+        tasks.spawn(housekeeping::tick(partitions()));
+        tasks.spawn(housekeeping::retain(partitions(), view(), clock(), self.config.retention_every));
+        tasks.spawn(Repair::new(me, partitions(), view(), clock()).run());
+        let report = DamageReport {
+            broker: me,
+            broker_epoch: epoch,
+            partitions: partitions(),
+            view: view(),
+            quorum: Arc::clone(&self.quorum),
+        };
+        tasks.spawn(report.run());
+        if let Some(bytes_per_s) = self.config.scrub_bytes_per_s {
+            tasks.spawn(Scrub::new(me, partitions(), view(), clock(), bytes_per_s.get()).run());
+        }
+        tasks.spawn(housekeeping::raise_generation(
+            Arc::clone(&self.home),
+            Arc::clone(&self.quorum),
+            (me, epoch),
+            Arc::clone(&self.flushed_bytes),
+        ));
+    }
+}
+
+fn machine_limits(config: &NodeConfig) -> MachineLimits {
+    MachineLimits {
+        pending_bytes_max: config.partition_pending_bytes_max,
+        follower_credit_bytes: 16 << 20,
+        replica_lag_ms_max: u64::try_from(config.replica_lag_max.as_millis()).unwrap_or(u64::MAX),
+        replica_down_ms_max: 1_500,
+        retry_ms: 200,
+        producers: ProducerLimits {
+            count_max: config.log.producer_count_max,
+            idle_ms: config.log.producer_idle_ms,
+        },
+    }
+}

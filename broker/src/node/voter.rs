@@ -1,0 +1,61 @@
+//! A node that votes and holds no replicas.
+//!
+//! It registers as a controller, so that a data directory that was rolled back or cloned is found out (N13), and is no
+//! broker: it has no session, no lease and no links. It serves the metadata and sends everything else on to whoever
+//! leads.
+
+use std::sync::Arc;
+
+use fidelog_log::DataDir;
+use fidelog_log::env::Entropy;
+use fidelog_record::types::{BrokerId, MetaIndex};
+use tracing::info;
+
+use super::config::NodeConfig;
+use super::registration::accepted;
+use super::start_error::StartError;
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::raft::NodeId;
+use crate::meta::state::{ControllerRegistration, FEATURE_LEVEL, Proposal, StartId};
+use crate::meta::view::MetaView;
+use crate::rpc::Reachability;
+
+/// What this process start says of itself. The generation was raised and synced already.
+pub(super) fn voter_registration(
+    config: &NodeConfig,
+    home: &DataDir,
+    entropy: &dyn Entropy,
+    node_id: NodeId,
+) -> ControllerRegistration {
+    let identity = home.identity();
+    ControllerRegistration {
+        broker: config.broker,
+        start: StartId::from_random(entropy.id_bytes()),
+        node_id,
+        directory: identity.directory_id,
+        generation_found: home.found().generation,
+        generation_new: identity.generation,
+        address: config.peer_advertise.clone(),
+        feature_level: FEATURE_LEVEL,
+    }
+}
+
+/// Registers, for as long as it takes to reach the quorum; yields the index that shows it.
+pub(super) async fn register_voter(
+    quorum: &dyn MetadataQuorum,
+    registration: ControllerRegistration,
+) -> Result<MetaIndex, StartError> {
+    let accepted = accepted(quorum, Proposal::RegisterController { registration }).await?;
+    info!("registered as a voter that holds no replicas");
+    Ok(accepted.index)
+}
+
+/// Without links of its own it believes the quorum: whoever is registered and not fenced can be reached.
+#[derive(Debug)]
+pub(super) struct UnfencedBrokers(pub(super) Arc<MetaView>);
+
+impl Reachability for UnfencedBrokers {
+    fn is_reachable(&self, broker: BrokerId) -> bool {
+        self.0.state().is_some_and(|state| state.broker(broker).is_some_and(|entry| !entry.fenced))
+    }
+}

@@ -12,6 +12,7 @@ mod catch_up;
 mod cli;
 mod clones;
 mod corruption;
+mod deployments;
 mod directories;
 mod disk_full;
 mod doors;

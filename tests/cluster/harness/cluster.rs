@@ -94,7 +94,9 @@ impl Builder {
                 broker.set(key, value);
             }
         }
-        Cluster { home: Some(home), brokers }
+        let voters =
+            (1..).zip(&self.roles).filter(|(_, role)| **role == Some("controller")).map(|(id, _)| id);
+        Cluster { home: Some(home), voters: voters.collect(), brokers }
     }
 
     /// Formats, starts, and waits until everybody serves.
@@ -120,6 +122,8 @@ fn listed(broker: &Broker, role: Option<&str>) -> String {
 pub(crate) struct Cluster {
     /// Taken, and kept on disk, when the test fails.
     home: Option<TempDir>,
+    /// Who of them only votes, and so is nobody's replica.
+    voters: Vec<u32>,
     brokers: Vec<Broker>,
 }
 
@@ -201,15 +205,16 @@ impl Cluster {
         panic!("broker {leader} was given none of 30 partitions to lead");
     }
 
-    /// Waits until every broker that was started serves, and sees every other that was.
+    /// Waits until every broker that was started serves, and sees every other that was and holds replicas.
     pub(crate) async fn ready(&mut self) {
         let running: Vec<u32> =
             self.brokers.iter_mut().filter_map(|it| it.is_running().then_some(it.id)).collect();
         let channels: Vec<_> = running.iter().map(|id| self.channel(*id)).collect();
+        let holders: Vec<u32> = running.iter().copied().filter(|id| !self.voters.contains(id)).collect();
         for (id, channel) in running.iter().zip(channels) {
-            wait_until(&format!("broker {id} serves and sees {running:?}"), LONG, async || {
+            wait_until(&format!("broker {id} serves and sees {holders:?}"), LONG, async || {
                 assert!(self.broker(*id).is_running(), "broker {id} ended:\n{}", self.broker(*id).log_tail());
-                sees(channel.clone(), &running).await.then_some(())
+                sees(channel.clone(), &holders).await.then_some(())
             })
             .await;
         }

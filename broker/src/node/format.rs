@@ -37,21 +37,26 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
     let root = config.data_dir.as_path();
     let latched = Latched::new(disk, root, clock);
     let directory_id = DirectoryId::from_random(entropy.id_bytes());
-    let identity = match DataDir::format(latched.clone(), root, config.cluster, config.broker, directory_id) {
-        Ok(identity) => identity,
-        // An earlier format was cut short between the directory and its store: nothing was ever served from it.
+    let formatted = DataDir::format(latched.clone(), root, config.cluster, config.broker, directory_id);
+    let identity = match &formatted {
+        Ok(identity) => identity.clone(),
+        // An earlier format may have been cut short between the directory and its store.
         Err(DataDirError::Formatted { identity, .. })
             if config.is_controller()
                 && identity.generation == Generation(0)
                 && identity.cluster_id == config.cluster
                 && identity.broker_id == config.broker =>
         {
-            *identity
+            Identity::clone(identity)
         }
-        Err(error) => return Err(error.into()),
+        Err(_) => return Ok(formatted?),
     };
     if config.is_controller() {
-        RaftStore::format(&latched, root, config.cluster, minted_node_id(&entropy))?;
+        match RaftStore::format(&latched, root, config.cluster, minted_node_id(&entropy)) {
+            // It was not: there is nothing left to make, and what is wrong is that the directory is formatted already.
+            Err(StoreError::Exists { .. }) if formatted.is_err() => return Ok(formatted?),
+            made => made?,
+        }
     }
     Ok(identity)
 }

@@ -1,104 +1,97 @@
-//! While the broker that decides metadata is away: what goes on, and what is told about the rest.
+//! The leader of the quorum dies: metadata goes on with the next one, and so do groups, whoever kept their positions.
 
-use fidelog_client::NewTopic;
-use fidelog_proto::v1::cluster_service_client::ClusterServiceClient;
-use fidelog_proto::v1::topic_service_client::TopicServiceClient;
-use fidelog_proto::v1::{
-    DescribeClusterRequest, DescribeTopicRequest, ProduceRequest, Record, RecordList, TopicDescription,
-    produce_request,
-};
+use std::collections::BTreeSet;
 
-use crate::harness::{Cluster, LONG, wait_until};
-use crate::raw::Raw;
+use fidelog_client::{Client, Consumer, NewTopic, Record};
 
-const QUORUM: u32 = 1;
+use crate::harness::{Cluster, LONG, retry, wait_until};
 
-/// A topic as `broker` sees it, as soon as it does: it follows the metadata, and may be a moment behind.
-async fn described(cluster: &Cluster, broker: u32, topic: &str) -> TopicDescription {
-    wait_until(&format!("broker {broker} knows {topic} and its leaders"), LONG, async || {
-        let request = DescribeTopicRequest { name: topic.into(), ..Default::default() };
-        let answer = TopicServiceClient::new(cluster.channel(broker)).describe_topic(request).await;
-        let topic = answer.ok()?.into_inner().topic?;
-        topic.partitions.iter().all(|partition| partition.leader != 0).then_some(topic)
+const RECORDS: u64 = 40;
+/// Enough for every partition of `__positions` to keep some.
+const GROUPS: usize = 24;
+
+async fn controller(client: &Client) -> u32 {
+    wait_until("somebody leads the quorum", LONG, async || {
+        let controller = client.admin().describe_cluster().await.ok()?.controller;
+        (controller != 0).then_some(controller)
     })
     .await
 }
 
-/// Fresh producers could open nowhere, and the tools said that all was well.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn producers_open_partitions_without_it_take_writes_and_its_own_are_told_as_unreachable() {
-    let mut cluster = Cluster::start("quorum-away").await;
-    let client = cluster.client().await;
-    let pairs = NewTopic { partitions: 3, replication_factor: 2, ..NewTopic::new("pairs") };
-    client.admin().create_topic(pairs).await.expect("two of three brokers hold each partition");
-    let topic = wait_until("all replicas are in sync", LONG, async || {
-        let topic = described(&cluster, 2, "pairs").await;
-        topic.partitions.iter().all(|it| it.isr.len() == 2).then_some(topic)
+async fn open(client: &Client, topic: &str, group: &str) -> Consumer {
+    retry(&format!("{group} opens"), LONG, || {
+        let builder = client.consumer(topic).group(group);
+        async move { builder.open().await.ok() }
     })
-    .await;
-    let elsewhere = topic.partitions.iter().find(|it| !it.replicas.contains(&QUORUM));
-    let elsewhere = elsewhere.expect("replicas are spread").partition;
-    let its_own =
-        topic.partitions.iter().find(|it| it.leader == QUORUM).expect("leaders are spread").partition;
-
-    cluster.broker(QUORUM).kill();
-    for broker in [2, 3] {
-        let raw = Raw(cluster.channel(broker));
-        raw.producer().await;
-        let record = Record { value: Some("one".into()), ..Record::default() };
-        let payload = Some(produce_request::Payload::Records(RecordList { records: vec![record] }));
-        let receipt = raw
-            .request(ProduceRequest {
-                topic: "pairs".into(),
-                partition: Some(elsewhere),
-                payload,
-                ..Default::default()
-            })
-            .await
-            .expect("neither of its replicas is away");
-        assert_eq!(receipt.replicas, 2);
-
-        let partition = |topic: &TopicDescription, index| topic.partitions[index as usize].clone();
-        wait_until("the loss of the link is noticed", LONG, async || {
-            let topic = described(&cluster, broker, "pairs").await;
-            let (lost, lives) = (partition(&topic, its_own), partition(&topic, elsewhere));
-            assert!(!lives.leader_unreachable && lives.offline.is_empty(), "{}", lives.offline);
-            (lost.leader_unreachable && lost.offline.contains("broker 1")).then_some(())
-        })
-        .await;
-        let mut told = ClusterServiceClient::new(cluster.channel(broker));
-        let told = told.describe_cluster(DescribeClusterRequest {}).await.expect("it answers").into_inner();
-        assert!(told.leaderless > 0, "one of the leaders is dead");
-    }
+    .await
 }
 
-/// One dead broker took every group while there was one partition of positions.
+async fn take(consumer: &mut Consumer, count: u64) -> Vec<u64> {
+    let mut offsets = Vec::new();
+    for _ in 0..count {
+        offsets.push(consumer.next().await.expect("there are more").expect("it can be read").offset);
+    }
+    offsets
+}
+
+async fn fill(client: &Client, topic: &str) {
+    let producer = client.producer(topic).open().await.expect("the topic is there");
+    for number in 0..RECORDS {
+        drop(producer.send(Record::new(number.to_string())).await.expect("there is memory"));
+    }
+    producer.close().await.expect("all are acknowledged");
+}
+
+/// One dead broker took every change of metadata, or every group it kept.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_broker_takes_its_share_of_the_groups_only() {
-    let mut cluster = Cluster::start("groups-spread").await;
+async fn metadata_and_groups_go_on_when_the_leader_of_the_quorum_dies() {
+    let mut cluster = Cluster::start("quorum-away").await;
     let client = cluster.client().await;
     cluster.topic_of(&client, "orders", 1, &[]).await;
     cluster.in_sync(&client, "orders").await;
     cluster.in_sync(&client, "__positions").await;
-    let owners = described(&cluster, 1, "__positions").await;
-    let led = |broker| owners.partitions.iter().filter(|it| it.leader == broker).count();
-    assert_eq!([led(1) > 0, led(2) > 0, led(3) > 0], [true; 3], "each leads some of the positions");
+    let owners = client.admin().describe_topic("__positions").await.expect("it is made at the first start");
+    let owners: BTreeSet<u32> = owners.partitions.iter().map(|partition| partition.leader).collect();
+    assert_eq!(owners, BTreeSet::from([1, 2, 3]), "each leads some of the positions");
+    fill(&client, "orders").await;
+    let groups: Vec<String> = (0..GROUPS).map(|number| format!("group-{number}")).collect();
+    for group in &groups {
+        let mut consumer = open(&client, "orders", group).await;
+        assert_eq!(take(&mut consumer, 10).await, (0..10).collect::<Vec<_>>());
+        consumer.commit_processed().await.expect("it counts");
+    }
 
-    cluster.broker(2).kill();
-    let opened = wait_until("groups of the other owners open", LONG, async || {
-        let mut opened = 0;
-        for name in 0..8 {
-            use fidelog_proto::v1::position_service_client::PositionServiceClient;
-            let request = fidelog_proto::v1::OpenPositionsRequest {
-                group: format!("group-{name}"),
-                topic: "orders".into(),
-                ..Default::default()
-            };
-            let answer = PositionServiceClient::new(cluster.channel(1)).open_positions(request).await;
-            opened += u32::from(answer.is_ok());
-        }
-        (opened > 0).then_some(opened)
+    let dead = controller(&client).await;
+    cluster.broker(dead).kill();
+    wait_until("another leads the quorum and has missed the dead one", LONG, async || {
+        let described = client.admin().describe_topic("orders").await.ok()?;
+        let told = client.admin().describe_cluster().await.ok()?;
+        let partition = described.partitions.first()?;
+        (![0, dead].contains(&told.controller) && partition.leader != 0 && !partition.isr.contains(&dead))
+            .then_some(())
     })
     .await;
-    assert!(opened < 8, "all of them: the dead broker owned none, which proves nothing");
+    // All go on where they had committed.
+    for group in &groups {
+        let mut consumer = open(&client, "orders", group).await;
+        assert_eq!(take(&mut consumer, 5).await, (10..15).collect::<Vec<_>>(), "{group}");
+        consumer.commit_processed().await.expect("its owner lives");
+    }
+    // And metadata changes: a topic for the two that are left, with a group of its own.
+    let later = NewTopic { partitions: 1, replication_factor: 2, ..NewTopic::new("later") };
+    client.admin().create_topic(later).await.expect("two brokers and a quorum are left");
+    fill(&client, "later").await;
+    let mut consumer = open(&client, "later", "later-group").await;
+    assert_eq!(take(&mut consumer, RECORDS).await, (0..RECORDS).collect::<Vec<_>>());
+
+    // The dead one comes back and learns all that.
+    cluster.broker(dead).start();
+    cluster.ready().await;
+    for topic in ["orders", "later", "__positions"] {
+        cluster.in_sync(&client, topic).await;
+    }
+    for group in &groups {
+        let stored = client.admin().fetch_positions(group, "orders").await.expect("its owner lives");
+        assert_eq!(stored.first().and_then(|position| position.offset), Some(15), "{group}");
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use fidelog_client::{Client, Fetch};
+use fidelog_client::{Client, Fetch, NewTopic, Record};
 
 use crate::harness::directory::{copy, remove};
-use crate::harness::{Builder, Cluster};
+use crate::harness::{Builder, Cluster, LONG, wait_until};
 use crate::workload::{Workload, Writer};
 
-/// A cluster that is written to and read from: a topic led by broker 2, followed by 1, which keeps the metadata, and 3.
+/// A cluster that is written to and read from: a topic led by broker 2, followed by 1 and 3.
 pub(crate) struct UnderLoad {
     pub(crate) cluster: Cluster,
     pub(crate) client: Client,
@@ -18,7 +18,12 @@ pub(crate) struct UnderLoad {
 
 impl UnderLoad {
     pub(crate) async fn start(name: &'static str) -> Self {
-        let cluster = Cluster::start(name).await;
+        Self::on(Builder::new(name)).await
+    }
+
+    /// On a cluster of three like this one.
+    pub(crate) async fn on(builder: Builder) -> Self {
+        let cluster = builder.start().await;
         let client = cluster.client().await;
         let topic = cluster.topic_led_by(&client, "orders", 2).await;
         cluster.in_sync(&client, &topic).await;
@@ -45,6 +50,16 @@ impl UnderLoad {
     pub(crate) async fn all_in_sync(&mut self) {
         self.cluster.ready().await;
         self.cluster.in_sync(&self.client, &self.topic).await;
+    }
+
+    /// Waits until receipts name `broker` again: what it syncs counts.
+    pub(crate) async fn counts_again(&self, broker: u32) {
+        let from = self.workload.recorder.receipts().len();
+        wait_until(&format!("the syncs of broker {broker} count again"), LONG, async || {
+            let receipts = self.workload.recorder.receipts();
+            receipts[from..].iter().any(|receipt| receipt.by.contains(&broker)).then_some(())
+        })
+        .await;
     }
 
     /// Goes on a little, then ends the load and judges what was seen.
@@ -99,26 +114,55 @@ async fn an_emptied_follower_is_refilled_and_counts_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emptied_leader_says_what_it_lost_and_serves_none_of_it() {
-    let UnderLoad { mut cluster, client, topic, workload } = UnderLoad::start("emptied-leader").await;
-    workload.finish(&client).await;
-    cluster.broker(2).kill();
-    remove(&cluster.broker(2).data_dir());
-    cluster.broker(2).format().expect("an empty directory is formatted");
-    cluster.broker(2).start();
-    cluster.ready().await;
-    serves_none_of_what_it_lost(&client, &topic, 2).await;
+async fn an_emptied_leader_is_replaced_and_refilled_and_nothing_is_lost() {
+    let mut scene = UnderLoad::start("emptied-leader").await;
+    scene.cluster.broker(2).kill();
+    remove(&scene.cluster.broker(2).data_dir());
+    led_by_another(&scene.client, &scene.topic, 2).await;
+    scene.workload.acknowledged(100).await;
+
+    scene.cluster.broker(2).format().expect("an empty directory is formatted");
+    scene.cluster.broker(2).start();
+    scene.all_in_sync().await;
+    scene.counts_again(2).await;
+    scene.finish().await;
 }
 
-/// Partition 0 of `topic` is without a leader, its data is in no in-sync set, and everybody who asks hears why.
-pub(crate) async fn serves_none_of_what_it_lost(client: &Client, topic: &str, leader: u32) {
-    let refused = client.fetch(Fetch::new(topic, 0, 0)).await.expect_err("it is lost");
-    assert!(refused.to_string().contains("DATA_LOSS"), "{refused}");
-    let described = client.admin().describe_topic(topic).await.expect("metadata is told");
-    let partition = &described.partitions[0];
-    assert_eq!(partition.leader, 0, "{partition:?}");
-    assert!(!partition.isr.contains(&leader) && partition.isr.len() == 2, "{partition:?}");
-    let why = format!("broker {leader}, its leader, came back without directory ");
+/// Waits until somebody leads partition 0 of `topic`, and not `broker`.
+pub(crate) async fn led_by_another(client: &Client, topic: &str, broker: u32) {
+    wait_until(&format!("another than broker {broker} leads {topic}"), LONG, async || {
+        let leader = client.admin().describe_topic(topic).await.ok()?.partitions.first()?.leader;
+        (leader != 0 && leader != broker).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_only_replica_says_what_it_lost_and_serves_none_of_it() {
+    let mut cluster = Cluster::start("emptied-only").await;
+    let client = cluster.client().await;
+    let singles = NewTopic { partitions: 3, replication_factor: 1, ..NewTopic::new("singles") };
+    let singles = NewTopic { allow_unreplicated: true, ..singles };
+    client.admin().create_topic(singles).await.expect("a single copy was allowed");
+    let broker = cluster.leader(&client, "singles", 0).await;
+    let producer = client.producer("singles").open().await.expect("the topic is there");
+    let delivery = producer.send_to(0, Record::new("one")).await.expect("there is memory");
+    delivery.await.expect("it is acknowledged");
+
+    cluster.broker(broker).kill();
+    remove(&cluster.broker(broker).data_dir());
+    cluster.broker(broker).format().expect("an empty directory is formatted");
+    cluster.broker(broker).start();
+    cluster.ready().await;
+    let partition = wait_until("the loss is told", LONG, async || {
+        let described = client.admin().describe_topic("singles").await.ok()?;
+        described.partitions[0].offline.contains("came back").then(|| described.partitions[0].clone())
+    })
+    .await;
+    assert_eq!((partition.leader, partition.isr.len()), (0, 0), "{partition:?}");
+    let why = format!("broker {broker}, the last that held everything, came back without directory ");
     assert!(partition.offline.starts_with(&why), "{partition:?}");
     assert!(partition.offline.ends_with(" and its data; bring that disk back"), "{partition:?}");
+    let refused = client.fetch(Fetch::new("singles", 0, 0)).await.expect_err("it is lost");
+    assert!(refused.to_string().contains("DATA_LOSS"), "{refused}");
 }

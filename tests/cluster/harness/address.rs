@@ -1,6 +1,6 @@
 //! Every cluster has addresses of its own in 127.0.0.0/8, so that tests run side by side with the usual ports.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Ports are the same everywhere: the address tells clusters and brokers apart.
@@ -17,6 +17,16 @@ pub(crate) fn next_cluster() -> u32 {
     let cluster = CLUSTERS.fetch_add(1, Ordering::Relaxed);
     // Beyond it addresses come round again, to clusters that ended long ago.
     cluster % CLUSTERS_MAX
+}
+
+/// Where the double of the broker at `address` listens: in the place of broker 4, which most clusters do not have.
+pub(crate) fn of_double(address: IpAddr) -> IpAddr {
+    let IpAddr::V4(address) = address else { panic!("{address} is none of a cluster's addresses") };
+    let [net, x, y, place] = address.octets();
+    // Brokers 1 to 4 of a cluster share all but the last two bits of what is before their number.
+    let double = Ipv4Addr::new(net, x, y, ((place - 1) | 3) + 1);
+    assert_ne!(double, address, "broker 4 has no double");
+    double.into()
 }
 
 /// The address of a broker, 1 to 4: 127.x.y.z with x and y from the process id and z from cluster and broker.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::address::{CLIENT_PORT, PEER_PORT};
+use super::address::{self, CLIENT_PORT, PEER_PORT};
 
 /// A stop that takes longer hangs. The daemon itself promises 10 s.
 const STOP_MAX: Duration = Duration::from_secs(60);
@@ -42,14 +42,16 @@ impl Broker {
         Self { id, address, launcher, name, home, data_dir, environment: Vec::new(), child: None }
     }
 
-    /// A second process that takes itself for this broker, with another data directory or the same; not started.
+    /// A second process that takes itself for this broker, with another data directory or the same, and with addresses
+    /// of its own, so that only what it says of itself is the same; not started. A cluster has one at a time, and no
+    /// broker 4.
     pub(crate) fn double(&self, data_dir: &Path) -> Self {
         let name = format!("{}-double", self.name);
         let told = |path: &Path| format!("data_dir = \"{}\"", path.display());
         let text = std::fs::read_to_string(self.config_path()).expect("the configuration is read");
         let double = Self {
             id: self.id,
-            address: self.address,
+            address: address::of_double(self.address),
             launcher: self.launcher.clone(),
             name,
             home: self.home.clone(),
@@ -58,6 +60,8 @@ impl Broker {
             child: None,
         };
         let text = text.replace(&told(&self.data_dir), &told(data_dir));
+        let listens = |address: IpAddr| format!("\"{address}:");
+        let text = text.replace(&listens(self.address), &listens(double.address));
         std::fs::write(double.config_path(), text).expect("the configuration is written");
         double
     }

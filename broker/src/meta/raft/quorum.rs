@@ -246,7 +246,7 @@ impl Inner {
         }
     }
 
-    async fn propose(&self, proposal: Proposal) -> Result<Accepted, ProposeError> {
+    pub(super) async fn propose(&self, proposal: Proposal) -> Result<Accepted, ProposeError> {
         let deadline = Instant::now() + LOOK_MAX;
         let mut reason = "nobody leads the metadata quorum at present".to_owned();
         loop {
@@ -282,7 +282,7 @@ impl Inner {
         }
     }
 
-    async fn confirm(&self) -> Result<MetaIndex, Unconfirmed> {
+    pub(super) async fn confirm(&self) -> Result<MetaIndex, Unconfirmed> {
         let deadline = Instant::now() + LOOK_MAX;
         let mut reason = "nobody leads the metadata quorum at present".to_owned();
         loop {
@@ -361,7 +361,7 @@ impl Inner {
         }
     }
 
-    async fn change_voters(&self, change: VoterChange) -> Result<(), ProposeError> {
+    pub(super) async fn change_voters(&self, change: VoterChange) -> Result<(), ProposeError> {
         let unavailable = |reason: String| Err(ProposeError::Unavailable { reason });
         match self.leadership.somebody(Instant::now() + LOOK_MAX).await {
             Leads::Nobody => unavailable("nobody leads the metadata quorum at present".to_owned()),
@@ -380,7 +380,7 @@ impl Inner {
         }
     }
 
-    async fn describe(&self) -> QuorumStatus {
+    pub(super) async fn describe(&self) -> QuorumStatus {
         let deadline = Instant::now() + LOOK_MAX;
         if let Leads::Other(voter) = self.leadership.somebody(deadline).await
             && let Ok(Answer::Described { status }) =
@@ -389,54 +389,6 @@ impl Inner {
             return *status;
         }
         self.status()
-    }
-
-    /// Answers what another node asked.
-    pub(super) async fn answer(&self, question: Question) -> Answer {
-        let forwarded = match &question {
-            Question::Propose { forwarded, .. }
-            | Question::Confirm { forwarded }
-            | Question::ChangeVoters { forwarded, .. }
-            | Question::Describe { forwarded } => *forwarded,
-            Question::Announce { .. } => false,
-        };
-        if forwarded && !self.leadership.is_mine() {
-            return self.not_leader();
-        }
-        match question {
-            Question::Announce { controller } => self.members.hear(controller),
-            Question::Describe { .. } => Answer::Described { status: Box::new(self.describe().await) },
-            Question::ChangeVoters { change, .. } => {
-                Answer::Changed { result: self.change_voters(change).await }
-            }
-            Question::Confirm { forwarded: true } => match self.confirm_here().await {
-                Ok(index) => Answer::Confirmed { index },
-                Err(NoRound::NotLeader) => self.not_leader(),
-                Err(NoRound::Unconfirmed(reason) | NoRound::Stopped(reason)) => {
-                    Answer::Unavailable { reason }
-                }
-            },
-            Question::Confirm { forwarded: false } => match self.confirm().await {
-                Ok(index) => Answer::Confirmed { index },
-                Err(unconfirmed) => Answer::Unavailable { reason: unconfirmed.reason },
-            },
-            Question::Propose { proposal, forwarded: true } => match self.propose_here(*proposal).await {
-                Ok(accepted) => Answer::Proposed { result: Ok(accepted) },
-                Err(NotDecided::Error(error)) => Answer::Proposed { result: Err(error) },
-                Err(NotDecided::NotLeader) => self.not_leader(),
-            },
-            Question::Propose { proposal, forwarded: false } => {
-                Answer::Proposed { result: self.propose(*proposal).await }
-            }
-        }
-    }
-
-    fn not_leader(&self) -> Answer {
-        let leader = match self.leadership.now() {
-            Leads::Other(voter) => Some(voter.broker),
-            Leads::Me | Leads::Nobody => None,
-        };
-        Answer::NotLeader { leader }
     }
 }
 

@@ -95,7 +95,7 @@ async fn written(builder: Builder) -> (Cluster, Client) {
 }
 
 /// Reads every record once; what comes is right, what does not come is called lost.
-async fn read_once(client: &Client) -> usize {
+async fn read_once(client: &Client) -> u64 {
     let mut served = 0;
     for offset in 0..RECORDS {
         let fetch = Fetch { bytes_max: 1, ..Fetch::new("orders", 0, offset) };
@@ -126,10 +126,8 @@ async fn a_flipped_bit_in_a_leaders_segment_is_never_served_and_is_mended() {
     cluster.leader(&client, "orders", 0).await;
     assert!(read_once(&client).await > 0);
     damaged.mended().await;
-    wait_until("everything is served", LONG, async || {
-        (read_once(&client).await == RECORDS as usize).then_some(())
-    })
-    .await;
+    wait_until("everything is served", LONG, async || (read_once(&client).await == RECORDS).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,10 +149,8 @@ async fn different_damage_on_two_of_three_replicas_is_mended_on_both() {
     for (_, segment, _) in &damaged {
         segment.mended().await;
     }
-    wait_until("everything is served", LONG, async || {
-        (read_once(&client).await == RECORDS as usize).then_some(())
-    })
-    .await;
+    wait_until("everything is served", LONG, async || (read_once(&client).await == RECORDS).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

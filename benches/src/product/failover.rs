@@ -67,22 +67,22 @@ fn rounds(dir: &Path, loss: Loss, name: &str, below: f64) -> Result<Vec<Figure>>
     let figure =
         |what: String, value, below| Figure { name: format!("{name}: {what}"), value, unit: "s", below };
     Ok(vec![
-        figure(format!("writes flow again, p50 of {count}"), quantile(&all, 0.5), None),
-        figure(format!("writes flow again, p99 of {count}"), quantile(&all, 0.99), Some(below)),
-        figure(format!("worst of {of_others} of another node"), quantile(&others, 1.0), None),
+        figure(format!("writes flow again, p50 of {count}"), quantile(&all, 50), None),
+        figure(format!("writes flow again, p99 of {count}"), quantile(&all, 99), Some(below)),
+        figure(format!("worst of {of_others} of another node"), quantile(&others, 100), None),
         figure(
             format!("worst of {of_controllers} of the quorum's leader"),
-            quantile(&controllers, 1.0),
+            quantile(&controllers, 100),
             None,
         ),
     ])
 }
 
-/// The nearest rank; 0 of nothing.
-fn quantile(values: &[f64], quantile: f64) -> f64 {
+/// The nearest rank of so many per cent; 0 of nothing.
+fn quantile(values: &[f64], per_cent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
+    let rank = (sorted.len() * per_cent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 

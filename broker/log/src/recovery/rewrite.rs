@@ -131,6 +131,11 @@ fn copy_tail(log: &Log, tail: &Tail, report: &mut RecoveryReport) -> Result<Opti
     let header = SegmentHeader { base, ..tail.header };
     let copied = || -> Result<StoredFile, DiskError> {
         files.remove_if_present(&unfinished)?;
+        if base > tail.base {
+            // An earlier segment of that base may have left its hints; what is written over them is not synced.
+            files.remove_if_present(&names.index)?;
+            files.remove_if_present(&names.time)?;
+        }
         let file = files.create(&unfinished)?;
         file.allocate(0..SEGMENT_HEADER_BYTES + bytes)?;
         file.write(&[IoSlice::new(&header.to_bytes())], 0)?;

@@ -5,8 +5,8 @@
 //!                                                                                          \--> published entries
 //! ```
 //!
-//! What the library keeps: [`store`] opens it, [`log_store`] is its log and vote, [`state_machine`] its state with
-//! [`snapshot`]; [`stored`] is how all that looks on disk.
+//! What the library keeps: `store` opens it, `log_store` is its log and vote, `state_machine` its state with
+//! `snapshot`; `stored` is how all that looks on disk.
 //!
 //! Always true: a batch names the metadata index it was decided on and is applied there or nowhere, so that a change
 //! of leaders can void a batch but never let an entry meet a state it was not decided on.

@@ -8,7 +8,7 @@
 //!   image     index -> its bytes; the same row
 //! ```
 //!
-//! [`file`] is the file with its tables, [`writer`] the one thread that writes to it. What the rows' bytes mean is the
+//! [`file`] is the file with its tables, `writer` the one thread that writes to it. What the rows' bytes mean is the
 //! business of `meta/raft`.
 //!
 //! Always true: what was answered well is synced, and everything written before it; what one job changes is there

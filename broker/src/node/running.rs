@@ -117,8 +117,12 @@ impl Node {
 
     /// Resolves when the node must stop, and says why. It still has to be stopped.
     pub fn failed(&self) -> impl Future<Output = StopReason> + Send + 'static {
-        let stopper = self.stopper.clone();
-        async move { stopper.wait().await }
+        let (stopper, home) = (self.stopper.clone(), Arc::clone(&self.home));
+        async move {
+            let reason = stopper.wait().await;
+            // Whoever stumbles over a failed disk first, the disk is why.
+            home.latched().map_or(reason, |latched| StopReason::DiskFailed(latched.to_string()))
+        }
     }
 
     /// Stops: what it leads is handed over, no new requests, what was placed is given time to commit, everybody who waits is told, the logs are

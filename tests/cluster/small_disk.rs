@@ -55,7 +55,8 @@ async fn a_follower_with_a_full_disk_leaves_the_set_and_returns_by_itself() {
     let topic = cluster.topic_led_by(&client, "orders", 2).await;
     spare(&cluster, &client).await;
     let mut workload = Workload::new(&topic);
-    workload.write(&client, Writer { filling_bytes: 2_000, ..Writer::new(1) });
+    // Short records: the disk has to hold all of them, however long the follower needs to come back.
+    workload.write(&client, Writer::new(1));
     workload.read(&client);
     workload.acknowledged(200).await;
     cluster.in_sync(&client, &topic).await;

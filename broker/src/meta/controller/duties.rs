@@ -5,13 +5,12 @@
 //! | an election among replicas that all restarted uncleanly (N10) | 5 s after this controller first saw them wait, and every 5 s from then on |
 //! | a leadership that is owed goes back to the preferred replica | that is in sync, has been live for 5 s, and nobody is about to be fenced; a few a second |
 //!
-//! A leadership is owed when its preferred replica was seen fenced or draining while another led, or when this
-//! controller found it elsewhere as it began. One that an operator moves later stays where it was put.
+//! A leadership is owed when another than the preferred replica leads, and no operator chose that one.
 //!
 //! Always true: what is due is only asked for; whether it may be is decided where it becomes an entry. Everything here
 //! may be forgotten: the waits begin anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -75,8 +74,6 @@ pub struct Duties {
     looked_at: Option<Moment>,
     /// Partitions whose members all restarted uncleanly: when they were seen so, or last asked to be elected.
     unclean: BTreeMap<TopicPartition, Moment>,
-    /// Leaderships that are owed to their preferred replicas.
-    owed: BTreeSet<TopicPartition>,
     /// Those that were asked to go back, and when.
     asked: BTreeMap<TopicPartition, Moment>,
 }
@@ -87,9 +84,8 @@ impl Duties {
         if self.looked_at.is_some_and(|looked_at| now.since(looked_at) < LOOK_EVERY) {
             return Vec::new();
         }
-        let is_first = self.looked_at.replace(now).is_none();
+        self.looked_at = Some(now);
         let mut due = self.elections(state, now);
-        self.settle_owed(state, is_first);
         if liveness.is_calm() {
             due.extend(self.returns(state, liveness, now));
         }
@@ -120,13 +116,6 @@ impl Duties {
         if over.is_empty() { Vec::new() } else { vec![Duty::ElectUnclean(over)] }
     }
 
-    fn settle_owed(&mut self, state: &ClusterState, is_first: bool) {
-        let away = |broker: BrokerId| state.broker(broker).is_none_or(|entry| entry.fenced || entry.draining);
-        let elsewhere = state.partitions().filter_map(|(at, it)| Some((at, preferred_elsewhere(it)?)));
-        let owed = elsewhere.filter(|(at, preferred)| is_first || self.owed.contains(at) || away(*preferred));
-        self.owed = owed.map(|(at, _)| at).collect();
-    }
-
     fn returns(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment) -> Vec<Duty> {
         self.asked.retain(|_, asked| now.since(*asked) < TRY_AGAIN_AFTER);
         let steady = |broker: BrokerId| {
@@ -134,28 +123,22 @@ impl Duties {
             unfenced_for.is_some_and(|unfenced_for| unfenced_for >= RETURN_AFTER)
                 && state.broker(broker).is_some_and(|entry| !entry.draining)
         };
-        let can = |at: &TopicPartition| {
-            state.partition(*at).and_then(|it| preferred_in_waiting(it)).is_some_and(steady)
-        };
-        let due = self.owed.iter().filter(|at| !self.asked.contains_key(at) && can(at));
-        let due: Vec<TopicPartition> = due.take(RETURNS_MAX).copied().collect();
+        let owed = state.partitions().filter(|(_, it)| preferred_in_waiting(it).is_some_and(steady));
+        let due = owed.map(|(at, _)| at).filter(|at| !self.asked.contains_key(at));
+        let due: Vec<TopicPartition> = due.take(RETURNS_MAX).collect();
         self.asked.extend(due.iter().map(|&at| (at, now)));
         due.into_iter().map(Duty::GiveBack).collect()
     }
 }
 
-/// The preferred replica, when another one leads.
-fn preferred_elsewhere(partition: &PartitionEntry) -> Option<BrokerId> {
-    let preferred = partition.replicas.first()?.broker;
-    partition.leader.filter(|&leader| leader != preferred).map(|_| preferred)
-}
-
-/// The preferred replica, when another one leads and it could.
+/// The preferred replica, when it is owed the leadership and could take it.
 fn preferred_in_waiting(partition: &PartitionEntry) -> Option<BrokerId> {
+    let preferred = partition.replicas.first()?.broker;
+    let is_owed = partition.leader.is_some_and(|it| it != preferred && partition.chosen != Some(it));
     let marked = [&partition.damaged, &partition.unusable, &partition.unproven];
-    preferred_elsewhere(partition).filter(|preferred| {
-        partition.isr.contains(preferred) && marked.iter().all(|marked| !marked.contains(preferred))
-    })
+    let could =
+        partition.isr.contains(&preferred) && marked.iter().all(|marked| !marked.contains(&preferred));
+    (is_owed && could).then_some(preferred)
 }
 
 #[cfg(test)]
@@ -295,12 +278,28 @@ mod tests {
     }
 
     #[test]
-    fn a_controller_that_begins_takes_what_it_finds_elsewhere_for_owed() {
+    fn a_leadership_goes_back_however_short_its_broker_was_away_and_whoever_decides_by_then() {
         let mut scene = Scene::new(opened(3));
-        scene.away_and_back(2);
+        assert_eq!(scene.at(1), []);
+        for proposal in [fence(&scene.state, 1), unfence(&scene.state, 1)] {
+            scene.done(&proposal);
+        }
+        let proposal = change_isr(&scene.state, at(0xaa, 0), &[1, 2, 3]);
+        scene.done(&proposal);
+        assert_eq!(scene.at(7).len(), 1);
         scene.duties = Duties::default();
-        assert_eq!(scene.at(3), []);
         assert_eq!(scene.at(60).len(), 1);
+    }
+
+    #[test]
+    fn what_an_operator_chose_counts_until_that_one_dies() {
+        let mut scene = Scene::new(opened(3));
+        assert_eq!(scene.at(1), []);
+        scene.done(&Proposal::ElectLeader { partition: at(0xaa, 0), broker: Some(BrokerId(2)) });
+        let proposal = fence(&scene.state, 2);
+        scene.done(&proposal);
+        assert_eq!(scene.state.partition(at(0xaa, 0)).unwrap().leader, Some(BrokerId(1)));
+        assert_eq!(scene.state.partition(at(0xaa, 0)).unwrap().chosen, None);
     }
 
     #[test]

@@ -72,6 +72,8 @@ impl PartitionEntry {
         self.complete_move(min, brokers);
         self.elect(brokers);
         self.settle_eligible(min);
+        let preferred = self.replicas.first().map(|replica| replica.broker);
+        self.chosen = self.chosen.filter(|_| self.chosen == self.leader && self.chosen != preferred);
         self.unproven = self.unproven.iter().copied().filter(|&it| self.is_member(it)).collect();
         self.offline = self.reason_without_leader(brokers);
     }

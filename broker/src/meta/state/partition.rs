@@ -100,6 +100,9 @@ pub struct PartitionEntry {
     /// Replicas whose log cannot be used, as their brokers say (N11): they lead nothing until it can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unusable: Vec<BrokerId>,
+    /// The leader an operator chose, for as long as it leads: it is not sent back to the preferred replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<BrokerId>,
     /// Where it is going, if it is (N15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving: Option<Moving>,
@@ -134,6 +137,7 @@ impl PartitionEntry {
             unproven: Vec::new(),
             damaged: Vec::new(),
             unusable: Vec::new(),
+            chosen: None,
             moving: None,
             recoveries: Vec::new(),
         }

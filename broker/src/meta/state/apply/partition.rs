@@ -105,7 +105,7 @@ impl ClusterState {
         }
         let mut changes = Changes::default();
         self.touch(at, &mut changes, |partition, _| {
-            partition.leader = Some(leader);
+            (partition.leader, partition.chosen) = (Some(leader), Some(leader));
             Step::Changed
         });
         Ok(changes)

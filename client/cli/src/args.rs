@@ -39,13 +39,13 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Some of the cluster's brokers; the others are found through them
+    /// Some of the cluster's brokers; the others are found through them. The default is those of `fidelogd dev`
     #[arg(
         short = 'b',
         long,
         value_name = "HOST:PORT,..",
         env = "FIDELOG_BROKERS",
-        default_value = "localhost:9094",
+        default_value = "localhost:9094,localhost:9194,localhost:9294",
         value_delimiter = ',',
         global = true
     )]

@@ -54,10 +54,12 @@ impl Program {
 
     /// A command for a cluster on these ports.
     pub(crate) fn client_at(&self, ports: &Ports, verb: &str) -> String {
-        match (ports.are_standard(), ports.pairs().first()) {
-            (false, Some(first)) => self.client(&format!("-b localhost:{} {verb}", first.client)),
-            (true, _) | (_, None) => self.client(verb),
+        if ports.are_standard() {
+            return self.client(verb);
         }
+        // All of them: any one may be the one that was killed.
+        let all: Vec<_> = ports.pairs().iter().map(|pair| format!("localhost:{}", pair.client)).collect();
+        self.client(&format!("-b {} {verb}", all.join(",")))
     }
 }
 
@@ -121,7 +123,10 @@ mod tests {
         let program = Program::new(Path::new("/usr/bin/fidelogd"), false, false);
         let verb = |base| program.client_at(&Ports::from_base(base).unwrap(), "cluster info");
         assert_eq!(verb(None), "fidelog cluster info");
-        assert_eq!(verb(Some(19094)), "fidelog -b localhost:19094 cluster info");
+        assert_eq!(
+            verb(Some(19094)),
+            "fidelog -b localhost:19094,localhost:19194,localhost:19294 cluster info"
+        );
         let open = |base| program.dev_at(Path::new("/d"), &Ports::from_base(base).unwrap());
         assert_eq!(open(None), "/usr/bin/fidelogd dev --data-dir /d");
         assert_eq!(open(Some(19094)), "/usr/bin/fidelogd dev --data-dir /d --port-base 19094");

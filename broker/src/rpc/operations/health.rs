@@ -15,6 +15,8 @@ use super::partitions::is_below_minimum;
 
 /// Names shown of what a finding is about.
 const EXAMPLES_MAX: usize = 10;
+/// As many of them stand in the sentence.
+const NAMED_MAX: usize = 3;
 
 /// What is wrong by the metadata; `reaches`: whether the broker that answers has a link to that one.
 pub(super) fn findings(state: &ClusterState, reaches: impl Fn(BrokerId) -> bool) -> Vec<Finding> {
@@ -65,7 +67,7 @@ const PARTITIONS: [Check; 5] = [
     Check {
         severity: Severity::Critical,
         kind: "partition_lost",
-        what: "partitions can be led by nobody: the last disk that held all acknowledged records is gone",
+        what: "partitions can be led by nobody, since the last disk that held all acknowledged records is gone",
         advice: "bring that disk back; if it is gone for good, `fidelog partition desc` tells what is left",
         applies: |_, entry| matches!(entry.offline, Some(OfflineReason::LeaderLostItsData { .. })),
     },
@@ -79,7 +81,7 @@ const PARTITIONS: [Check; 5] = [
     Check {
         severity: Severity::Critical,
         kind: "below_minimum",
-        what: "partitions have fewer replicas in sync than min_insync_replicas: nothing can be produced there",
+        what: "partitions take no records, with fewer replicas in sync than min_insync_replicas",
         advice: "bring brokers back; `fidelog broker ls` tells which are missing",
         applies: is_below_minimum,
     },
@@ -139,9 +141,16 @@ pub(super) fn finding(
     (!names.is_empty()).then(|| Finding {
         severity: severity.into(),
         kind: kind.to_owned(),
-        message: format!("{} {what}", names.len()),
+        message: format!("{what}: {}", some(names)),
         advice: advice.to_owned(),
         count: u32::try_from(names.len()).unwrap_or(u32::MAX),
         examples: names.iter().take(EXAMPLES_MAX).cloned().collect(),
     })
+}
+
+/// The first few by name, and how many more there are.
+fn some(names: &[String]) -> String {
+    let (named, rest) = names.split_at(names.len().min(NAMED_MAX));
+    let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+    named.join(", ") + &more
 }

@@ -62,6 +62,15 @@ Examples:
   fidelogd config print --config /etc/fidelog/broker1.toml"
     )]
     Config(ConfigVerb),
+    /// Look at the metadata in a stopped node's directory, or rebuild a quorum that lost its majority
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  fidelogd quorum show --config /etc/fidelog/broker1.toml
+  fidelogd quorum rebuild --config /etc/fidelog/broker1.toml"
+    )]
+    Quorum(QuorumVerb),
     /// Run a three-broker cluster on this machine
     Dev(Dev),
     /// See the main job done, a broker killed on the way, and the result compared byte for byte
@@ -103,6 +112,43 @@ Examples:
   fidelogd config print --config /etc/fidelog/broker1.toml
   FIDELOGD_BROKER__ID=2 fidelogd config print --config broker1.toml")]
     Print(Target),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuorumVerb {
+    /// Say how far the metadata in a stopped node's directory has come
+    #[command(after_help = "\
+Of several controllers that are left, the one with the greatest last entry (term, then index) has seen the most. A broker
+that has seen a higher metadata index than the plan of a rebuild tells has seen what would be lost.
+
+Examples:
+  fidelogd quorum show --config /etc/fidelog/broker1.toml")]
+    Show(Target),
+    /// Make a stopped controller the only voter of a new quorum, when the majority of the old one is lost for good
+    #[command(after_help = "\
+Without --agree it only shows what there is and what may be lost; with the hash it printed, it does it. The other
+controllers of the old quorum must never start again on what they had: empty their directories, format them, and start
+them; they learn, and vote once `fidelog cluster quorum add` says so.
+
+Examples:
+  fidelogd quorum rebuild --config /etc/fidelog/broker1.toml
+  fidelogd quorum rebuild --config /etc/fidelog/broker1.toml --agree 1a2b3c4d")]
+    Rebuild(Rebuild),
+}
+
+/// Which directory, and the plan that was agreed to.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rebuild {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The hash of the plan that was read and is agreed to
+    #[arg(long, value_name = "HASH", value_parser = parse_hash)]
+    pub(crate) agree: Option<u32>,
+}
+
+fn parse_hash(text: &str) -> Result<u32, String> {
+    let hash = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 8);
+    hash.ok_or_else(|| format!("{text:?} is no hash of a plan; eight hexadecimal digits are expected"))
 }
 
 /// Three brokers, one process each, replication factor 3, at least 2 replicas in sync; data is kept.

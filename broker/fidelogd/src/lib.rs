@@ -1,4 +1,4 @@
-//! The Fidelog daemon: `serve`, `format`, `config`, `dev`, `demo`.
+//! The Fidelog daemon: `serve`, `format`, `config`, `quorum`, `dev`, `demo`.
 //!
 //! [`run`] is the whole program; the binary is three lines around it, so that tests can build one of their own.
 //! Logs go to stderr; what a verb prints goes to stdout. A panic in any task or thread is logged and aborts the
@@ -12,6 +12,7 @@ mod descriptors;
 mod dev;
 mod local;
 mod logging;
+mod quorum;
 mod serve;
 
 use std::ffi::OsString;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, ConfigVerb, Verb};
+use args::{Args, ConfigVerb, QuorumVerb, Verb};
 
 /// Exit codes of the daemon.
 mod exit {
@@ -60,6 +61,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 }
             },
             ConfigVerb::Print(target) => config::print(&target.config),
+        },
+        Verb::Quorum(verb) => match verb {
+            QuorumVerb::Show(target) => quorum::show(&target.config, &args.log),
+            QuorumVerb::Rebuild(rebuild) => quorum::rebuild(&rebuild.target.config, rebuild.agree, &args.log),
         },
         Verb::Dev(dev) => dev::run(&dev, &args.log),
         Verb::Demo(demo) => demo::run(&demo, &args.log),

@@ -46,7 +46,7 @@ pub(crate) fn serve(path: &Path, parent: Option<i32>, log: &LogArgs) -> ExitCode
 }
 
 /// Starts logging and reads the configuration; says what is wrong with either.
-fn configured(path: &Path, log: &LogArgs) -> Option<NodeConfig> {
+pub(crate) fn configured(path: &Path, log: &LogArgs) -> Option<NodeConfig> {
     if let Err(error) = logging::start(log) {
         eprintln!("fidelogd: {error}");
         return None;

@@ -48,6 +48,14 @@ where
 }
 
 impl DataDir {
+    /// Throws the ballast off, for whoever else must write here and finds no room; tells whether there was any.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn release_ballast(&self) -> Result<bool, DiskError> {
+        release(self.files(), self.root())
+    }
+
     /// Makes the ballast if it is missing and there is room for it twice above the low-water mark; tells whether it is
     /// there. Syncs: call it now and then, where blocking is allowed.
     ///

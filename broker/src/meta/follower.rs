@@ -19,7 +19,7 @@ use fidelog_record::types::{ClusterId, Incarnation, MetaIndex};
 use futures::StreamExt;
 
 use super::quorum::{MetadataQuorum, WatchError, WatchEvent};
-use super::state::{ApplyError, Changes, ClusterState, DecodeError, Entry};
+use super::state::{Ancestor, ApplyError, Changes, ClusterState, DecodeError, Entry};
 use super::view::MetaView;
 
 #[cfg(test)]
@@ -169,8 +169,8 @@ impl Follower {
         // Stopping at any await here is safe: at worst an index is persisted that the next start finds at the quorum.
         while let Some(event) = stream.next().await {
             match event {
-                Ok(WatchEvent::Opened { cluster, incarnation, index }) => {
-                    self.check_opened(cluster, incarnation, index)?;
+                Ok(WatchEvent::Opened { cluster, incarnation, index, ancestors }) => {
+                    self.check_opened(cluster, incarnation, index, &ancestors)?;
                     self.view.session_up();
                     ended = Ended::Late;
                 }
@@ -199,19 +199,24 @@ impl Follower {
         cluster: ClusterId,
         incarnation: Incarnation,
         index: MetaIndex,
+        ancestors: &[Ancestor],
     ) -> Result<(), FollowError> {
         if cluster != self.cluster {
             return Err(FollowError::WrongCluster { found: cluster, expected: self.cluster });
         }
-        let other_incarnation = self.seen.incarnation.is_some_and(|seen| seen != incarnation);
-        if other_incarnation || index < self.seen.index {
+        let is_covered = self
+            .seen
+            .incarnation
+            .is_none_or(|seen| seen == incarnation || Ancestor::any_covers(ancestors, seen, self.seen.index));
+        if !is_covered || index < self.seen.index {
             return Err(FollowError::MetadataLost { seen: self.seen, incarnation, index });
         }
         Ok(())
     }
 
     async fn take_snapshot(&mut self, state: Arc<ClusterState>) -> Result<(), FollowError> {
-        self.check_opened(state.cluster(), state.incarnation(), state.index().max(self.seen.index))?;
+        let index = state.index().max(self.seen.index);
+        self.check_opened(state.cluster(), state.incarnation(), index, state.ancestors())?;
         let changes = match self.view.state() {
             Some(old) if state.index() <= old.index() => return Ok(()),
             Some(old) => Changes::between(&old, &state),

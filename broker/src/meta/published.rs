@@ -203,7 +203,8 @@ impl Watcher {
                         from if from > index => Place::Ended,
                         from => Place::After(from),
                     };
-                    return Some(Some(Ok(WatchEvent::Opened { cluster, incarnation, index })));
+                    let ancestors = state.ancestors().to_vec();
+                    return Some(Some(Ok(WatchEvent::Opened { cluster, incarnation, index, ancestors })));
                 }
             }
             Place::Fresh => {

@@ -15,7 +15,9 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use super::state::{ClusterState, DecodeError, Entry, Outcome, Proposal, Refusal, Snapshot, Stored};
+use super::state::{
+    Ancestor, ClusterState, DecodeError, Entry, Outcome, Proposal, Refusal, Snapshot, Stored,
+};
 
 /// The most entries in one event of a watch.
 pub const WATCH_ENTRIES_MAX: usize = 256;
@@ -77,6 +79,8 @@ pub enum WatchEvent {
         incarnation: Incarnation,
         /// The last committed index.
         index: MetaIndex,
+        /// Whom that quorum was rebuilt from.
+        ancestors: Vec<Ancestor>,
     },
     /// The whole state: first when the watch began at 0, and whenever the entries asked for are no longer kept.
     Snapshot(Arc<ClusterState>),
@@ -201,9 +205,19 @@ pub trait MetadataQuorum: fmt::Debug + Send + Sync {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum EventForm {
-    Opened { cluster: ClusterId, incarnation: Incarnation, index: MetaIndex },
-    Snapshot { snapshot: Box<Snapshot> },
-    Entries { entries: Vec<NumberedEntry> },
+    Opened {
+        cluster: ClusterId,
+        incarnation: Incarnation,
+        index: MetaIndex,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ancestors: Vec<Ancestor>,
+    },
+    Snapshot {
+        snapshot: Box<Snapshot>,
+    },
+    Entries {
+        entries: Vec<NumberedEntry>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,9 +230,12 @@ struct NumberedEntry {
 impl Stored for WatchEvent {
     fn to_bytes(&self) -> Vec<u8> {
         let form = match self {
-            Self::Opened { cluster, incarnation, index } => {
-                EventForm::Opened { cluster: *cluster, incarnation: *incarnation, index: *index }
-            }
+            Self::Opened { cluster, incarnation, index, ancestors } => EventForm::Opened {
+                cluster: *cluster,
+                incarnation: *incarnation,
+                index: *index,
+                ancestors: ancestors.clone(),
+            },
             Self::Snapshot(state) => EventForm::Snapshot { snapshot: Box::new(state.to_snapshot()) },
             Self::Entries(entries) => {
                 let number = |(index, entry): &(MetaIndex, Arc<Entry>)| NumberedEntry {
@@ -233,7 +250,9 @@ impl Stored for WatchEvent {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(match super::state::decode(bytes)? {
-            EventForm::Opened { cluster, incarnation, index } => Self::Opened { cluster, incarnation, index },
+            EventForm::Opened { cluster, incarnation, index, ancestors } => {
+                Self::Opened { cluster, incarnation, index, ancestors }
+            }
             EventForm::Snapshot { snapshot } => {
                 Self::Snapshot(Arc::new(ClusterState::from_snapshot(*snapshot)?))
             }

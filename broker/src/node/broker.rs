@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::config::NodeConfig;
 use super::damage_report::DamageReport;
+use super::generation::{Written, raise_while_written};
 use super::hosting::Hosting;
 use super::housekeeping;
 use super::registration::register;
@@ -28,7 +29,7 @@ use super::tasks::PeerTasks;
 use crate::group::Positions;
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::Registration;
+use crate::meta::state::{Proposal, Registration};
 use crate::meta::view::MetaView;
 use crate::partition::{MachineLimits, Partitions};
 use crate::rpc::peer::{LinkSettings, PeerLinks, run_links};
@@ -160,12 +161,12 @@ impl BrokerHalf {
         if let Some(bytes_per_s) = self.config.scrub_bytes_per_s {
             tasks.spawn(Scrub::new(me, partitions(), view(), clock(), bytes_per_s.get()).run());
         }
-        tasks.spawn(housekeeping::raise_generation(
-            Arc::clone(&self.home),
-            Arc::clone(&self.quorum),
-            (me, epoch),
-            Arc::clone(&self.flushed_bytes),
-        ));
+        let decided = self.config.is_controller().then(view);
+        let written = Written::new(Arc::clone(&self.flushed_bytes), decided);
+        let (home, quorum) = (Arc::clone(&self.home), Arc::clone(&self.quorum));
+        tasks.spawn(raise_while_written(home, quorum, written, move |generation| {
+            Proposal::RaiseGeneration { broker: me, broker_epoch: epoch, generation }
+        }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Makes a directory this broker's data directory, once. `serve` never does (N13).
+//! Makes a directory this broker's data directory, once, and the store of a controller in it. `serve` never does (N13).
 
 use std::sync::Arc;
 
@@ -40,10 +40,8 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
     let formatted = DataDir::format(latched.clone(), root, config.cluster, config.broker, directory_id);
     let identity = match &formatted {
         Ok(identity) => identity.clone(),
-        // An earlier format may have been cut short between the directory and its store.
         Err(DataDirError::Formatted { identity, .. })
-            if config.is_controller()
-                && identity.generation == Generation(0)
+            if may_get_store(config, identity)
                 && identity.cluster_id == config.cluster
                 && identity.broker_id == config.broker =>
         {
@@ -59,6 +57,16 @@ pub fn format(config: &NodeConfig) -> Result<Identity, FormatError> {
         }
     }
     Ok(identity)
+}
+
+/// Whether a formatted directory may lack a store of the quorum that it is to have: an earlier format was cut short between
+/// the two, or its broker did not vote before. A voter that lost its store may get another as well: under its new number it
+/// is a new learner. Not where there would be nobody to learn from; and of a node that only votes the whole directory
+/// goes, so that its registration tells it from the former.
+fn may_get_store(config: &NodeConfig, identity: &Identity) -> bool {
+    let was_used = identity.generation != Generation(0);
+    let has_others = config.controllers().iter().any(|it| it.id != config.broker);
+    config.is_controller() && (!was_used || (config.is_broker() && has_others))
 }
 
 /// A number that no other directory has or will have in the quorum; 0 is nobody's.

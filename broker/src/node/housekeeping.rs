@@ -1,17 +1,13 @@
-//! What is done now and then: ticks for partitions, retention, and the generation of a directory in use.
+//! What is done now and then: ticks for partitions, retention, the ballast.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fidelog_log::env::Clock;
 use fidelog_log::{DataDir, Retention, new_start};
-use fidelog_record::types::{BrokerEpoch, BrokerId};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::Proposal;
 use crate::meta::view::MetaView;
 use crate::partition::{Partition, Partitions};
 
@@ -19,8 +15,6 @@ use crate::partition::{Partition, Partitions};
 const TICK: Duration = Duration::from_millis(100);
 /// How often the ballast is looked after.
 const BALLAST_EVERY: Duration = Duration::from_secs(10);
-/// How often the generation of a directory that is appended to rises (N13).
-const GENERATION_EVERY: Duration = Duration::from_secs(5);
 /// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
 const RETENTION_SEGMENTS_MAX: usize = 4;
 
@@ -107,37 +101,6 @@ pub(super) async fn tend_ballast(home: Arc<DataDir>) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => warn!("the ballast is not there: {error}"),
             Err(panicked) => warn!("the ballast is not there: {panicked}"),
-        }
-    }
-}
-
-/// Raises the generation while anything is appended: synced first, then registered (N13).
-pub(super) async fn raise_generation(
-    home: Arc<DataDir>,
-    quorum: Arc<dyn MetadataQuorum>,
-    me: (BrokerId, BrokerEpoch),
-    flushed_bytes: Arc<AtomicU64>,
-) {
-    let mut interval = every(GENERATION_EVERY);
-    let mut seen_bytes = 0;
-    loop {
-        interval.tick().await;
-        let bytes = flushed_bytes.load(Ordering::Relaxed);
-        if bytes == seen_bytes {
-            continue;
-        }
-        seen_bytes = bytes;
-        let directory = Arc::clone(&home);
-        match tokio::task::spawn_blocking(move || directory.raise_generation()).await {
-            Ok(Ok(generation)) => {
-                let (broker, broker_epoch) = me;
-                let proposal = Proposal::RaiseGeneration { broker, broker_epoch, generation };
-                if let Err(error) = quorum.propose(proposal).await {
-                    tracing::debug!("the generation {generation} is not registered yet: {error}");
-                }
-            }
-            Ok(Err(error)) => warn!("the generation cannot be raised: {error}"),
-            Err(panicked) => warn!("the generation cannot be raised: {panicked}"),
         }
     }
 }

@@ -80,6 +80,9 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
         RaftStore::reset(Arc::clone(&disk), &config.data_dir, config.cluster, last_stop, node_id)?;
     }
     let (log, machine, opened) = RaftStore::open(disk, &config.data_dir, config.cluster, last_stop)?;
+    let ballast = Arc::clone(home);
+    // Deletions must reach a full disk, so that it does not stay full.
+    opened.room_from(move || ballast.release_ballast().unwrap_or(false));
     // Until the registration is judged, what was found counts: raised at every start, it would hide a rolled-back disk.
     let believed = Arc::new(AtomicBool::new(emptied));
     let generation = {
@@ -100,6 +103,7 @@ pub(super) fn open_quorum(parts: QuorumParts<'_>) -> Result<Quorum, StartError> 
         directory: home.identity().directory_id,
         generation,
         controllers: config.controllers().iter().map(|it| (it.id, it.peer.clone())).collect(),
+        may_found: home.identity().quorum_incarnation.is_none(),
     };
     let raft = RaftParts {
         seat,
@@ -128,6 +132,7 @@ fn rolled_back(config: &NodeConfig, home: &DataDir, wire: &GrpcQuorumWire) -> Op
         directory: identity.directory_id,
         generation: home.found().generation,
         address: address.to_owned(),
+        incarnation: identity.quorum_incarnation,
     };
     let others = config.controllers().into_iter().filter(|it| it.id != config.broker);
     let asked = others.map(|it| {

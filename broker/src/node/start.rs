@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::broker::BrokerHalf;
 use super::config::NodeConfig;
+use super::generation::{Written, raise_while_written};
 use super::quorum::{Quorum, QuorumParts, open_quorum};
 use super::registration::registration;
 use super::running::{Node, StopReason, Stopper};
@@ -28,7 +29,7 @@ use crate::group::{Positions, QuorumWitness};
 use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::Registration;
+use crate::meta::state::{Proposal, Registration};
 use crate::meta::view::MetaView;
 use crate::partition::Partitions;
 use crate::rpc::peer::{
@@ -205,10 +206,17 @@ impl Starting {
             }
             None => {
                 let node = quorum.node_id.ok_or_else(|| StartError::Config(no_role(&config)))?;
-                let registration = voter_registration(&config, &home, world.entropy.as_ref(), node);
-                let index = tasks.wait_for(register_voter(quorum.handle.as_ref(), registration))??;
+                let it = (node, quorum.emptied);
+                let registration = voter_registration(&config, &home, world.entropy.as_ref(), it);
+                let index = tasks.wait_for(register_voter(quorum.handle.as_ref(), registration, &home))??;
                 quorum.believed.store(true, Ordering::Release);
                 tasks.wait_for(view.wait_for(index))?;
+                let written = Written::new(Arc::clone(&flush_thread.flushed_bytes), Some(Arc::clone(&view)));
+                let (home, handle) = (Arc::clone(&home), Arc::clone(&quorum.handle));
+                let broker = config.broker;
+                tasks.spawn(raise_while_written(home, handle, written, move |generation| {
+                    Proposal::RaiseControllerGeneration { broker, node_id: node, generation }
+                }));
                 None
             }
         };

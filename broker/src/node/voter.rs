@@ -16,7 +16,7 @@ use super::registration::accepted;
 use super::start_error::StartError;
 use crate::meta::quorum::MetadataQuorum;
 use crate::meta::raft::NodeId;
-use crate::meta::state::{ControllerRegistration, FEATURE_LEVEL, Proposal, StartId};
+use crate::meta::state::{ControllerRegistration, FEATURE_LEVEL, Outcome, Proposal, Refusal, StartId};
 use crate::meta::view::MetaView;
 use crate::rpc::Reachability;
 
@@ -25,7 +25,7 @@ pub(super) fn voter_registration(
     config: &NodeConfig,
     home: &DataDir,
     entropy: &dyn Entropy,
-    node_id: NodeId,
+    (node_id, emptied): (NodeId, bool),
 ) -> ControllerRegistration {
     let identity = home.identity();
     ControllerRegistration {
@@ -37,6 +37,7 @@ pub(super) fn voter_registration(
         generation_new: identity.generation,
         address: config.peer_advertise.clone(),
         feature_level: FEATURE_LEVEL,
+        emptied,
     }
 }
 
@@ -44,8 +45,19 @@ pub(super) fn voter_registration(
 pub(super) async fn register_voter(
     quorum: &dyn MetadataQuorum,
     registration: ControllerRegistration,
+    home: &DataDir,
 ) -> Result<MetaIndex, StartError> {
-    let accepted = accepted(quorum, Proposal::RegisterController { registration }).await?;
+    let accepted = accepted(quorum, Proposal::RegisterController { registration }).await;
+    let accepted = accepted.map_err(|error| match error {
+        // Nobody who knows better answered when its store was opened; by now somebody does.
+        StartError::Refused(Refusal::ControllerRolledBack { .. }) => StartError::RolledBack,
+        error => error,
+    })?;
+    let Outcome::ControllerRegistered { generation } = accepted.outcome else {
+        return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
+    };
+    // The others believe no message of a lower one from now on.
+    home.raise_generation_to(generation)?;
     info!("registered as a voter that holds no replicas");
     Ok(accepted.index)
 }

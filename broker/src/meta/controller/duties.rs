@@ -95,6 +95,7 @@ impl Duties {
     fn elections(&mut self, state: &ClusterState, now: Moment) -> Vec<Duty> {
         let waits = |partition: &PartitionEntry| match &partition.offline {
             // Without a report there is nothing to choose from, however long it waits.
+            Some(OfflineReason::RestartedUncleanly { .. }) if partition.awaits_all => false,
             Some(OfflineReason::RestartedUncleanly { reports, .. }) => reports.iter().any(|report| {
                 state.broker(report.broker).is_some_and(|entry| entry.epoch == report.broker_epoch)
             }),

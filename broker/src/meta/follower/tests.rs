@@ -94,7 +94,8 @@ impl Stage {
 
 fn hello(state: &ClusterState) -> Result<WatchEvent, WatchError> {
     let (cluster, incarnation, index) = (state.cluster(), state.incarnation(), state.index());
-    Ok(WatchEvent::Opened { cluster, incarnation, index })
+    let ancestors = state.ancestors().to_vec();
+    Ok(WatchEvent::Opened { cluster, incarnation, index, ancestors })
 }
 
 fn snapshot(state: &ClusterState) -> Result<WatchEvent, WatchError> {
@@ -169,6 +170,24 @@ async fn a_hole_is_asked_for_again() {
     let follower = tokio::spawn(stage.follower(HighestSeen::default()).run());
     assert_eq!(*stage.view.wait_for(state.index()).await, state);
     follower.abort();
+}
+
+#[tokio::test]
+async fn a_rebuilt_quorum_is_followed_by_whom_it_covers_and_by_nobody_else() {
+    let former = opened(2);
+    let rebuilt = former.rebuilt(Incarnation::from_bytes([9; 16]), 0);
+    for (index, follows) in [(former.index(), true), (former.index().next(), false)] {
+        let stage = Stage::new(vec![vec![hello(&rebuilt), snapshot(&rebuilt)]]);
+        let seen = HighestSeen { incarnation: Some(former.incarnation()), index };
+        let follower = tokio::spawn(stage.follower(seen).run());
+        if follows {
+            assert_eq!(*stage.view.wait_for(rebuilt.index()).await, rebuilt);
+            follower.abort();
+        } else {
+            let error = follower.await.unwrap().unwrap_err();
+            assert!(matches!(error, FollowError::MetadataLost { .. }), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@ use std::time::Duration;
 use fidelog_record::types::MetaIndex;
 use openraft::Raft;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
 use super::config::HEARTBEAT_MS;
 use super::types::{NodeId, TypeConfig, Voter};
+use crate::meta::store::StoreHealth;
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +46,28 @@ pub(super) enum NoRound {
 pub(super) struct Leadership {
     raft: Raft<TypeConfig>,
     node: NodeId,
+    health: watch::Receiver<StoreHealth>,
     /// The term whose log this process has seen committed up to an entry it wrote; 0 before the first. Only the
     /// largest matters, hence relaxed.
     caught_up_in: Arc<AtomicU64>,
 }
 
 impl Leadership {
-    pub(super) fn new(raft: Raft<TypeConfig>, node: NodeId) -> Self {
-        Self { raft, node, caught_up_in: Arc::default() }
+    pub(super) fn new(raft: Raft<TypeConfig>, node: NodeId, health: watch::Receiver<StoreHealth>) -> Self {
+        Self { raft, node, health, caught_up_in: Arc::default() }
+    }
+
+    /// Whether the store waits for room. The library waits with it, and takes itself for what it was before: a leader
+    /// that says nothing, whom the others replace within a second.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(*self.health.borrow(), StoreHealth::Full { .. })
     }
 
     /// Who leads now.
     pub(super) fn now(&self) -> Leads {
+        if self.is_full() {
+            return Leads::Nobody;
+        }
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         match metrics.current_leader {
@@ -94,12 +106,14 @@ impl Leadership {
         self.now() == Leads::Me
     }
 
-    /// Waits until somebody leads, at most until `deadline`.
+    /// Waits until somebody leads, at most until `deadline`; not while the store waits for room, which is no time for
+    /// this controller to learn it.
     pub(super) async fn somebody(&self, deadline: Instant) -> Leads {
         let mut metrics = self.raft.metrics();
         loop {
             metrics.mark_unchanged();
             match self.now() {
+                Leads::Nobody if self.is_full() => return Leads::Nobody,
                 Leads::Nobody => {}
                 leads => return leads,
             }

@@ -1,7 +1,7 @@
 //! Who belongs to the quorum: founding it, taking in emptied directories, adding and removing voters.
 //!
 //! ```text
-//!   a controller that is no member: announces itself to every configured one, again and again
+//!   a controller that is no member, or hears of no leader: announces itself to every configured one, again and again
 //!      the founder heard all of them, none of a founded quorum  --> all are voters; the leader founds the metadata
 //!      the leader heard it:  its broker has another directory in the quorum --> learner, caught up, takes its place
 //!                            its broker has none                            --> learner, until an operator adds it
@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use super::Membership;
 use super::command::Command;
 use super::config::LAG_MAX;
-use super::leadership::Leadership;
+use super::leadership::{Leadership, Leads};
 use super::seat::Seat;
 use super::types::{NodeId, TypeConfig, Voter};
 use super::wire::{Answer, Controller, Question, QuorumWire};
@@ -39,6 +39,8 @@ use crate::meta::state::{ClusterState, TopicDefaults};
 const EVERY: Duration = Duration::from_millis(200);
 /// How long another controller may take to say who it is.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How long a controller that is to vote may take to announce itself; one that was removed has to miss its leader first.
+const ANNOUNCED_MAX: Duration = Duration::from_secs(3);
 /// How long a learner may take to catch up before its turn is given to the next.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 /// How long one change may take to be committed; a later turn finishes it.
@@ -80,24 +82,27 @@ impl Members {
         }
         // Number 0 is nobody's: it only asks, before its store is open.
         let is_other = self.seat.is_configured(controller.broker) && controller.broker != self.seat.broker();
-        if is_other && controller.node != 0 {
+        if is_other && controller.node != 0 && !self.seat.is_foreign(&controller) {
             self.announced.lock().insert(controller.broker, controller);
         }
         Answer::Known { controller: self.seat.controller(), founded: self.is_founded() }
     }
 
-    /// Announces this controller while it is no member; as the founder, founds the quorum.
+    /// Announces this controller while it is no member, or knows nobody who leads: it may have been removed while it
+    /// was away, and never hears of that. As the founder, founds the quorum.
     pub(super) async fn announce(self: Arc<Self>) {
         loop {
             // Stopping here is safe: nothing is under way.
             tokio::time::sleep(EVERY).await;
-            if self.is_member() {
+            let is_member = self.is_member();
+            if is_member && self.leadership.now() != Leads::Nobody {
                 continue;
             }
             let others = self.seat.others().map(|(broker, address)| self.who_is(broker, address));
             let known: Vec<(Controller, bool)> = join_all(others).await.into_iter().flatten().collect();
             let is_complete = known.len() == self.seat.others().count();
-            if self.seat.is_founder() && is_complete && known.iter().all(|(_, founded)| !founded) {
+            let may_found = !is_member && self.seat.may_found();
+            if may_found && is_complete && known.iter().all(|(_, founded)| !founded) {
                 self.found(known.into_iter().map(|(controller, _)| controller)).await;
             }
         }
@@ -226,6 +231,9 @@ impl Members {
     /// Adds or removes a voter, as an operator asked.
     pub(super) async fn change(&self, change: VoterChange) -> Result<(), ProposeError> {
         let refused = |reason: String| ProposeError::Unavailable { reason };
+        if let VoterChange::Add { broker } = change {
+            self.taken_in(broker).await;
+        }
         let _changing = self.changing.lock().await;
         let membership = self.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
@@ -258,6 +266,14 @@ impl Members {
         let left: BTreeSet<NodeId> = voters.difference(&wanted).copied().collect();
         let retain = !left.is_empty() && self.answering(&membership, &left).await == left.len();
         self.write_retaining(ChangeMembers::ReplaceAllVoters(wanted), retain).await.map_err(unknown)
+    }
+
+    /// Waits a while for the controller on `broker`, which may be about to announce itself.
+    async fn taken_in(&self, broker: BrokerId) {
+        let deadline = Instant::now() + ANNOUNCED_MAX;
+        while nodes_of(&self.membership(), broker, 0).is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(EVERY).await;
+        }
     }
 
     /// Whether more than half of `voters` answer.

@@ -11,6 +11,7 @@
 //! Always true: a batch names the metadata index it was decided on and is applied there or nowhere, so that a change
 //! of leaders can void a batch but never let an entry meet a state it was not decided on.
 
+mod ask;
 mod command;
 mod config;
 mod confirmer;
@@ -21,6 +22,7 @@ mod members;
 mod network;
 mod proposer;
 mod quorum;
+mod rebuild;
 mod receive;
 mod seat;
 mod shared;
@@ -50,6 +52,7 @@ mod suite_tests;
 pub use command::{Applied, Command};
 pub use log_store::LogStore;
 pub use quorum::{RaftParts, RaftQuorum, RaftStartError};
+pub use rebuild::{RebuildError, RebuildPlan, Rebuilder};
 pub use seat::{SeatParts, TellGeneration};
 pub use snapshot::SnapshotBuilder;
 pub use state_machine::StateMachine;

@@ -25,13 +25,13 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::confirmer::{Confirmed, Confirmer};
-use super::leadership::{Leadership, Leads, NoRound};
+use super::leadership::{Leadership, NoRound};
 use super::members::Members;
 use super::network::Network;
 use super::proposer::{NotDecided, Proposer, Waiting};
 use super::seat::{Seat, SeatParts};
-use super::types::{TypeConfig, Voter};
-use super::wire::{Answer, CallError, Question, QuorumWire};
+use super::types::TypeConfig;
+use super::wire::QuorumWire;
 use crate::meta::published::Published;
 use crate::meta::quorum::{
     Accepted, FormerSessions, MetadataQuorum, ProposeError, QuorumStatus, Unconfirmed, VoterChange,
@@ -44,11 +44,7 @@ const PROPOSALS_WAITING_MAX: usize = 1_024;
 /// Confirmations that may wait.
 const ASKERS_WAITING_MAX: usize = 4_096;
 /// How long a call looks for somebody who leads: longer than an election.
-const LOOK_MAX: Duration = Duration::from_millis(2_500);
-/// Pause before a leader that just said no is asked again.
-const AGAIN: Duration = Duration::from_millis(50);
-/// How long another may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+pub(super) const LOOK_MAX: Duration = Duration::from_millis(2_500);
 /// How often an open watch is confirmed, and how long that may fail.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -122,7 +118,7 @@ impl RaftQuorum {
         let raft = Raft::new(seat.node(), config, network, log, machine)
             .await
             .map_err(|fatal| RaftStartError { reason: fatal.to_string() })?;
-        let leadership = Leadership::new(raft.clone(), seat.node());
+        let leadership = Leadership::new(raft.clone(), seat.node(), opened.health());
         let (proposals, waiting) = mpsc::channel(PROPOSALS_WAITING_MAX);
         let (ask, askers) = mpsc::channel(ASKERS_WAITING_MAX);
         let stop = CancellationToken::new();
@@ -234,106 +230,35 @@ impl Inner {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    /// Asks `voter`, who is believed to lead.
-    async fn ask(&self, voter: &Voter, question: Question) -> Result<Answer, CallError> {
-        let address = self.seat.address_of(voter);
-        let call = self.wire.ask(voter.broker, &address, question);
-        match timeout_at(Instant::now() + ANSWER_MAX, call).await {
-            Ok(answered) => answered,
-            Err(_) => Err(CallError::Lost {
-                reason: format!("broker {} did not answer within {ANSWER_MAX:?}", voter.broker),
-            }),
-        }
-    }
-
-    pub(super) async fn propose(&self, proposal: Proposal) -> Result<Accepted, ProposeError> {
-        let deadline = Instant::now() + LOOK_MAX;
-        let mut reason = "nobody leads the metadata quorum at present".to_owned();
-        loop {
-            match self.leadership.somebody(deadline).await {
-                Leads::Nobody => return Err(ProposeError::Unavailable { reason }),
-                Leads::Me => match self.propose_here(proposal.clone()).await {
-                    Ok(accepted) => return Ok(accepted),
-                    Err(NotDecided::Error(error)) => return Err(error),
-                    Err(NotDecided::NotLeader) => {}
-                },
-                Leads::Other(voter) => {
-                    let question =
-                        Question::Propose { proposal: Box::new(proposal.clone()), forwarded: true };
-                    match self.ask(&voter, question).await {
-                        Ok(Answer::Proposed { result }) => return result,
-                        Ok(Answer::Unavailable { reason }) => {
-                            return Err(ProposeError::Unavailable { reason });
-                        }
-                        Ok(Answer::NotLeader { .. }) => {}
-                        Ok(other) => {
-                            let reason = format!("broker {} answered {other:?}", voter.broker);
-                            return Err(ProposeError::Unreachable { reason });
-                        }
-                        Err(CallError::NotTaken { reason: why }) => reason = why,
-                        Err(CallError::Lost { reason }) => return Err(ProposeError::Unreachable { reason }),
-                    }
-                }
-            }
-            if Instant::now() + AGAIN >= deadline {
-                return Err(ProposeError::Unavailable { reason });
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    pub(super) async fn confirm(&self) -> Result<MetaIndex, Unconfirmed> {
-        let deadline = Instant::now() + LOOK_MAX;
-        let mut reason = "nobody leads the metadata quorum at present".to_owned();
-        loop {
-            match self.leadership.somebody(deadline).await {
-                Leads::Nobody => return Err(Unconfirmed { reason }),
-                Leads::Me => match self.confirm_here().await {
-                    Ok(index) => return Ok(index),
-                    Err(NoRound::NotLeader) => {}
-                    Err(NoRound::Unconfirmed(why)) => reason = why,
-                    Err(NoRound::Stopped(reason)) => return Err(Unconfirmed { reason }),
-                },
-                Leads::Other(voter) => match self.ask(&voter, Question::Confirm { forwarded: true }).await {
-                    Ok(Answer::Confirmed { index }) => return Ok(index),
-                    Ok(Answer::NotLeader { .. }) => {}
-                    Ok(Answer::Unavailable { reason: why }) => reason = why,
-                    Ok(other) => reason = format!("broker {} answered {other:?}", voter.broker),
-                    Err(error) => reason = error.to_string(),
-                },
-            }
-            if Instant::now() + AGAIN >= deadline {
-                return Err(Unconfirmed { reason });
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
     /// Confirms, and waits until what that covers is applied here.
-    async fn catch_up(&self) -> Result<(), Unconfirmed> {
+    async fn catch_up(&self, wait_max: Duration) -> Result<(), Unconfirmed> {
         let index = self.confirm().await?;
         let applied = self.published.wait_for(index);
-        timeout_at(Instant::now() + LOOK_MAX, applied).await.map_err(|_| Unconfirmed {
+        timeout_at(Instant::now() + wait_max, applied).await.map_err(|_| Unconfirmed {
             reason: format!("this controller is behind: it has not applied index {index} yet"),
         })
     }
 
-    /// Returns when rounds have failed for too long.
+    /// Returns when rounds have failed, or what they cover has not been applied here, for too long.
     async fn lose_touch(self: Arc<Self>) -> String {
         let mut since = Instant::now();
         loop {
             tokio::time::sleep(CONFIRM_EVERY).await;
-            let round = timeout_at(since + SILENCE_MAX, self.confirm()).await;
+            let round = timeout_at(since + SILENCE_MAX, self.catch_up(SILENCE_MAX)).await;
             match round {
-                Ok(Ok(_)) => since = Instant::now(),
+                Ok(Ok(())) => since = Instant::now(),
                 Ok(Err(unconfirmed)) if since.elapsed() >= SILENCE_MAX => return unconfirmed.reason,
                 Ok(Err(_)) => {}
-                Err(_) => return format!("no majority answered for {SILENCE_MAX:?}"),
+                Err(_) => {
+                    return format!(
+                        "no majority answered, or this controller fell behind, for {SILENCE_MAX:?}"
+                    );
+                }
             }
         }
     }
 
-    fn status(&self) -> QuorumStatus {
+    pub(super) fn status(&self) -> QuorumStatus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         let membership = metrics.membership_config.membership();
@@ -349,7 +274,9 @@ impl Inner {
             votes: votes.contains(node),
             matched: matched(node),
         });
-        let leader = metrics.current_leader.and_then(|node| membership.get_node(&node));
+        // What the library last knew is old while it waits for the disk.
+        let leader = metrics.current_leader.filter(|_| !self.leadership.is_full());
+        let leader = leader.and_then(|node| membership.get_node(&node));
         QuorumStatus {
             cluster: self.seat.cluster(),
             incarnation: self.published.look(|state| state.incarnation()).unwrap_or_default(),
@@ -359,36 +286,6 @@ impl Inner {
             voters: voters.collect(),
             stopped: self.published.stopped(),
         }
-    }
-
-    pub(super) async fn change_voters(&self, change: VoterChange) -> Result<(), ProposeError> {
-        let unavailable = |reason: String| Err(ProposeError::Unavailable { reason });
-        match self.leadership.somebody(Instant::now() + LOOK_MAX).await {
-            Leads::Nobody => unavailable("nobody leads the metadata quorum at present".to_owned()),
-            Leads::Me => self.members.change(change).await,
-            Leads::Other(voter) => {
-                match self.ask(&voter, Question::ChangeVoters { change, forwarded: true }).await {
-                    Ok(Answer::Changed { result }) => result,
-                    Ok(Answer::Unavailable { reason }) | Err(CallError::NotTaken { reason }) => {
-                        unavailable(reason)
-                    }
-                    Ok(Answer::NotLeader { .. }) => unavailable("the leader changed just now".to_owned()),
-                    Ok(other) => Err(ProposeError::Unreachable { reason: format!("{other:?}") }),
-                    Err(CallError::Lost { reason }) => Err(ProposeError::Unreachable { reason }),
-                }
-            }
-        }
-    }
-
-    pub(super) async fn describe(&self) -> QuorumStatus {
-        let deadline = Instant::now() + LOOK_MAX;
-        if let Leads::Other(voter) = self.leadership.somebody(deadline).await
-            && let Ok(Answer::Described { status }) =
-                self.ask(&voter, Question::Describe { forwarded: true }).await
-        {
-            return *status;
-        }
-        self.status()
     }
 }
 
@@ -407,7 +304,7 @@ impl MetadataQuorum for RaftQuorum {
         let inner = Arc::clone(&self.inner);
         let lost = |reason: String| Err(WatchError::Lost { reason });
         let opening = async move {
-            match inner.catch_up().await {
+            match inner.catch_up(LOOK_MAX).await {
                 Err(unconfirmed) => futures::stream::iter([lost(unconfirmed.reason)]).boxed(),
                 Ok(()) => {
                     let out_of_touch = Arc::clone(&inner).lose_touch().map(lost);

@@ -18,6 +18,10 @@ impl RaftQuorum {
     pub async fn receive(&self, kind: RaftKind, message: RaftMessage) -> Result<RaftMessage, String> {
         let inner = &self.inner;
         inner.seat.check(&message)?;
+        if inner.leadership.is_full() {
+            // The library would keep it, and whatever is sent after it, in memory for as long as the disk is full.
+            return Err(format!("the disk of broker {} is full", inner.seat.broker()));
+        }
         let raft = &inner.raft;
         let body = match kind {
             RaftKind::Append => {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation};
+use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, Incarnation};
 
 use super::types::{NodeId, Voter};
 use super::wire::{Controller, RaftMessage};
@@ -32,6 +32,8 @@ pub struct SeatParts {
     pub generation: TellGeneration,
     /// Every configured controller's address between brokers, its own included.
     pub controllers: BTreeMap<BrokerId, String>,
+    /// Whether no quorum was ever followed from that directory.
+    pub may_found: bool,
 }
 
 /// See the file.
@@ -73,16 +75,24 @@ impl Seat {
         self.parts.controllers.contains_key(&broker)
     }
 
-    /// The configured controller of the lowest id founds the quorum.
-    pub(super) fn is_founder(&self) -> bool {
-        self.parts.controllers.keys().next() == Some(&self.parts.broker)
+    /// The configured controller of the lowest id founds the quorum, unless its directory has seen metadata: then there
+    /// was one.
+    pub(super) fn may_found(&self) -> bool {
+        self.parts.may_found && self.parts.controllers.keys().next() == Some(&self.parts.broker)
     }
 
     /// Who this controller is.
     pub(super) fn controller(&self) -> Controller {
         let SeatParts { broker, node, directory, generation, controllers, .. } = &self.parts;
         let address = controllers.get(broker).cloned().unwrap_or_default();
-        Controller { broker: *broker, node: *node, directory: *directory, generation: generation(), address }
+        Controller {
+            broker: *broker,
+            node: *node,
+            directory: *directory,
+            generation: generation(),
+            address,
+            incarnation: self.incarnation(),
+        }
     }
 
     /// Where a member is: where the configuration says, else where it said itself.
@@ -109,6 +119,13 @@ impl Seat {
                 self.parts.broker, self.parts.node
             ));
         }
+        if self.is_foreign(from) {
+            return Err(format!(
+                "broker {} belongs to another quorum of this cluster: one of them was rebuilt when the other was given up; \
+                 empty its data directory, and format it",
+                from.broker
+            ));
+        }
         match self.rolled_back(from) {
             Some(seen) => Err(format!(
                 "directory {} of broker {} is at generation {}, {seen} was registered: it was rolled back or cloned",
@@ -116,6 +133,16 @@ impl Seat {
             )),
             None => Ok(()),
         }
+    }
+
+    fn incarnation(&self) -> Option<Incarnation> {
+        self.published.look(|state| state.incarnation())
+    }
+
+    /// Whether `controller` goes by metadata of another founding, or rebuilding, than this one does.
+    pub(super) fn is_foreign(&self, controller: &Controller) -> bool {
+        let own = self.incarnation();
+        controller.incarnation.is_some_and(|theirs| own.is_some_and(|own| own != theirs))
     }
 
     /// The generation that was registered of a controller's directory, when that is higher than it says.

@@ -68,7 +68,7 @@ pub struct StateMachine {
 }
 
 /// What one call applied and nobody has seen yet.
-struct Turn {
+pub(super) struct Turn {
     cluster: ClusterId,
     state: Option<Arc<ClusterState>>,
     entries: NumberedEntries,
@@ -143,7 +143,17 @@ fn check_cluster(state: &ClusterState, own: ClusterId) -> Result<(), MachineErro
 }
 
 impl Turn {
-    fn apply(&mut self, command: Command) -> Result<Applied, MachineError> {
+    /// Begins on `state`.
+    pub(super) fn new(cluster: ClusterId, state: Option<Arc<ClusterState>>) -> Self {
+        Self { cluster, state, entries: Vec::new(), founded: false }
+    }
+
+    /// The state as far as it was applied.
+    pub(super) fn into_state(self) -> Option<Arc<ClusterState>> {
+        self.state
+    }
+
+    pub(super) fn apply(&mut self, command: Command) -> Result<Applied, MachineError> {
         match (command, &mut self.state) {
             // Proposed twice, when the founder did not hear the first answer.
             (Command::Found { .. }, Some(state)) => Ok(Applied::Void { index: state.index() }),
@@ -193,12 +203,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I: IntoIterator<Item = openraft::Entry<TypeConfig>> + Send,
         I::IntoIter: Send,
     {
-        let mut turn = Turn {
-            cluster: self.shared.cluster,
-            state: self.published.state(),
-            entries: Vec::new(),
-            founded: false,
-        };
+        let mut turn = Turn::new(self.shared.cluster, self.published.state());
         let mut answers = Vec::new();
         for entry in entries {
             let at = entry.log_id;

@@ -64,6 +64,11 @@ impl Opened {
         self.health.subscribe()
     }
 
+    /// What gives room up for the store when the disk has none, and tells whether there was any to give. It may block.
+    pub fn room_from(&self, make_room: impl Fn() -> bool + Send + Sync + 'static) {
+        self.health.room_from(make_room);
+    }
+
     /// The state as far as it is applied; none before the cluster was founded.
     #[must_use]
     pub fn state(&self) -> Option<Arc<ClusterState>> {

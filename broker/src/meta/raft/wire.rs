@@ -7,7 +7,8 @@
 //!
 //! Always true: every message names its cluster, its sender's directory and generation, and the directory it is meant
 //! for: a number in the quorum belongs to one directory, so that what was meant for a directory that is gone never
-//! reaches the one that took its place (DESIGN §7). A call that never left is told apart from one whose answer was
+//! reaches the one that took its place (DESIGN §7), and a quorum that was given up never reaches the one rebuilt in its
+//! place. A call that never left is told apart from one whose answer was
 //! lost.
 //!
 //! Not here: bytes on a socket (floor rpc).
@@ -15,12 +16,12 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, MetaIndex};
+use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::types::NodeId;
-use crate::meta::quorum::{Accepted, ProposeError, QuorumStatus, VoterChange};
+use crate::meta::quorum::{Accepted, ProposeError, QuorumStatus, Unconfirmed, VoterChange};
 use crate::meta::state::{DecodeError, Proposal, Stored};
 
 /// Who a controller is: told to the others until it is a member, and with every message.
@@ -37,6 +38,9 @@ pub struct Controller {
     pub generation: Generation,
     /// Its address between brokers, `host:port`.
     pub address: String,
+    /// Of the metadata it has applied; none before it knows any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
 }
 
 /// What a message of the library asks for.
@@ -147,6 +151,68 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
+}
+
+impl Answer {
+    /// What a proposal came to, when nobody else is asked any more.
+    ///
+    /// # Errors
+    /// As [`ProposeError`] tells apart: an answer that does not fit leaves the outcome unknown.
+    pub fn proposed(answered: Result<Self, CallError>) -> Result<Accepted, ProposeError> {
+        match answered {
+            Ok(Self::Proposed { result }) => result,
+            other => Err(other.map_or_else(ProposeError::from, |answer| answer.misfit("a proposal"))),
+        }
+    }
+
+    /// What a change of the voters came to.
+    ///
+    /// # Errors
+    /// As [`Self::proposed`].
+    pub fn changed(answered: Result<Self, CallError>) -> Result<(), ProposeError> {
+        match answered {
+            Ok(Self::Changed { result }) => result,
+            other => {
+                Err(other.map_or_else(ProposeError::from, |answer| answer.misfit("a change of the voters")))
+            }
+        }
+    }
+
+    /// What a confirmation gave.
+    ///
+    /// # Errors
+    /// [`Unconfirmed`].
+    pub fn confirmed(answered: Result<Self, CallError>) -> Result<MetaIndex, Unconfirmed> {
+        match answered {
+            Ok(Self::Confirmed { index }) => Ok(index),
+            Ok(other) => Err(Unconfirmed { reason: other.misfit("a confirmation").to_string() }),
+            Err(error) => Err(Unconfirmed { reason: error.to_string() }),
+        }
+    }
+
+    /// This answer to `question` says that nothing was done, or leaves open what was.
+    fn misfit(self, question: &str) -> ProposeError {
+        match self {
+            Self::Unavailable { reason } => ProposeError::Unavailable { reason },
+            Self::NotLeader { .. } => {
+                let reason = "nobody leads the metadata quorum at present".to_owned();
+                ProposeError::Unavailable { reason }
+            }
+            other => {
+                let reason = format!("{question} was answered by {other:?}");
+                ProposeError::Unreachable { reason }
+            }
+        }
+    }
+}
+
+impl From<CallError> for ProposeError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotTaken { reason } => Self::Unavailable { reason },
+            CallError::Lost { reason } => Self::Unreachable { reason },
+        }
+    }
 }
 
 impl Stored for Question {

@@ -15,8 +15,8 @@ use fidelog_record::types::{
 };
 
 use super::{
-    BrokerEntry, ConfigError, ControllerEntry, EffectiveConfig, PartitionEntry, Tombstone, TopicDefaults,
-    TopicEntry,
+    Ancestor, BrokerEntry, ConfigError, ControllerEntry, EffectiveConfig, PartitionEntry, Tombstone,
+    TopicDefaults, TopicEntry,
 };
 
 /// The highest feature level this version knows, and the one of a new cluster.
@@ -29,6 +29,8 @@ pub const CLUSTER_PARTITION_COUNT_MAX: u32 = 20_000;
 pub struct ClusterState {
     pub(super) cluster: ClusterId,
     pub(super) incarnation: Incarnation,
+    /// Whom it was rebuilt from, in order.
+    pub(super) ancestors: Vec<Ancestor>,
     pub(super) feature_level: u32,
     pub(super) index: MetaIndex,
     pub(super) defaults: TopicDefaults,
@@ -59,6 +61,7 @@ impl ClusterState {
         Ok(Self {
             cluster,
             incarnation,
+            ancestors: Vec::new(),
             feature_level: FEATURE_LEVEL,
             index: MetaIndex(0),
             defaults,
@@ -71,6 +74,18 @@ impl ClusterState {
             last_broker_epoch: BrokerEpoch(0),
             next_producer_id: 1,
         })
+    }
+
+    /// Whether `earlier` has less than this one, by more than generations of directories.
+    #[must_use]
+    pub fn adds_to(&self, earlier: &Self) -> bool {
+        let without = |state: &Self| {
+            let mut state = Self { index: MetaIndex(0), ..state.clone() };
+            state.brokers.values_mut().for_each(|it| Arc::make_mut(it).generation = Generation(0));
+            state.controllers.values_mut().for_each(|it| Arc::make_mut(it).generation = Generation(0));
+            state
+        };
+        self.index != earlier.index && without(self) != without(earlier)
     }
 
     /// The cluster.

@@ -28,6 +28,10 @@ pub struct ControllerRegistration {
     pub address: String,
     /// The highest feature level its version knows.
     pub feature_level: u32,
+    /// Whether this process found its directory rolled back, and has emptied its store: it holds nothing but what it
+    /// learned since under `node_id`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied: bool,
 }
 
 /// A registered controller.

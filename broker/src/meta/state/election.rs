@@ -75,6 +75,7 @@ impl PartitionEntry {
         let preferred = self.replicas.first().map(|replica| replica.broker);
         self.chosen = self.chosen.filter(|_| self.chosen == self.leader && self.chosen != preferred);
         self.unproven = self.unproven.iter().copied().filter(|&it| self.is_member(it)).collect();
+        self.awaits_all &= self.leader.is_none();
         self.offline = self.reason_without_leader(brokers);
     }
 
@@ -189,7 +190,7 @@ impl PartitionEntry {
     /// After the wait: the greatest of those who told leads, if it lives (N10). Who was greater and is fenced by now
     /// is waited for: it may hold what was acknowledged.
     pub(super) fn elect_of_reported(&mut self, brokers: &Brokers) -> Step {
-        let winner = self.greatest(&self.reports(brokers));
+        let winner = self.greatest(&self.reports(brokers)).filter(|_| !self.awaits_all);
         if let Some(winner) = winner.filter(|&it| self.all_unproven() && self.is_usable(it, brokers)) {
             self.believe(winner, brokers);
         }

@@ -35,6 +35,7 @@ mod partition;
 mod placement;
 mod plan;
 mod proposal;
+mod rebuilt;
 mod recovery;
 mod refusal;
 mod snapshot;
@@ -76,6 +77,7 @@ pub use plan::{Plan, PlannedMove};
 pub use proposal::{
     ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
 };
+pub use rebuilt::Ancestor;
 pub use recovery::{RECOVERY_WAIT_MS, Recovery, RecoveryPlan};
 pub use refusal::Refusal;
 pub use snapshot::Snapshot;

@@ -356,6 +356,7 @@ fn controller(generation_found: u64, node_id: u64, start: u8) -> ControllerRegis
         generation_new: Generation(generation_found + 1),
         address: "10.0.0.1:9095".to_owned(),
         feature_level: 1,
+        emptied: false,
     }
 }
 
@@ -374,6 +375,12 @@ fn a_controller_whose_directory_was_rolled_back_comes_back_only_emptied() {
     let mut other_id = controller(9, 7, 2);
     other_id.node_id = 8;
     assert!(matches!(refused(&state, &register(other_id)), Refusal::ControllerRolledBack { .. }));
+    // One that was found rolled back and has emptied its store, but not one that only says so.
+    let emptied = |node_id| ControllerRegistration { node_id, emptied: true, ..controller(6, 7, 2) };
+    assert!(matches!(refused(&state, &register(emptied(7))), Refusal::ControllerRolledBack { .. }));
+    done(&mut state, &register(emptied(9)));
+    let known = state.controller(BrokerId(1)).unwrap();
+    assert!(known.node_id == 9 && known.generation > Generation(1 << 32), "above its clones: {known:?}");
     done(&mut state, &register(controller(0, 8, 2)));
     assert_eq!(state.controller(BrokerId(1)).unwrap().node_id, 8);
     let remove = |node_id| Proposal::RemoveController { broker: BrokerId(1), node_id };

@@ -21,6 +21,11 @@ pub enum Outcome {
         /// it, synced, before it does anything else; or its next start is found rolled back again.
         generation: Generation,
     },
+    /// Registered as a controller.
+    ControllerRegistered {
+        /// The generation registered for its directory; as above.
+        generation: Generation,
+    },
     /// Created, and not open yet.
     TopicCreated {
         /// Its id.
@@ -54,6 +59,9 @@ impl Outcome {
                 data: *data,
                 generation: broker.generation,
             },
+            Entry::ControllerRegistered { controller } => {
+                Self::ControllerRegistered { generation: controller.generation }
+            }
             Entry::TopicCreated { topic, .. } => Self::TopicCreated { topic: topic.id },
             Entry::ProducerIdsGranted { from, to_end, .. } => {
                 Self::ProducerIdsGranted { from: *from, to_end: *to_end }
@@ -65,7 +73,6 @@ impl Outcome {
             | Entry::BrokerUnfenced { .. }
             | Entry::BrokerDraining { .. }
             | Entry::BrokerResumed { .. }
-            | Entry::ControllerRegistered { .. }
             | Entry::ControllerGenerationRaised { .. }
             | Entry::ControllerRemoved { .. }
             | Entry::FeatureLevelRaised { .. }

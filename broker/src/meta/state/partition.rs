@@ -94,6 +94,10 @@ pub struct PartitionEntry {
     /// reported (N10), until the leader finds them in sync again (N7).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unproven: Vec<BrokerId>,
+    /// Whether nobody is to lead before every member has told where it ends, however long that takes: so after the
+    /// metadata was rebuilt from one voter's copy. An operator's recovery ends it, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_all: bool,
     /// Replicas with damage that is not repaired yet: they lead only when no other member lives (N10).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<BrokerId>,
@@ -135,6 +139,7 @@ impl PartitionEntry {
             epoch: PartitionEpoch(0),
             offline: None,
             unproven: Vec::new(),
+            awaits_all: false,
             damaged: Vec::new(),
             unusable: Vec::new(),
             chosen: None,

@@ -55,7 +55,7 @@ pub enum Refusal {
     /// Rolled back, cloned, or with a node id that is not its directory's: its votes may be forgotten.
     #[error(
         "controller {broker}: its directory was rolled back or copied (generation {found} found, {registered} \
-         registered); empty its metadata store, it then joins under a new node id"
+         registered); start it again while another controller can be reached: it then joins under a new node id"
     )]
     ControllerRolledBack { broker: BrokerId, found: Generation, registered: Generation },
     /// No such controller.

@@ -10,8 +10,8 @@ use fidelog_record::types::{BrokerEpoch, ClusterId, Incarnation, MetaIndex, Topi
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BrokerEntry, ClusterState, ControllerEntry, DecodeError, FEATURE_LEVEL, PartitionEntry, Tombstone,
-    TopicDefaults, TopicEntry,
+    Ancestor, BrokerEntry, ClusterState, ControllerEntry, DecodeError, FEATURE_LEVEL, PartitionEntry,
+    Tombstone, TopicDefaults, TopicEntry,
 };
 
 /// Version of the snapshot's form.
@@ -32,6 +32,8 @@ pub struct Snapshot {
     format: u32,
     cluster: ClusterId,
     incarnation: Incarnation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ancestors: Vec<Ancestor>,
     feature_level: u32,
     index: MetaIndex,
     defaults: TopicDefaults,
@@ -56,6 +58,7 @@ impl ClusterState {
             format: SNAPSHOT_FORMAT,
             cluster: self.cluster,
             incarnation: self.incarnation,
+            ancestors: self.ancestors.clone(),
             feature_level: self.feature_level,
             index: self.index,
             defaults: self.defaults.clone(),
@@ -84,6 +87,7 @@ impl ClusterState {
         Ok(Self {
             cluster: snapshot.cluster,
             incarnation: snapshot.incarnation,
+            ancestors: snapshot.ancestors,
             feature_level: snapshot.feature_level,
             index: snapshot.index,
             defaults: snapshot.defaults,

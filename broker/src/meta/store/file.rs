@@ -170,7 +170,10 @@ impl StoreFile {
     /// # Errors
     /// [`StoreError`]. Whether they are there is then unknown. After [`StoreError::is_full`], and only then, the
     /// file may be opened anew and the changes written again; after anything else nothing may be believed.
-    pub(super) fn commit<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> Result<(), StoreError> {
+    pub(in crate::meta) fn commit<'a>(
+        &self,
+        changes: impl Iterator<Item = &'a Change>,
+    ) -> Result<(), StoreError> {
         let guard = self.database.read();
         let database = guard.as_ref().ok_or_else(|| self.closed())?;
         in_transaction(database, |transaction| {

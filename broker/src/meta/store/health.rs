@@ -2,7 +2,7 @@
 //!
 //! Always true: once stopped it stays stopped, and the first reason is kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -37,11 +37,13 @@ pub struct StoreStopped {
 }
 
 type OnStop = Box<dyn Fn(&str) + Send + Sync>;
+type MakeRoom = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// The one place the store's health is kept.
 pub(in crate::meta) struct Health {
     now: watch::Sender<StoreHealth>,
     on_stop: OnStop,
+    make_room: OnceLock<MakeRoom>,
 }
 
 impl std::fmt::Debug for Health {
@@ -53,7 +55,19 @@ impl std::fmt::Debug for Health {
 impl Health {
     /// A working store; `on_stop` hears the reason when it stops, once. It must not block.
     pub(in crate::meta) fn new(on_stop: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { now: watch::Sender::new(StoreHealth::Working), on_stop: Box::new(on_stop) }
+        let now = watch::Sender::new(StoreHealth::Working);
+        Self { now, on_stop: Box::new(on_stop), make_room: OnceLock::new() }
+    }
+
+    /// What gives room up for the store when the disk has none, and tells whether there was any to give. May block. The
+    /// first one given counts.
+    pub(in crate::meta) fn room_from(&self, make_room: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.make_room.set(Box::new(make_room));
+    }
+
+    /// Tells whether there may be more room now.
+    pub(super) fn make_room(&self) -> bool {
+        self.make_room.get().is_some_and(|make_room| make_room())
     }
 
     pub(in crate::meta) fn subscribe(&self) -> watch::Receiver<StoreHealth> {
@@ -77,12 +91,15 @@ impl Health {
         self.stopped().expect("it is stopped, and stays so")
     }
 
-    pub(super) fn full(&self, reason: &str) {
-        self.change(StoreHealth::Full { reason: reason.into() });
+    /// Tells whether that is news.
+    pub(super) fn full(&self, reason: &str) -> bool {
+        let was_full = matches!(*self.now.borrow(), StoreHealth::Full { .. });
+        self.change(StoreHealth::Full { reason: reason.into() }) && !was_full
     }
 
-    pub(super) fn working(&self) {
-        self.change(StoreHealth::Working);
+    /// Tells whether that is news.
+    pub(super) fn working(&self) -> bool {
+        self.change(StoreHealth::Working)
     }
 
     fn change(&self, to: StoreHealth) -> bool {

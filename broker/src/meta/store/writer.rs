@@ -190,11 +190,11 @@ impl Room {
             && error.is_full()
             && !self.closing
         {
-            self.health.full(&error.to_string());
-            match self.waiting.recv_timeout(ROOM_RETRY) {
-                Ok(job) => self.take(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => self.closing = true,
+            if !self.health.make_room() {
+                if self.health.full(&error.to_string()) {
+                    tracing::warn!(%error, "metadata stands still here: the quorum's store waits for room on the disk");
+                }
+                self.wait_for_room();
             }
             // Only the file knows whether the commit had been complete; writing it again changes nothing then.
             result = self.file.reopen().and_then(|()| self.write(count));
@@ -202,9 +202,20 @@ impl Room {
         if result.is_ok() {
             self.later = None;
             self.forget_purge(count);
-            self.health.working();
+            if self.health.working() {
+                tracing::info!("the quorum's store has room again");
+            }
         }
         result
+    }
+
+    /// Waits a while; takes what comes meanwhile.
+    fn wait_for_room(&mut self) {
+        match self.waiting.recv_timeout(ROOM_RETRY) {
+            Ok(job) => self.take(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.closing = true,
+        }
     }
 
     /// The purge was written if the snapshot covers it by now.

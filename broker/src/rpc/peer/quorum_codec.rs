@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fidelog_proto::internal::v1 as wire;
-use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation};
+use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, Incarnation};
 
 use crate::meta::raft::{Controller, RaftMessage};
 
@@ -16,6 +16,7 @@ pub(super) fn encode(message: RaftMessage) -> wire::RaftMessage {
             directory_id: Bytes::copy_from_slice(from.directory.as_bytes()),
             generation: from.generation.0,
             address: from.address,
+            incarnation: from.incarnation.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it.as_bytes())),
         }),
         to_node_id: to,
         body,
@@ -29,12 +30,17 @@ pub(super) fn decode(message: wire::RaftMessage) -> Result<RaftMessage, String> 
     let cluster = ClusterId::try_from(&cluster_id[..]).map_err(|error| format!("cluster_id: {error}"))?;
     let directory =
         DirectoryId::try_from(&from.directory_id[..]).map_err(|error| format!("directory_id: {error}"))?;
+    let incarnation = match from.incarnation.as_ref() {
+        [] => None,
+        bytes => Some(Incarnation::try_from(bytes).map_err(|error| format!("incarnation: {error}"))?),
+    };
     let from = Controller {
         broker: BrokerId(from.broker_id),
         node: from.node_id,
         directory,
         generation: Generation(from.generation),
         address: from.address,
+        incarnation,
     };
     Ok(RaftMessage { cluster, from, to: to_node_id, body, chunk })
 }

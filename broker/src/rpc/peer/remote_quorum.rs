@@ -100,14 +100,6 @@ impl RemoteQuorum {
     }
 }
 
-fn unavailable(reason: String) -> ProposeError {
-    ProposeError::Unavailable { reason }
-}
-
-fn unreachable(reason: String) -> ProposeError {
-    ProposeError::Unreachable { reason }
-}
-
 impl Inner {
     /// Who led last, then the others.
     fn in_turn(&self) -> Vec<&Controller> {
@@ -145,29 +137,15 @@ impl Inner {
 
     async fn propose(&self, proposal: Proposal) -> Result<Accepted, ProposeError> {
         let question = Question::Propose { proposal: Box::new(proposal), forwarded: false };
-        match self.ask_in_time(question).await {
-            Ok(Answer::Proposed { result }) => result,
-            Ok(other) => Err(unreachable(format!("a proposal was answered by {other:?}"))),
-            Err(CallError::NotTaken { reason }) => Err(unavailable(reason)),
-            Err(CallError::Lost { reason }) => Err(unreachable(reason)),
-        }
+        Answer::proposed(self.ask_in_time(question).await)
     }
 
     async fn confirm(&self) -> Result<MetaIndex, Unconfirmed> {
-        match self.ask_in_time(Question::Confirm { forwarded: false }).await {
-            Ok(Answer::Confirmed { index }) => Ok(index),
-            Ok(other) => Err(Unconfirmed { reason: format!("a confirmation was answered by {other:?}") }),
-            Err(error) => Err(Unconfirmed { reason: error.to_string() }),
-        }
+        Answer::confirmed(self.ask_in_time(Question::Confirm { forwarded: false }).await)
     }
 
     async fn change_voters(&self, change: VoterChange) -> Result<(), ProposeError> {
-        match self.ask_in_time(Question::ChangeVoters { change, forwarded: false }).await {
-            Ok(Answer::Changed { result }) => result,
-            Ok(other) => Err(unreachable(format!("a change of the voters was answered by {other:?}"))),
-            Err(CallError::NotTaken { reason }) => Err(unavailable(reason)),
-            Err(CallError::Lost { reason }) => Err(unreachable(reason)),
-        }
+        Answer::changed(self.ask_in_time(Question::ChangeVoters { change, forwarded: false }).await)
     }
 
     async fn describe(&self) -> QuorumStatus {

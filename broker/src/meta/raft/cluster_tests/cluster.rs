@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fidelog_log::env::sim::SimDisk;
 use fidelog_log::env::{Clock, Disk, Latched, RealClock, RealDisk, RealEntropy};
-use fidelog_record::types::{BrokerId, Generation, MetaIndex};
+use fidelog_record::types::{BrokerId, Generation, Incarnation, MetaIndex};
 use futures::StreamExt;
 use tempfile::TempDir;
 
-use super::super::{NodeId, Opened, RaftParts, RaftQuorum, RaftStore, SeatParts};
+use super::super::{
+    NodeId, Opened, RaftParts, RaftQuorum, RaftStore, RebuildError, RebuildPlan, Rebuilder, SeatParts, Voter,
+};
 use super::net::Net;
 use crate::meta::quorum::{FormerSessions, MetadataQuorum, ProposeError, QuorumStatus, WatchEvent};
 use crate::meta::state::fixture::{cluster, directory, register, registration};
 use crate::meta::state::{ClusterState, Entry, Proposal, TopicDefaults};
-use crate::meta::store::LastStop;
+use crate::meta::store::{LastStop, StoreHealth};
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -36,6 +39,8 @@ struct Member {
 
 struct Place {
     home: TempDir,
+    /// Where its disk is simulated.
+    disk: Option<SimDisk>,
     node: NodeId,
     member: Option<Member>,
 }
@@ -68,12 +73,54 @@ impl Cluster {
         cluster
     }
 
+    /// The same on simulated disks.
+    pub(super) fn on_simulated_disks(seed: u64, count: u32) -> Self {
+        let mut made = Self { net: Net::new(seed), places: BTreeMap::new(), next_node: 101 };
+        for id in 1..=count {
+            let (home, disk) = (tempfile::tempdir().unwrap(), SimDisk::new(seed + u64::from(id)));
+            disk.create_dir_all(home.path()).unwrap();
+            let node = made.mint();
+            RaftStore::format(&disk, home.path(), cluster(), node).unwrap();
+            made.places.insert(id, Place { home, disk: Some(disk), node, member: None });
+        }
+        made
+    }
+
+    fn mint(&mut self) -> NodeId {
+        self.next_node += 1;
+        self.next_node - 1
+    }
+
     /// A new directory for `id`, under a new number.
     pub(super) fn format(&mut self, id: u32) {
-        let (home, node) = (tempfile::tempdir().unwrap(), self.next_node);
-        self.next_node += 1;
+        let (home, node) = (tempfile::tempdir().unwrap(), self.mint());
         RaftStore::format(&RealDisk, home.path(), cluster(), node).unwrap();
-        self.places.insert(id, Place { home, node, member: None });
+        self.places.insert(id, Place { home, disk: None, node, member: None });
+    }
+
+    /// Makes `id`, which does not run, the only voter of a new quorum.
+    pub(super) fn rebuild(&mut self, id: u32, incarnation: Incarnation) -> RebuildPlan {
+        let node_id = self.mint();
+        let place = self.places.get_mut(&id).expect("a controller");
+        let (disk, at): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), place.home.path());
+        let contents = RaftStore::read(Arc::clone(&disk), at, cluster(), LastStop::Unclean).unwrap();
+        let plan = contents.rebuild_plan(cluster()).unwrap();
+        let voter = Voter { broker: BrokerId(id), address: format!("10.0.0.{id}:9095") };
+        let rebuilder = Rebuilder { node_id, voter, incarnation, now_ms: 1 };
+        RaftStore::rebuild(Arc::clone(&disk), at, cluster(), &plan, rebuilder.clone()).unwrap();
+        let again = RaftStore::rebuild(disk, at, cluster(), &plan, rebuilder).unwrap_err();
+        assert!(matches!(again, RebuildError::Changed), "{again}");
+        place.node = node_id;
+        plan
+    }
+
+    pub(super) fn disk(&self, id: u32) -> &SimDisk {
+        self.places[&id].disk.as_ref().expect("it is simulated")
+    }
+
+    pub(super) fn is_full(&self, id: u32) -> bool {
+        let member = self.places[&id].member.as_ref().expect("it runs");
+        matches!(*member.opened.health().borrow(), StoreHealth::Full { .. })
     }
 
     pub(super) fn node(&self, id: u32) -> NodeId {
@@ -98,8 +145,11 @@ impl Cluster {
         let controllers = self.places.keys().map(|id| (BrokerId(*id), format!("10.0.0.{id}:9095"))).collect();
         let place = self.places.get_mut(&id).expect("a controller");
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
-        let disk: Arc<dyn Disk> =
-            Arc::new(Latched::new(Arc::new(RealDisk), place.home.path(), Arc::clone(&clock)));
+        let disk: Arc<dyn Disk> = match &place.disk {
+            Some(disk) => Arc::new(disk.clone()),
+            None => Arc::new(RealDisk),
+        };
+        let disk: Arc<dyn Disk> = Arc::new(Latched::new(disk, place.home.path(), Arc::clone(&clock)));
         let (log, machine, opened) =
             RaftStore::open(disk, place.home.path(), cluster(), LastStop::Unclean).unwrap();
         assert_eq!(opened.node_id, place.node);
@@ -110,6 +160,7 @@ impl Cluster {
             directory: directory(id),
             generation: Arc::new(|| Generation(1)),
             controllers,
+            may_found: true,
         };
         let parts = RaftParts {
             seat,

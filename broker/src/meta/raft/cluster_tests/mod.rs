@@ -1,7 +1,9 @@
 //! Controllers together: founded late, cut, killed, emptied, with proposals through all of them.
 
 mod cluster;
+mod full;
 mod net;
+mod rebuilt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -2,12 +2,14 @@
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, Incarnation};
 
-use super::super::{BrokerEntry, ClusterState, DataFound, Entry, FenceReason, Refusal, Registration};
+use super::super::{
+    Ancestor, BrokerEntry, ClusterState, DataFound, Entry, FenceReason, Refusal, Registration,
+};
 
 /// The longest `host:port` or rack taken.
 const TEXT_BYTES_MAX: usize = 300;
 /// More than a directory's generation rises in its life: once at every start, and every few seconds.
-const LEAP: u64 = 1 << 32;
+pub(super) const LEAP: u64 = 1 << 32;
 
 impl ClusterState {
     pub(super) fn decide_registration(&self, it: &Registration, now_ms: u64) -> Result<Entry, Refusal> {
@@ -56,8 +58,10 @@ impl ClusterState {
         if it.cluster != self.cluster {
             return Err(Refusal::WrongCluster { broker: it.id, given: it.cluster, ours: self.cluster });
         }
-        let other_incarnation = it.incarnation_seen.is_some_and(|seen| seen != self.incarnation);
-        if other_incarnation || it.index_seen > self.index {
+        let is_covered = it.incarnation_seen.is_none_or(|seen| {
+            seen == self.incarnation || Ancestor::any_covers(&self.ancestors, seen, it.index_seen)
+        });
+        if !is_covered || it.index_seen > self.index {
             return Err(Refusal::MetadataLost {
                 broker: it.id,
                 incarnation_seen: it.incarnation_seen.unwrap_or(Incarnation::NIL),

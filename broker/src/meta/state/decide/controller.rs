@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fidelog_record::types::{BrokerId, Generation};
 
 use super::super::{ClusterState, ControllerEntry, ControllerRegistration, Entry, FEATURE_LEVEL, Refusal};
-use super::broker::is_address;
+use super::broker::{LEAP, is_address};
 
 impl ClusterState {
     /// A directory found below its registered generation was rolled back or cloned: its votes may be forgotten, so it
@@ -29,14 +29,19 @@ impl ClusterState {
             return Err(Refusal::GenerationNotRaised { broker: it.broker, found, new });
         }
         let known = self.controller(it.broker).filter(|known| known.directory == it.directory);
+        let is_emptied = known.is_some_and(|known| it.emptied && it.node_id != known.node_id);
         let forgets = |known: &&Arc<ControllerEntry>| {
             known.start != it.start && (it.generation_found < known.generation || it.node_id != known.node_id)
         };
-        if let Some(known) = known.filter(forgets) {
+        if let Some(known) = known.filter(forgets).filter(|_| !is_emptied) {
             let (found, registered) = (it.generation_found, known.generation);
             return Err(Refusal::ControllerRolledBack { broker: it.broker, found, registered });
         }
-        let generation = known.map_or(it.generation_new, |known| it.generation_new.max(known.generation));
+        let due = known.map_or(0, |known| match is_emptied {
+            true => known.generation.0.saturating_add(LEAP),
+            false => known.generation.0,
+        });
+        let generation = it.generation_new.max(Generation(due));
         let controller = ControllerEntry {
             broker: it.broker,
             start: it.start,

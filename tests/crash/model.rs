@@ -18,8 +18,15 @@ use fidelog_record::{PlacedBatch, ProducerStamp};
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     None,
-    Cut { to: Offset },
-    StartOver { at: Offset, producers: ProducerTable },
+    /// `permitted`: from here on also what is committed.
+    Cut {
+        to: Offset,
+        permitted: Option<Offset>,
+    },
+    StartOver {
+        at: Offset,
+        producers: ProducerTable,
+    },
     Close,
     Delete,
 }
@@ -100,7 +107,7 @@ impl Model {
     /// The end that a crash now must leave at least.
     pub(crate) fn end_at_least(&self) -> Offset {
         match self.step {
-            Step::Cut { to } => self.durable_end.min(self.batch_start(to)),
+            Step::Cut { to, .. } => self.durable_end.min(self.batch_start(to)),
             _ => self.durable_end,
         }
     }

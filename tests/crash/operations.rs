@@ -74,10 +74,10 @@ impl Run {
         let work = match partition.model.step.clone() {
             Step::None => {
                 let to = partition.model.end();
-                partition.model.step = Step::Cut { to };
-                LogWork::Cut { to, committed_end }
+                partition.model.step = Step::Cut { to, permitted: None };
+                LogWork::Cut { to, committed_end, permitted: None }
             }
-            Step::Cut { to } => LogWork::Cut { to, committed_end },
+            Step::Cut { to, permitted } => LogWork::Cut { to, committed_end, permitted },
             Step::StartOver { at, producers } => LogWork::StartOver { at, producers },
             Step::Close => return,
             Step::Delete => LogWork::Delete,
@@ -131,10 +131,15 @@ impl Run {
             return;
         }
         let (committed, end) = (partition.model.committed_end.0, partition.model.end().0);
-        let least = if self.random.random_ratio(1, 10) { 0 } else { committed };
+        // An operator may have permitted to cut what is committed.
+        let from = partition.model.start_asked.0.min(committed);
+        let permitted =
+            self.random.random_ratio(1, 5).then(|| Offset(self.random.random_range(from..=committed)));
+        let floor = permitted.map_or(committed, |permitted| permitted.0);
+        let least = if self.random.random_ratio(1, 10) { 0 } else { floor };
         let to = Offset(self.random.random_range(least..=end + 1));
-        partition.model.step = Step::Cut { to };
-        self.submit(index, LogWork::Cut { to, committed_end: Offset(committed) });
+        partition.model.step = Step::Cut { to, permitted };
+        self.submit(index, LogWork::Cut { to, committed_end: Offset(committed), permitted });
     }
 
     fn start_over(&mut self, index: usize) {

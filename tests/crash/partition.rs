@@ -127,12 +127,12 @@ impl Partition {
             }
             Heard::Failed { refused: true, reason } => {
                 self.note("cut refused", &[], || reason);
-                let Step::Cut { to } = self.model.step else {
+                let Step::Cut { to, permitted } = self.model.step else {
                     panic!("{at}: a cut was refused, none was asked for")
                 };
-                assert!(
-                    to < self.model.committed_end || self.model.batch_start(to) < self.model.committed_end
-                );
+                let committed_end = self.model.committed_end;
+                let floor = permitted.map_or(committed_end, |permitted| permitted.min(committed_end));
+                assert!(to < floor || self.model.batch_start(to) < floor);
                 self.model.step = Step::None;
             }
             Heard::Failed { refused: false, reason } => {
@@ -164,10 +164,11 @@ impl Partition {
         });
         let failed = self.desk.as_ref().is_some_and(|desk| desk.failed);
         match std::mem::replace(&mut self.model.step, Step::None) {
-            Step::Cut { to } => {
+            Step::Cut { to, .. } => {
                 let to = if failed { to.min(self.model.durable_end) } else { to };
                 assert_eq!(done.end, self.model.batch_start(to), "{at}: cut to {to}");
                 self.model.end_at(done.end);
+                self.model.committed_end = self.model.committed_end.min(done.end);
             }
             Step::StartOver { at: start, producers } => {
                 assert_eq!(done.end, start, "{at}: started over");

@@ -64,6 +64,8 @@ pub enum LogWork {
         to: Offset,
         /// What is committed: a cut below is refused.
         committed_end: Offset,
+        /// From here on committed records may be cut all the same: an operator's recovery permitted it (N5).
+        permitted: Option<Offset>,
     },
     /// Forget everything, as one durable step: the log is empty and begins at `at`.
     StartOver {

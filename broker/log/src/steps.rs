@@ -31,6 +31,9 @@ use crate::recovery_points::RecoveryPoint;
 use crate::segment::{Located, SEGMENT_HEADER_BYTES, Segment, SegmentFiles};
 use crate::small_file;
 
+/// What a cut must not go below: what is committed, unless an operator permitted to cut from an offset on (N5).
+pub(crate) type CutFloor = (Offset, Option<Offset>);
+
 /// Where a log stands after a cut or a start-over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutDone {
@@ -47,8 +50,8 @@ pub struct CutDone {
 impl Log {
     /// Notes a cut to come in the recovery point, in memory; tells whether that changed it. Whoever asks must go on
     /// to the cut, or take the note back ([`Self::forget_cut`]), in the same flush.
-    pub(crate) fn lower_before_cut(&self, to: Offset, committed_end: Offset) -> bool {
-        let committed_end = self.never_cut_below(committed_end);
+    pub(crate) fn lower_before_cut(&self, to: Offset, floor: CutFloor) -> bool {
+        let committed_end = self.never_cut_below(floor);
         let needed = to < self.written_end && !self.failed;
         // Judged after rounding, as the cut is: a crash right now makes the next start finish what is noted here.
         needed && self.batch_start(to).is_ok_and(|to| to >= committed_end && self.lower_point(to))
@@ -65,9 +68,9 @@ impl Log {
     pub(crate) fn plan_cut(
         &mut self,
         to: Offset,
-        committed_end: Offset,
+        floor: CutFloor,
     ) -> Result<Option<(Offset, bool)>, LogFailure> {
-        let committed_end = self.never_cut_below(committed_end);
+        let committed_end = self.never_cut_below(floor);
         let refused = LogFailure::CutBelowCommitted { to, committed_end };
         if to < committed_end {
             return Err(refused);
@@ -86,10 +89,11 @@ impl Log {
     }
 
     /// No cut goes below this (N5).
-    fn never_cut_below(&self, committed_end: Offset) -> Offset {
+    fn never_cut_below(&self, (committed_end, permitted): CutFloor) -> Offset {
+        let committed_end = committed_end.max(self.committed_end);
         match is_planted(Planted::CutBelowCommitted) {
             true => Offset::ZERO,
-            false => committed_end.max(self.committed_end),
+            false => permitted.map_or(committed_end, |permitted| committed_end.min(permitted)),
         }
     }
 
@@ -131,6 +135,7 @@ impl Log {
         state.epochs = Arc::new(self.epochs.clone());
         drop(state);
         (self.written_end, self.staged_end) = (to, to);
+        self.committed_end = self.committed_end.min(to);
         self.epochs_unstored = true;
         self.store_epochs()?;
         if !is_planted(Planted::ProducersNotRewound) {

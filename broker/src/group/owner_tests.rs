@@ -130,6 +130,7 @@ impl Broker {
             partition_epoch: PartitionEpoch(u64::from(epoch)),
             min_insync: 1,
             lost_leader: None,
+            recoveries: Vec::new(),
         });
     }
 
@@ -298,6 +299,7 @@ async fn who_does_not_lead_says_who_does() {
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
         lost_leader: None,
+        recoveries: Vec::new(),
     });
     let (partition, leader, epoch) = (at(), Some(BrokerId(2)), LeaderEpoch(2));
     let not_owner = PositionsError::NotOwner { partition, leader, epoch };
@@ -355,6 +357,7 @@ async fn n18_a_position_is_told_only_after_the_epoch_was_confirmed() {
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
         lost_leader: None,
+        recoveries: Vec::new(),
     });
     assert_eq!(broker.fetch().await, Ok(Some(None)), "the quorum says that it leads");
     broker.witness.0.store(false, Ordering::SeqCst);

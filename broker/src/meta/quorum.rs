@@ -16,7 +16,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use super::state::{
-    Ancestor, ClusterState, DecodeError, Entry, Outcome, Proposal, Refusal, Snapshot, Stored,
+    Ancestor, ClusterState, DecodeError, Entry, KnownFor, Outcome, Proposal, Refusal, Snapshot, Stored,
 };
 
 /// The most entries in one event of a watch.
@@ -125,6 +125,9 @@ pub enum VoterChange {
 pub trait FormerSessions: fmt::Debug + Send + Sync {
     /// Whether a process of this broker has a session.
     fn is_open(&self, broker: BrokerId) -> bool;
+
+    /// For how long a broker has been seen as it is; none where nothing is known of it.
+    fn known_for(&self, broker: BrokerId) -> Option<KnownFor>;
 }
 
 /// The quorum did not confirm in time who leads it: what is known here may be behind. Try again.

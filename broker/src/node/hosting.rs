@@ -335,6 +335,7 @@ fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
         partition_epoch: entry.epoch,
         min_insync: usize::from(topic.min_insync_replicas()),
         lost_leader,
+        recoveries: entry.recoveries.clone(),
     }
 }
 

@@ -19,6 +19,7 @@ use super::running::{StopReason, Stopper};
 use crate::meta::controller::active::Controller;
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::FormerSessions;
+use crate::meta::state::KnownFor;
 use crate::meta::view::MetaView;
 use crate::rpc::peer::{SelfReport, SessionParts, Standing, run_session};
 
@@ -151,7 +152,7 @@ async fn watch_standing(
     std::future::pending().await
 }
 
-/// What the quorum asks before a process registers (N13). The active controller knows; it is made after the quorum.
+/// What the quorum asks before a process registers (N13) or a partition is recovered (N9). The active controller knows; it is made after the quorum.
 #[derive(Debug, Default)]
 pub(super) struct Former(OnceLock<Arc<Controller>>);
 
@@ -166,5 +167,9 @@ impl FormerSessions for Former {
     fn is_open(&self, broker: BrokerId) -> bool {
         // Before it is there nothing was ever heard.
         self.0.get().is_some_and(|controller| controller.may_run(broker))
+    }
+
+    fn known_for(&self, broker: BrokerId) -> Option<KnownFor> {
+        self.0.get()?.known_for(broker)
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use fidelog_record::types::{BrokerId, LeaderEpoch, PartitionEpoch};
 
+use crate::meta::state::Recovery;
+
 /// A partition's entry as the watch shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
@@ -21,4 +23,6 @@ pub struct Assignment {
     pub min_insync: usize,
     /// Who led and came back without its data: DATA_LOSS.
     pub lost_leader: Option<BrokerId>,
+    /// Cuts of committed records that operators permitted (N5).
+    pub recoveries: Vec<Recovery>,
 }

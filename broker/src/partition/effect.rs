@@ -15,12 +15,14 @@ pub enum Effect<W> {
     Append(PlacedBatch),
     /// Ask the flusher for room for this many more bytes.
     Secure(u64),
-    /// Cut the log, one durable step (DESIGN §5); `below` is the committed end it must not pass.
+    /// Cut the log, one durable step (DESIGN §5).
     Cut {
         /// The new end.
         to: Offset,
         /// Refused below this.
         committed_end: Offset,
+        /// Not refused from here on: an operator permitted it (N5).
+        permitted: Option<Offset>,
     },
     /// Read what the leader remembers of producers below `at`, where this log is to begin anew.
     ReadProducers {

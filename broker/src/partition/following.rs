@@ -12,6 +12,7 @@ mod refilling;
 
 use super::effect::Effect;
 use super::machine::{Machine, Role};
+use crate::meta::state::Recovery;
 use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
 use crate::replica::{Reconciliation, Step, StreamId};
 
@@ -227,7 +228,7 @@ impl<W> Machine<W> {
         };
         match step {
             Step::Ask { epoch, end } => self.ask(epoch, end),
-            Step::AgreeUpTo(to) | Step::StartOver(to) if to < self.log.committed_end => {
+            Step::AgreeUpTo(to) | Step::StartOver(to) if to < self.never_cut_below() => {
                 let message = format!(
                     "{}: the leader's log parts from ours at {to}, below our committed end {}; nothing was cut",
                     self.id, self.log.committed_end
@@ -247,10 +248,22 @@ impl<W> Machine<W> {
                     following.phase = Phase::Cutting;
                 }
                 self.cutting = Some(Cutting::End);
-                self.effects.push(Effect::Cut { to, committed_end: self.log.committed_end });
+                let (committed_end, permitted) = (self.log.committed_end, self.permitted_cut());
+                self.effects.push(Effect::Cut { to, committed_end, permitted });
             }
             Step::AgreeUpTo(_) => self.match_here(),
         }
+    }
+
+    /// What is committed stays, except for what an operator's recovery gave up, after our last batch (N5).
+    fn never_cut_below(&self) -> Offset {
+        let committed_end = self.log.committed_end;
+        self.permitted_cut().map_or(committed_end, |permitted| committed_end.min(permitted))
+    }
+
+    fn permitted_cut(&self) -> Option<Offset> {
+        let recoveries = &self.assignment.as_ref()?.recoveries;
+        Recovery::permitted_cut(recoveries, self.log.epochs.last_epoch())
     }
 
     fn ask(&mut self, epoch: LeaderEpoch, end: Offset) {

@@ -329,7 +329,7 @@ impl<W> Machine<W> {
         self.log.room_bytes = 0;
         (self.securing, self.cutting) = (true, Some(Cutting::End));
         let (to, committed_end) = (self.log.durable_end, self.log.committed_end);
-        self.effects.push(Effect::Cut { to, committed_end });
+        self.effects.push(Effect::Cut { to, committed_end, permitted: None });
         let followers: Vec<_> = self.follower_ids();
         for id in followers {
             self.forget_follower(id);

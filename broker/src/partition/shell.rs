@@ -198,7 +198,9 @@ impl Partition {
         match effect {
             Effect::Append(batch) => submit(LogWork::Append(vec![batch])),
             Effect::Secure(bytes) => submit(LogWork::Secure { bytes }),
-            Effect::Cut { to, committed_end } => submit(LogWork::Cut { to, committed_end }),
+            Effect::Cut { to, committed_end, permitted } => {
+                submit(LogWork::Cut { to, committed_end, permitted });
+            }
             Effect::ReadProducers { at, epoch } => {
                 if let Some(this) = self.this.upgrade() {
                     self.links.read_producers(&this, epoch, at);

@@ -17,7 +17,7 @@ use crate::log::SegmentLimits;
 use crate::mend::MendError;
 use crate::producers::ProducerTable;
 use crate::segment::OpenSegment;
-use crate::steps::CutDone;
+use crate::steps::{CutDone, CutFloor};
 
 /// One flush.
 pub(super) struct Round<'a> {
@@ -125,7 +125,7 @@ impl<'a> Round<'a> {
             LogWork::Roll => self.secure(at, 0, true),
             // Nothing is promised any more, not even that nothing had to be cut; every log is told why.
             LogWork::Cut { .. } | LogWork::StartOver { .. } if self.home.latched().is_some() => {}
-            LogWork::Cut { to, committed_end } => self.cut(at, to, committed_end),
+            LogWork::Cut { to, committed_end, permitted } => self.cut(at, to, (committed_end, permitted)),
             LogWork::StartOver { at: start, producers } => self.start_over(at, start, producers),
             LogWork::AdvanceStart { to } if !failed => {
                 let start = self.starts.entry(at).or_default();
@@ -163,7 +163,9 @@ impl<'a> Round<'a> {
             let Some(attached) = self.owned.logs.get(at) else { continue };
             stepping |= matches!(work, LogWork::Cut { .. } | LogWork::StartOver { .. });
             lowered |= match work {
-                LogWork::Cut { to, committed_end } => attached.log.lower_before_cut(*to, *committed_end),
+                LogWork::Cut { to, committed_end, permitted } => {
+                    attached.log.lower_before_cut(*to, (*committed_end, *permitted))
+                }
                 // An error shows again when the step is taken.
                 LogWork::StartOver { at: start, producers } => {
                     attached.log.note_start_over(*start, producers).unwrap_or(false)
@@ -185,8 +187,8 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn cut(&mut self, at: TopicPartition, to: Offset, committed_end: Offset) {
-        let done = self.try_cut(at, to, committed_end);
+    fn cut(&mut self, at: TopicPartition, to: Offset, floor: CutFloor) {
+        let done = self.try_cut(at, to, floor);
         let Some(attached) = self.owned.logs.get_mut(&at) else { return };
         match done {
             Ok(done) => {
@@ -206,17 +208,12 @@ impl<'a> Round<'a> {
         self.owned.points.dirty = true;
     }
 
-    fn try_cut(
-        &mut self,
-        at: TopicPartition,
-        to: Offset,
-        committed_end: Offset,
-    ) -> Result<CutDone, LogFailure> {
+    fn try_cut(&mut self, at: TopicPartition, to: Offset, floor: CutFloor) -> Result<CutDone, LogFailure> {
         let log = &mut self.owned.logs.get_mut(&at).expect("the caller has looked").log;
         if !log.failed {
             log.write_staged()?; // so that the cut sees one log
         }
-        let Some((to, lowered)) = log.plan_cut(to, committed_end)? else {
+        let Some((to, lowered)) = log.plan_cut(to, floor)? else {
             // The answer promises that the end is durable, so what was just written is synced first.
             log.settle()?;
             let durable_end = log.publish_durable();

@@ -136,7 +136,7 @@ fn step(random: &mut StdRng, clock: &SimClock, broker: &mut Broker, model: &mut 
             model.durable_end = model.durable_end.min(to);
             let back = model.batches.iter().rfind(|batch| batch.base_offset() <= to);
             model.durable_end = model.durable_end.min(back.map_or(to, PlacedBatch::base_offset));
-            broker.submit(LogWork::Cut { to, committed_end: broker.committed_end });
+            broker.submit(LogWork::Cut { to, committed_end: broker.committed_end, permitted: None });
             broker.epoch += 1;
         }
         5 => {

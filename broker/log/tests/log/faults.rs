@@ -125,7 +125,7 @@ fn one_fault(operation: Operation, error: FaultError, nth: u64) {
         }
         if round == 25 {
             durable_end = durable_end.min(Offset(40));
-            broker.submit(LogWork::Cut { to: Offset(40), committed_end: Offset(0) });
+            broker.submit(LogWork::Cut { to: Offset(40), committed_end: Offset(0), permitted: None });
             broker.flush();
             if !hear(&mut broker, &mut durable_end) {
                 break;

@@ -247,7 +247,7 @@ impl Broker {
 
     /// Cuts, and answers what was heard.
     pub(crate) fn cut(&mut self, to: Offset) -> Option<CutDone> {
-        self.submit(LogWork::Cut { to, committed_end: self.committed_end });
+        self.submit(LogWork::Cut { to, committed_end: self.committed_end, permitted: None });
         self.flush();
         self.hear_cut()
     }

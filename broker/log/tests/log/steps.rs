@@ -34,13 +34,39 @@ fn a_cut_below_what_is_committed_is_refused_and_the_log_goes_on() {
     assert!(broker.cut(Offset(39)).is_none());
     let late = broker.append(1, 1);
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&[&batches[..], &[late]].concat()));
-    broker.submit(LogWork::Cut { to: Offset(39), committed_end: Offset(40) });
+    broker.submit(LogWork::Cut { to: Offset(39), committed_end: Offset(40), permitted: None });
     broker.flush();
     let heard = broker.events.take();
     assert!(
         heard.iter().any(|heard| matches!(heard, Heard::Failed(why) if why.contains("committed"))),
         "{heard:?}"
     );
+}
+
+/// An operator gave up what only this log had; the records are kept aside, and the committed end goes back with them.
+#[test]
+fn a_permitted_cut_goes_below_what_is_committed_and_no_deeper() {
+    let machine = Machine::real();
+    let mut broker = machine.create();
+    let batches: Vec<_> = (0..30).map(|_| broker.append(2, 100)).collect();
+    broker.commit(Offset(40));
+    let cut = |to, permitted| LogWork::Cut { to: Offset(to), committed_end: Offset(40), permitted };
+    broker.submit(cut(10, Some(Offset(20))));
+    broker.flush();
+    let heard = broker.events.take();
+    assert!(heard.iter().any(|heard| matches!(heard, Heard::Failed(_))), "{heard:?}");
+    broker.submit(cut(20, Some(Offset(20))));
+    broker.flush();
+    let heard = broker.events.take();
+    assert!(
+        heard.iter().any(|heard| matches!(heard, Heard::Cut(done) if done.end == Offset(20))),
+        "{heard:?}"
+    );
+    assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches[..10]));
+    drop(broker);
+    let (broker, report) = machine.open();
+    assert_eq!((report.end, report.committed_end), (Offset(20), Offset(20)), "{report:?}");
+    assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches[..10]));
 }
 
 #[test]

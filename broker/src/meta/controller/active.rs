@@ -28,13 +28,13 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::duties::Duties;
-use super::heartbeat::{BrokerHealth, Heartbeat, SessionId};
+use super::heartbeat::{Heartbeat, SessionId};
 use super::liveness::{Liveness, TURN_EVERY, Verdict};
 use super::rounds::Rounds;
 use super::session::{Answers, Session, Waiting};
 use super::task::Task;
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::ClusterState;
+use crate::meta::state::{ClusterState, KnownFor};
 use crate::meta::view::MetaView;
 
 /// A task that was refused or failed is not tried again before this has passed.
@@ -113,21 +113,12 @@ impl Controller {
         self.with_active(|active| active.liveness.may_run(&state, broker, now)).unwrap_or(true)
     }
 
-    /// For how long, to this controller's certain knowledge, `broker` has been fenced: what an operator's recovery waits
-    /// for (N9). None when it is not fenced or this controller is not the active one.
+    /// For how long, to this controller's certain knowledge, `broker` has been what it is: what an operator's recovery
+    /// waits for (N9). None where this controller is not the active one, and cannot know.
     #[must_use]
-    pub fn fenced_for(&self, broker: BrokerId) -> Option<Duration> {
+    pub fn known_for(&self, broker: BrokerId) -> Option<KnownFor> {
         let now = self.parts.clock.now();
-        self.with_active(|active| active.liveness.fenced_for(broker, now)).flatten()
-    }
-
-    /// What each broker last said of itself; nothing where this controller is not the active one.
-    #[must_use]
-    pub fn health(&self) -> Vec<(BrokerId, BrokerHealth)> {
-        let health = |active: &mut Active| {
-            active.liveness.health().map(|(broker, health)| (broker, health.clone())).collect()
-        };
-        self.with_active(health).unwrap_or_default()
+        self.with_active(|active| active.liveness.known_for(broker, now)).flatten()
     }
 
     /// Takes turns and answers heartbeats, for ever. Dropping the future ends it at a safe point.

@@ -226,12 +226,3 @@ async fn n13_another_start_may_register_once_the_former_is_fenced_or_gone() {
     assert!(!scene.controller.may_run(BrokerId(2)));
     assert_eq!(scene.fences(), [], "its address does not refuse");
 }
-
-#[tokio::test(start_paused = true)]
-async fn what_brokers_say_of_themselves_is_told() {
-    let scene = Scene::new(1);
-    let session = scene.controller.open();
-    let health = BrokerHealth { disk_free_bytes: Some(7), ..BrokerHealth::default() };
-    session.heard(&Heartbeat { health: health.clone(), ..scene.heartbeat(1, 1) });
-    assert_eq!(scene.controller.health(), [(BrokerId(1), health)]);
-}

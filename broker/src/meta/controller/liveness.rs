@@ -22,7 +22,7 @@ use fidelog_log::env::Moment;
 use fidelog_record::types::{BrokerEpoch, BrokerId, MetaIndex};
 
 use super::heartbeat::{BrokerHealth, Heartbeat, SessionId};
-use crate::meta::state::{BrokerEntry, ClusterState, FenceReason};
+use crate::meta::state::{BrokerEntry, ClusterState, FenceReason, KnownFor};
 
 /// So long without a heartbeat, and a broker is fenced.
 pub const FENCE_AFTER: Duration = Duration::from_millis(1_500);
@@ -54,6 +54,8 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 struct Life {
     epoch: BrokerEpoch,
+    /// When it was first seen.
+    seen_at: Moment,
     /// When it was heard last; before that, since when it has been expected.
     heard_at: Moment,
     /// Where its heartbeats come; none before the first and after the stream ended.
@@ -76,6 +78,7 @@ impl Life {
     fn expected(epoch: BrokerEpoch, now: Moment) -> Self {
         Self {
             epoch,
+            seen_at: now,
             heard_at: now,
             session: None,
             cut_at: None,
@@ -180,10 +183,14 @@ impl Liveness {
         !entry.fenced && cut_at.is_none_or(|cut_at| now.since(cut_at) < RETURN_WITHIN)
     }
 
-    /// For how long, to this controller's certain knowledge, the broker has been fenced; none when it is not.
+    /// For how long, to this controller's certain knowledge, the broker has been what it is: what an operator's recovery
+    /// waits for (N9).
     #[must_use]
-    pub fn fenced_for(&self, broker: BrokerId, now: Moment) -> Option<Duration> {
-        self.lives.get(&broker)?.fenced.map(|(_, since)| now.since(since))
+    pub fn known_for(&self, broker: BrokerId, now: Moment) -> Option<KnownFor> {
+        let life = self.lives.get(&broker)?;
+        let since = |then| u64::try_from(now.since(then).as_millis()).unwrap_or(u64::MAX);
+        let fenced_ms = life.fenced.map(|(_, fenced_at)| since(fenced_at));
+        Some(KnownFor { broker, broker_epoch: life.epoch, registered_ms: since(life.seen_at), fenced_ms })
     }
 
     /// For how long, at least, the broker has been unfenced; none when it is fenced.
@@ -196,11 +203,6 @@ impl Liveness {
     #[must_use]
     pub fn is_calm(&self) -> bool {
         self.lives.values().all(|life| life.session.is_some() || life.fenced.is_some())
-    }
-
-    /// What each broker last said of itself.
-    pub fn health(&self) -> impl Iterator<Item = (BrokerId, &BrokerHealth)> {
-        self.lives.iter().map(|(&broker, life)| (broker, &life.health))
     }
 
     /// Nobody is silent because this controller did not listen: the time it was not there is not counted.

@@ -79,6 +79,12 @@ impl Scene {
         done(&mut self.state, &proposal);
     }
 
+    /// For how long broker 1 has been known, and seen fenced, milliseconds.
+    fn known_for(&self) -> (u64, Option<u64>) {
+        let known = self.liveness.known_for(BrokerId(1), self.now).unwrap();
+        (known.registered_ms, known.fenced_ms)
+    }
+
     fn may_run(&mut self) -> bool {
         self.liveness.may_run(&self.state, BrokerId(1), self.now)
     }
@@ -238,20 +244,23 @@ fn n13_another_start_waits_until_the_former_process_is_fenced_or_gone() {
 }
 
 #[test]
-fn n9_how_long_a_broker_has_been_fenced_is_counted_by_this_controller_alone() {
+fn n9_how_long_a_broker_has_been_what_it_is_is_counted_by_this_controller_alone() {
     let mut scene = Scene::new(true);
     scene.beat(1);
     scene.turn();
-    assert_eq!(scene.liveness.fenced_for(BrokerId(1), scene.now), None);
+    assert_eq!(scene.known_for(), (0, None));
     scene.pass(1_500);
     scene.carry_out(&SILENT);
     scene.turn();
     let fenced_at = scene.now;
     scene.pass(12_000);
-    assert_eq!(scene.liveness.fenced_for(BrokerId(1), scene.now), Some(scene.now.since(fenced_at)));
+    let since_ms = u64::try_from(scene.now.since(fenced_at).as_millis()).unwrap();
+    let known = scene.known_for();
+    assert_eq!(known.1, Some(since_ms));
+    assert!(known.0 > since_ms, "{known:?}");
     scene.liveness = Liveness::new(scene.now);
     scene.turn();
-    assert_eq!(scene.liveness.fenced_for(BrokerId(1), scene.now), Some(Duration::ZERO));
+    assert_eq!(scene.known_for(), (0, Some(0)));
 }
 
 /// Something that happens to one of three brokers, or to all.

@@ -160,9 +160,7 @@ impl Proposer {
         while bytes < BATCH_BYTES_TARGET
             && let Some(mut waiting) = taken.pop_front()
         {
-            if let Proposal::RegisterBroker { registration } = &mut waiting.proposal {
-                registration.former_session_alive = self.sessions.is_open(registration.id);
-            }
+            self.fill_in(&mut waiting.proposal);
             let minted = Minted { topic: TopicId::from_random(self.entropy.id_bytes()) };
             match state.decide(&waiting.proposal, now_ms, &minted) {
                 Ok(entry) => {
@@ -176,6 +174,22 @@ impl Proposer {
             }
         }
         Ok((round, taken))
+    }
+
+    /// What only the one who decides knows, whatever the proposer says of it.
+    fn fill_in(&self, proposal: &mut Proposal) {
+        match proposal {
+            Proposal::RegisterBroker { registration } => {
+                registration.former_session_alive = self.sessions.is_open(registration.id);
+            }
+            Proposal::RecoverPartition { plan, known, .. } => {
+                let entry = self.published.state().and_then(|it| it.partition(plan.partition).cloned());
+                let replicas = entry.iter().flat_map(|entry| &entry.replicas);
+                *known =
+                    Some(replicas.filter_map(|replica| self.sessions.known_for(replica.broker)).collect());
+            }
+            _ => {}
+        }
     }
 
     async fn settle(&mut self, round: &Round) -> Fate {

@@ -223,7 +223,7 @@ impl World {
                     cut_end: Offset(0),
                 };
                 let plan_hash = plan.hash();
-                Proposal::RecoverPartition { plan, plan_hash }
+                Proposal::RecoverPartition { plan, plan_hash, known: None }
             }
         })
     }

@@ -56,6 +56,8 @@ mod operations_tests;
 mod plan_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod recovery_tests;
 
 pub use apply::ApplyError;
 pub use broker::{BrokerEntry, FenceReason, StartId};
@@ -78,7 +80,7 @@ pub use proposal::{
     ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
 };
 pub use rebuilt::Ancestor;
-pub use recovery::{RECOVERY_WAIT_MS, Recovery, RecoveryPlan};
+pub use recovery::{KnownFor, RECOVERY_WAIT_MS, Recovery, RecoveryPlan};
 pub use refusal::Refusal;
 pub use snapshot::Snapshot;
 pub use tombstone::Tombstone;

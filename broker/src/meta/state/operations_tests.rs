@@ -1,21 +1,21 @@
-//! Drains, planned leaders, failures, moves and recovery, told as short stories. One topic with one partition on
+//! Drains, planned leaders, failures and moves, told as short stories. One topic with one partition on
 //! brokers 1 to 3, minimum 2; broker 4 has nothing yet.
 
 use std::sync::Arc;
 
-use fidelog_record::types::{BrokerId, Generation, LeaderEpoch, MetaIndex, Offset};
+use fidelog_record::types::{BrokerId, Generation, LeaderEpoch, MetaIndex};
 
 use super::fixture::*;
 use super::{
-    ClusterState, ControllerRegistration, Entry, OfflineReason, PartitionEntry, Proposal, RECOVERY_WAIT_MS,
-    RecoveryPlan, Refusal, Registration, ReplicaFailure, StartId, TopicState,
+    ClusterState, ControllerRegistration, Entry, OfflineReason, PartitionEntry, Proposal, Refusal,
+    ReplicaFailure, StartId, TopicState,
 };
 
-fn orders(state: &ClusterState) -> &Arc<PartitionEntry> {
+pub(super) fn orders(state: &ClusterState) -> &Arc<PartitionEntry> {
     state.partition(at(0xaa, 0)).unwrap()
 }
 
-fn ids(numbers: &[u32]) -> Vec<BrokerId> {
+pub(super) fn ids(numbers: &[u32]) -> Vec<BrokerId> {
     numbers.iter().copied().map(BrokerId).collect()
 }
 
@@ -29,16 +29,16 @@ fn replicas(state: &ClusterState) -> Vec<BrokerId> {
     orders(state).replicas.iter().map(|it| it.broker).collect()
 }
 
-fn leader(state: &ClusterState) -> Option<u32> {
+pub(super) fn leader(state: &ClusterState) -> Option<u32> {
     orders(state).leader.map(|it| it.0)
 }
 
-fn isr(state: &mut ClusterState, members: &[u32]) {
+pub(super) fn isr(state: &mut ClusterState, members: &[u32]) {
     let proposal = change_isr(state, at(0xaa, 0), members);
     done(state, &proposal);
 }
 
-fn fenced(state: &mut ClusterState, n: u32) {
+pub(super) fn fenced(state: &mut ClusterState, n: u32) {
     let proposal = fence(state, n);
     done(state, &proposal);
 }
@@ -277,73 +277,6 @@ fn another_replication_factor_is_reached_by_moves_and_keeps_the_minimum_possible
     done(&mut state, &set(2, false));
     done(&mut state, &move_to(&[4, 2]));
     assert_eq!((replicas(&state), leader(&state)), (ids(&[4, 2]), Some(4)));
-}
-
-fn lost_but_one() -> ClusterState {
-    let mut state = opened(3);
-    isr(&mut state, &[1, 2]);
-    start(&mut state, Registration { directory: directory(0x11), ..next_start(1, 2) });
-    fenced(&mut state, 2);
-    assert_eq!(leader(&state), None);
-    state
-}
-
-fn plan(state: &ClusterState, n: u32) -> RecoveryPlan {
-    RecoveryPlan {
-        partition: at(0xaa, 0),
-        partition_epoch: orders(state).epoch,
-        leader: BrokerId(n),
-        leader_broker_epoch: state.broker(BrokerId(n)).unwrap().epoch,
-        ends: Vec::new(),
-        cut_end: Offset(40),
-    }
-}
-
-fn recover(plan: &RecoveryPlan) -> Proposal {
-    Proposal::RecoverPartition { plan: plan.clone(), plan_hash: plan.hash() }
-}
-
-#[test]
-fn a_recovery_waits_out_the_lease_of_everybody_else_and_carries_the_cut_it_permits() {
-    let mut state = lost_but_one();
-    let shown = plan(&state, 3);
-    let refusal = refused(&state, &recover(&shown));
-    assert!(
-        matches!(refusal, Refusal::RecoveryTooEarly { broker: BrokerId(2), fenced_ms: 0, .. }),
-        "{refusal}"
-    );
-    let minted = super::Minted { topic: topic_id(1) };
-    let entry = state.decide(&recover(&shown), NOW_MS + RECOVERY_WAIT_MS, &minted).unwrap();
-    let before = orders(&state).leader_epoch;
-    state.apply(state.index().next(), &entry).unwrap();
-    let recovered = orders(&state);
-    assert_eq!((recovered.leader, &recovered.isr), (Some(BrokerId(3)), &ids(&[3])));
-    assert_eq!((recovered.eligible.len(), recovered.leader_epoch), (0, before.next()));
-    assert_eq!(recovered.permitted_cut(before), Some(Offset(40)));
-    assert_eq!(
-        recovered.permitted_cut(before.next()),
-        None,
-        "who followed the recovered leader cuts nothing"
-    );
-    let unneeded = plan(&state, 3);
-    assert!(matches!(refused(&state, &recover(&unneeded)), Refusal::RecoveryNotNeeded { .. }));
-}
-
-#[test]
-fn a_recovery_is_of_the_plan_that_was_shown() {
-    let mut state = lost_but_one();
-    let shown = plan(&state, 3);
-    let other = Proposal::RecoverPartition { plan: shown.clone(), plan_hash: shown.hash() ^ 1 };
-    assert!(matches!(refused(&state, &other), Refusal::OtherPlan { .. }));
-    let mut deeper = shown.clone();
-    deeper.cut_end = Offset(0);
-    assert_ne!(deeper.hash(), shown.hash());
-    start(&mut state, next_start(3, 2));
-    let refusal = refused(&state, &recover(&shown));
-    assert!(matches!(refusal, Refusal::StaleBrokerEpoch { .. }), "{refusal}");
-    fenced(&mut state, 3);
-    let gone = plan(&state, 3);
-    assert!(matches!(refused(&state, &recover(&gone)), Refusal::CannotLead { .. }));
 }
 
 fn controller(generation_found: u64, node_id: u64, start: u8) -> ControllerRegistration {

@@ -10,8 +10,8 @@ use fidelog_record::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConfigKey, ControllerRegistration, FenceReason, RecoveryPlan, ReplicaEnd, ReplicaFailure, StartId,
-    TopicConfig, TopicDefaults,
+    ConfigKey, ControllerRegistration, FenceReason, KnownFor, RecoveryPlan, ReplicaEnd, ReplicaFailure,
+    StartId, TopicConfig, TopicDefaults,
 };
 
 /// The most producer ids of one grant.
@@ -259,6 +259,9 @@ pub enum Proposal {
         plan: RecoveryPlan,
         /// Its hash, given back.
         plan_hash: u32,
+        /// How long replicas' brokers have been as they are; whoever decides fills it in, from its own clock.
+        #[serde(default)]
+        known: Option<Vec<KnownFor>>,
     },
     /// Where replicas end that restarted uncleanly, for partitions that wait for it (N10).
     ReportEnds {

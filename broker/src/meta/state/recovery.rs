@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Always true: nobody who may still acknowledge, or may still hold everything, is alive when it is decided: every
-//! other member has been fenced for the ack lease and 2 s; the plan is the one that was shown, since any later change
+//! member that is believed has been fenced, and every other replica been its present process, for the ack lease and
+//! 2 s; the plan is the one that was shown, since any later change
 //! of the partition or start of its leader voids it.
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicPartition};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::partition::Step;
 use super::{EndReport, PartitionEntry};
 
-/// How long every other member must have been fenced, milliseconds: the ack lease of 10 s, and 2 s (N9).
+/// How long others must have been unable to acknowledge, milliseconds: the ack lease of 10 s, and 2 s (N9).
 pub const RECOVERY_WAIT_MS: u64 = 12_000;
 /// Recoveries a partition remembers one by one; earlier ones are merged.
 const RECOVERIES_MAX: usize = 8;
@@ -50,6 +51,20 @@ impl RecoveryPlan {
     }
 }
 
+/// How long the active controller has known a broker as it is, by its own monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownFor {
+    /// Which.
+    pub broker: BrokerId,
+    /// The registration that it has known.
+    pub broker_epoch: BrokerEpoch,
+    /// For how long, milliseconds.
+    pub registered_ms: u64,
+    /// For how long it has seen it fenced, milliseconds; none while it is not.
+    pub fenced_ms: Option<u64>,
+}
+
 /// A cut that an operator permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,15 +75,17 @@ pub struct Recovery {
     pub cut_end: Offset,
 }
 
-impl PartitionEntry {
-    /// The offset below which a replica whose last batch has `last_epoch` must not cut what it knows to be committed;
-    /// none: it must not cut any of it (N5).
+impl Recovery {
+    /// The offset from which on a replica whose last batch has `last_epoch` may cut what it knows to be committed, by
+    /// these recoveries; none: it must not cut any of it (N5).
     #[must_use]
-    pub fn permitted_cut(&self, last_epoch: LeaderEpoch) -> Option<Offset> {
-        let later = self.recoveries.iter().filter(|recovery| recovery.leader_epoch > last_epoch);
+    pub fn permitted_cut(recoveries: &[Self], last_epoch: LeaderEpoch) -> Option<Offset> {
+        let later = recoveries.iter().filter(|recovery| recovery.leader_epoch > last_epoch);
         later.map(|recovery| recovery.cut_end).min()
     }
+}
 
+impl PartitionEntry {
     /// `leader` leads alone from now on.
     pub(super) fn recover(&mut self, leader: BrokerId, cut_end: Offset) -> Step {
         // The leader was nobody, so that settling raises the epoch by one.

@@ -226,10 +226,10 @@ pub enum Refusal {
     RecoveryNotNeeded { partition: TopicPartition, leader: BrokerId },
     /// Somebody else may still acknowledge, or come back with everything.
     #[error(
-        "{partition}: broker {broker} may hold everything and has been fenced for {fenced_ms} ms only; recovery needs \
-         {RECOVERY_WAIT_MS} ms, so bring it back, or stop it and wait"
+        "{partition}: broker {broker} may hold everything, or still acknowledge: it has been fenced, or another process, \
+         for {silent_ms} ms only, and recovery needs {RECOVERY_WAIT_MS} ms; bring it back, or stop it and wait"
     )]
-    RecoveryTooEarly { partition: TopicPartition, broker: BrokerId, fenced_ms: u64 },
+    RecoveryTooEarly { partition: TopicPartition, broker: BrokerId, silent_ms: u64 },
     /// A broker named twice.
     #[error("{partition}: broker {broker} is named twice")]
     NamedTwice { partition: TopicPartition, broker: BrokerId },

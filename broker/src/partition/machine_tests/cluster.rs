@@ -274,7 +274,7 @@ impl Cluster {
                 self.brokers[index].log.append(batch);
             }
             Effect::Secure(bytes) => self.brokers[index].log.submit(Work::Secure(bytes)),
-            Effect::Cut { to, committed_end } => {
+            Effect::Cut { to, committed_end, .. } => {
                 self.tell(|| format!("broker {} cuts its log to {to}", index + 1));
                 self.brokers[index].log.submit(Work::Cut { to, committed_end });
             }

@@ -83,6 +83,7 @@ fn entry(partition_epoch: u32, isr: &[BrokerId]) -> Assignment {
         partition_epoch: PartitionEpoch(partition_epoch.into()),
         min_insync: 2,
         lost_leader: None,
+        recoveries: Vec::new(),
     }
 }
 
@@ -423,4 +424,5 @@ fn n7_a_follower_joins_only_at_this_epochs_beginning() {
 mod failing;
 mod moving;
 mod producing;
+mod recovering;
 mod streams;

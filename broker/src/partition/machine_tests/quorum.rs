@@ -39,6 +39,7 @@ impl Quorum {
             partition_epoch: PartitionEpoch(1),
             min_insync,
             lost_leader: None,
+            recoveries: Vec::new(),
         };
         Self {
             entries: vec![entry],

@@ -94,6 +94,13 @@ fn partition(
         }
         _ => {}
     }
+    if let Some(recovery) = new.recoveries.last().filter(|last| old.recoveries.last() != Some(last)) {
+        let from = recovery.cut_end;
+        let message = format!(
+            "partition {name}: an operator recovered it; what was acknowledged from offset {from} on may be lost"
+        );
+        tell("partition_recovered", message, leads(old), leads(new));
+    }
     let brokers = |entry: &PartitionEntry| id_list(entry.replicas.iter().map(|replica| replica.broker));
     let named = |ids: &str| if ids.is_empty() { "nobody".to_owned() } else { ids.to_owned() };
     let mut lists = |kind: &str, what: &str, before: String, after: String| {

@@ -79,7 +79,7 @@ pub(super) async fn recover(
 }
 
 fn order(plan: &RecoveryPlan, plan_hash: u32) -> Proposal {
-    Proposal::RecoverPartition { plan: plan.clone(), plan_hash }
+    Proposal::RecoverPartition { plan: plan.clone(), plan_hash, known: None }
 }
 
 async fn make(

@@ -18,7 +18,8 @@ use crate::quantity::duration_ms;
   fidelog partition recover orders/0 --leader 2 --plan 9f03c2aa
 
 Without --plan it shows what would be lost, and the hash to give back; nothing is changed. Bring a broker back that
-holds everything, if any can be: then nothing is lost. Whoever may hold everything must be down for 12 s.")]
+holds everything, if any can be: then nothing is lost. Whoever may hold everything must be down for 12 s. One that
+comes back later cuts what the new leader does not have, and keeps it in its directory `aside`.")]
 pub(super) struct Recover {
     /// The partition
     #[arg(value_name = "TOPIC/PARTITION")]
@@ -168,20 +169,20 @@ impl From<PlanRecoveryResponse> for RecoveryReport {
 impl RecoveryReport {
     /// What is lost, in words.
     fn loss(&self) -> String {
-        let known = match self.known_end > self.leader_end {
-            true => format!(
-                "offsets {} to {} are lost, those from {} on may differ",
-                self.leader_end, self.known_end, self.cut_end
-            ),
-            false if self.cut_end < self.leader_end => {
-                format!("offsets from {} on may differ from what was acknowledged", self.cut_end)
+        let (safe, end, known) = (self.cut_end, self.leader_end, self.known_end);
+        let lost = match known > end {
+            true => format!("offsets {end} to {known}, and whatever was acknowledged beyond"),
+            false => {
+                format!("whatever was acknowledged from offset {end} on; no replica that answered holds any")
             }
-            false => "nothing that a replica which answered knows of".to_owned(),
         };
-        match self.replicas.iter().any(|replica| replica.durable_end.is_none()) {
-            true => format!("{known}; replicas that did not answer may hold more"),
-            false => known,
-        }
+        let differs =
+            if safe < end { format!("; offsets {safe} to {end} may differ") } else { String::new() };
+        let unheard = match self.replicas.iter().any(|replica| replica.durable_end.is_none()) {
+            true => "; replicas that did not answer may hold it",
+            false => "",
+        };
+        format!("{lost}{differs}{unheard}")
     }
 }
 
@@ -287,10 +288,12 @@ mod tests {
     #[test]
     fn what_would_be_lost_is_said_before_how_to_do_it() {
         let table = RecoveryReport::from(plan()).table(false);
-        let (lost, todo) =
-            (table.find("offsets 80 to 95 are lost"), table.find("--leader 2 --plan 9f03c2aa"));
+        let (lost, todo) = (table.find("offsets 80 to 95, and"), table.find("--leader 2 --plan 9f03c2aa"));
         assert!(lost.is_some() && lost < todo, "{table}");
-        assert!(table.contains("did not answer may hold more"), "{table}");
+        assert!(table.contains("70 to 80 may differ; replicas that did not answer may hold it"), "{table}");
+        let nobody_knows = PlanRecoveryResponse { known_end: 80, ..plan() };
+        let table = RecoveryReport::from(nobody_knows).table(false);
+        assert!(table.contains("whatever was acknowledged from offset 80 on"), "{table}");
         let refused = PlanRecoveryResponse { refused: "too early".into(), ..plan() };
         let table = RecoveryReport::from(refused).table(false);
         assert!(!table.contains("--plan") && table.contains("too early"), "{table}");

@@ -16,7 +16,7 @@ use super::super::{
 use super::net::Net;
 use crate::meta::quorum::{FormerSessions, MetadataQuorum, ProposeError, QuorumStatus, WatchEvent};
 use crate::meta::state::fixture::{cluster, directory, register, registration};
-use crate::meta::state::{ClusterState, Entry, Proposal, TopicDefaults};
+use crate::meta::state::{ClusterState, Entry, KnownFor, Proposal, TopicDefaults};
 use crate::meta::store::{LastStop, StoreHealth};
 
 /// Far more than anything here takes.
@@ -29,6 +29,10 @@ struct NoSessions;
 impl FormerSessions for NoSessions {
     fn is_open(&self, _: BrokerId) -> bool {
         false
+    }
+
+    fn known_for(&self, _: BrokerId) -> Option<KnownFor> {
+        None
     }
 }
 

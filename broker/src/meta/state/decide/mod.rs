@@ -11,6 +11,7 @@ mod isr;
 mod leader;
 mod moving;
 mod producer;
+mod recovery;
 mod replicas;
 mod topic;
 
@@ -70,7 +71,9 @@ impl ClusterState {
             Proposal::SetReplicationFactor { topic, replication_factor, allow_unreplicated } => {
                 self.decide_replication_factor(*topic, *replication_factor, *allow_unreplicated)
             }
-            Proposal::RecoverPartition { plan, plan_hash } => self.decide_recovery(plan, *plan_hash, now_ms),
+            Proposal::RecoverPartition { plan, plan_hash, known } => {
+                self.decide_recovery((plan, *plan_hash), known.as_deref(), now_ms)
+            }
             Proposal::SetTopicDefaults { defaults } => self.decide_defaults(defaults),
             Proposal::CreateTopic { .. } => self.decide_creation(proposal, now_ms, minted),
             Proposal::ReplicasReady { broker, broker_epoch, directory, topic } => {

@@ -1,11 +1,9 @@
-//! Partitions move, grow in number and change their replication factor, and are recovered by hand (N9, N15).
+//! Partitions move, grow in number and change their replication factor (N15).
 
 use fidelog_record::types::limits::PARTITION_COUNT_MAX;
 use fidelog_record::types::{BrokerId, PartitionEpoch, TopicId, TopicPartition};
 
-use super::super::{
-    CLUSTER_PARTITION_COUNT_MAX, ClusterState, Entry, RECOVERY_WAIT_MS, RecoveryPlan, Refusal, TopicState,
-};
+use super::super::{CLUSTER_PARTITION_COUNT_MAX, ClusterState, Entry, Refusal, TopicState};
 
 impl ClusterState {
     pub(super) fn decide_move(
@@ -112,43 +110,5 @@ impl ClusterState {
             return Err(Refusal::MinInsyncOneNotAllowed { replication_factor: factor });
         }
         Ok(Entry::ReplicationFactorSet { topic, replication_factor: factor, config })
-    }
-
-    /// Only where nobody leads, and only while nobody else can: neither acknowledge under a lease, nor hold everything
-    /// and be alive (N9). The active controller keeps the same wait by its own monotonic clock.
-    pub(super) fn decide_recovery(
-        &self,
-        plan: &RecoveryPlan,
-        hash: u32,
-        now_ms: u64,
-    ) -> Result<Entry, Refusal> {
-        let (at, leader) = (plan.partition, plan.leader);
-        if plan.hash() != hash {
-            return Err(Refusal::OtherPlan { partition: at, given: hash, expected: plan.hash() });
-        }
-        let partition = self.open_partition(at)?;
-        if partition.epoch != plan.partition_epoch {
-            let (given, current) = (plan.partition_epoch, partition.epoch);
-            return Err(Refusal::StalePartitionEpoch { partition: at, given, current });
-        }
-        if let Some(leader) = partition.leader {
-            return Err(Refusal::RecoveryNotNeeded { partition: at, leader });
-        }
-        self.current(leader, plan.leader_broker_epoch)?;
-        if !partition.has_replica(leader) {
-            return Err(Refusal::NotAReplica { broker: leader, partition: at });
-        }
-        if !partition.is_usable(leader, &self.brokers) {
-            let reason = "its replica is not made, its log cannot be used, or it is fenced".to_owned();
-            return Err(Refusal::CannotLead { partition: at, broker: leader, reason });
-        }
-        for member in partition.members().filter(|&member| member != leader) {
-            let known = self.registered(member)?;
-            let fenced_ms = if known.fenced { now_ms.saturating_sub(known.fenced_at_ms) } else { 0 };
-            if fenced_ms < RECOVERY_WAIT_MS {
-                return Err(Refusal::RecoveryTooEarly { partition: at, broker: member, fenced_ms });
-            }
-        }
-        Ok(Entry::PartitionRecovered { partition: at, leader, cut_end: plan.cut_end })
     }
 }

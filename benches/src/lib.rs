@@ -18,7 +18,8 @@
 //!
 //! ```text
 //! cargo bench -p fidelog-benches                      everything
-//! cargo bench -p fidelog-benches -- grpc              one section: disk, grpc, pipeline, partitions, broker, failover
+//! cargo bench -p fidelog-benches -- grpc              one section: disk, grpc, pipeline, partitions, broker, failover,
+//!                                                     moves, scale, steady
 //! cargo bench -p fidelog-benches -- "catch-up"        rows by a part of their name
 //! cargo bench -p fidelog-benches -- --test            only whether it works
 //! ```
@@ -32,7 +33,12 @@
 //! | `FIDELOG_BENCH_JSON` | a file that gets one line per row, with every repetition | none |
 //! | `FIDELOG_BENCH_THREADS` | worker threads of each floor process's runtime | 1 |
 //! | `FIDELOG_BENCH_RECOVERY_GIB` | what the killed broker has stored before it is started again | 1 |
-//! | `FIDELOG_BENCH_FAILOVERS` | how many brokers are killed, and how many paused | 6 |
+//! | `FIDELOG_BENCH_FAILOVERS` | how many brokers are killed, how many paused, how many cut off | 6 |
+//! | `FIDELOG_BENCH_MOVES` | how many leaders are moved by order | 60 |
+//! | `FIDELOG_BENCH_STOPS` | how many brokers are stopped as planned | 12 |
+//! | `FIDELOG_BENCH_TOPICS` | topics made at once | 1,000 |
+//! | `FIDELOG_BENCH_SCALE_PARTITIONS` | partitions of the cluster that is started, left idle and hurt | 10,000 |
+//! | `FIDELOG_BENCH_STEADY_SECONDS` | how long nothing may happen under full load; 600 for the promise | 60 |
 //! | `FIDELOG_BENCH_DROP_CACHE` | when set, the pipeline's replicas drop what they synced from the page cache | kept |
 //!
 //! To repeat a figure: an idle machine, the same disk, the release build that `cargo bench` makes, and the line the
@@ -55,7 +61,7 @@
 //! installation, driven through the SDK at its defaults. Producers hand over one record after the other and keep as
 //! many records unanswered as the shape has in flight; making batches is the SDK's work. Below the ratio stands where
 //! the time went, as the receipts say. The section `partitions` compares Fidelog with itself at one partition; the
-//! sections `broker` and `failover` show single figures and what they should stay below.
+//! sections `broker`, `failover`, `moves`, `scale` and `steady` show single figures and what they should stay below.
 
 pub mod contender;
 pub mod floor;

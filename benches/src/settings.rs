@@ -27,12 +27,27 @@ pub enum Section {
     Broker,
     /// How long writes stand still when a broker is lost.
     Failover,
+    /// How long they stand still when leaders are moved as planned.
+    Moves,
+    /// Ten thousand partitions, and a thousand topics at once.
+    Scale,
+    /// Whether anything happens under load when nothing should.
+    Steady,
 }
 
 impl Section {
     /// Every section, in the order they are run.
-    pub const ALL: [Self; 6] =
-        [Self::Disk, Self::Grpc, Self::Pipeline, Self::Partitions, Self::Broker, Self::Failover];
+    pub const ALL: [Self; 9] = [
+        Self::Disk,
+        Self::Grpc,
+        Self::Pipeline,
+        Self::Partitions,
+        Self::Broker,
+        Self::Failover,
+        Self::Moves,
+        Self::Scale,
+        Self::Steady,
+    ];
 }
 
 impl fmt::Display for Section {
@@ -44,6 +59,9 @@ impl fmt::Display for Section {
             Self::Partitions => "partitions",
             Self::Broker => "broker",
             Self::Failover => "failover",
+            Self::Moves => "moves",
+            Self::Scale => "scale",
+            Self::Steady => "steady",
         })
     }
 }
@@ -54,7 +72,8 @@ impl FromStr for Section {
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|section| section.to_string() == text);
         found.with_context(|| {
-            format!("section {text:?} is unknown; use disk, grpc, pipeline, partitions, broker or failover")
+            let known = Self::ALL.map(|section| section.to_string()).join(", ");
+            format!("section {text:?} is unknown; use one of {known}")
         })
     }
 }

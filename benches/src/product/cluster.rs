@@ -11,6 +11,7 @@ use fidelog_client::{Client, NewTopic};
 use tokio::runtime::Runtime;
 
 use super::broker::Broker;
+use super::network::Network;
 use crate::floor::wire;
 
 /// How long a cluster may take until it serves.
@@ -35,13 +36,28 @@ impl Cluster {
     /// # Errors
     /// When a broker does not start: what it said.
     pub fn start(dir: &Path, count: usize) -> Result<Self> {
-        let hosts: Vec<_> = (0..count).map(|_| host()).collect();
+        Self::start_at(dir, &(0..count).map(|_| (host(), Vec::new())).collect::<Vec<_>>())
+    }
+
+    /// The same, each broker in its place of `network`; the calling thread has entered it.
+    ///
+    /// # Errors
+    /// When a broker does not start: what it said.
+    pub fn start_in(dir: &Path, network: &Network) -> Result<Self> {
+        let places = (0..network.places()).map(|index| (network.host(index), network.launcher(index)));
+        Self::start_at(dir, &places.collect::<Vec<_>>())
+    }
+
+    /// Brokers at these hosts, each begun with these words.
+    fn start_at(dir: &Path, places: &[(String, Vec<String>)]) -> Result<Self> {
         let id = ClusterId::from_random(rand::random());
-        let brokers = (1..=count)
-            .map(|number| {
+        let hosts: Vec<_> = places.iter().map(|(host, _)| host.clone()).collect();
+        let brokers = (1..)
+            .zip(places)
+            .map(|(number, (_, launcher))| {
                 let config = dir.join(format!("broker{number}.toml"));
                 std::fs::write(&config, config_text(dir, id, &hosts, number))?;
-                Broker::format(&config)
+                Broker::format(&config, launcher.clone())
             })
             .collect::<Result<Vec<_>>>()?;
         let addresses = hosts.iter().map(|host| format!("{host}:9094")).collect();
@@ -67,6 +83,20 @@ impl Cluster {
         let address = self.addresses[index].clone();
         self.wait_until_connected(&address)?;
         Ok(began.elapsed())
+    }
+
+    /// Starts all of them, after they were stopped or killed; returns when all serve clients.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn restart_all(&mut self) -> Result<()> {
+        self.brokers.iter_mut().try_for_each(Broker::start)?;
+        self.wait()
+    }
+
+    /// How many there are.
+    pub fn size(&self) -> usize {
+        self.brokers.len()
     }
 
     /// A client of its own: connections are not shared with any other.

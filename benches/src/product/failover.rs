@@ -1,22 +1,24 @@
 //! How long writes stand still when a broker is lost: replication factor 3, default settings, a topic of which every
 //! broker leads a partition, and one record in flight on each.
 //!
-//! A round kills (or pauses) one broker, in every third round the one that leads the controller quorum. What is measured
-//! on each partition is the time from the kill to the first acknowledgement of a record that was handed over after it;
-//! the worst partition counts. Before the next round the broker is back and every replica in sync.
+//! A round loses one broker: kills it, pauses it, or pulls its plug; in every third round that is the one that leads the
+//! controller quorum. Before it, every broker leads what it prefers to lead. What is measured on each partition is the
+//! time from the loss to the first acknowledgement of a record that was handed over after it; the worst partition
+//! counts. Before the next round the broker is back and every replica in sync.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fidelog_client::wire::PartitionDescription;
 use fidelog_client::{Client, Record};
 use tokio::task::JoinHandle;
 
 use super::cluster::Cluster;
-use super::figure::Figure;
+use super::figure::{Figure, count_of, quantile};
+use super::network::Network;
 
 const TOPIC: &str = "failover";
 const BROKERS: usize = 3;
@@ -24,66 +26,80 @@ const PARTITIONS: u32 = 3;
 /// Longer than anything should take; a round that does not heal is an error and not a figure.
 const HEAL_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// After a loss by kill; every node sees that connections are refused.
+const KILL_S_MAX: f64 = 3.0;
+/// After a loss that only silence tells of.
+const SILENCE_S_MAX: f64 = 5.0;
 
 /// What happens to the broker.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Loss {
+#[derive(Clone, Copy)]
+enum Loss<'a> {
     Kill,
     Pause,
+    Cut(&'a Network),
 }
 
 /// Kills with -9: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6.
 pub(super) fn after_kill(dir: &Path) -> Result<Vec<Figure>> {
-    rounds(dir, Loss::Kill, "kill -9", 3.0)
+    rounds(Cluster::start(dir, BROKERS)?, Loss::Kill, "kill -9", KILL_S_MAX)
 }
 
 /// SIGSTOP: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6.
 pub(super) fn after_pause(dir: &Path) -> Result<Vec<Figure>> {
-    rounds(dir, Loss::Pause, "SIGSTOP", 5.0)
+    rounds(Cluster::start(dir, BROKERS)?, Loss::Pause, "SIGSTOP", SILENCE_S_MAX)
 }
 
-fn rounds(dir: &Path, loss: Loss, name: &str, below: f64) -> Result<Vec<Figure>> {
-    let count: usize = match std::env::var("FIDELOG_BENCH_FAILOVERS") {
-        Ok(text) => {
-            text.parse().with_context(|| format!("FIDELOG_BENCH_FAILOVERS={text:?} is not a count"))?
+/// A broker that nothing reaches and that reaches nobody: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6. Without
+/// network namespaces there is no figure, and that is said.
+pub(super) fn after_cut(dir: &Path) -> Result<Vec<Figure>> {
+    let network = match Network::enter(BROKERS) {
+        Ok(network) => network,
+        Err(why) => {
+            println!("cut link: not measured: {why:#}");
+            return Ok(Vec::new());
         }
-        Err(_) => 6,
     };
-    let mut cluster = Cluster::start(dir, BROKERS)?;
+    rounds(Cluster::start_in(dir, &network)?, Loss::Cut(&network), "cut link", SILENCE_S_MAX)
+}
+
+fn rounds(mut cluster: Cluster, loss: Loss<'_>, name: &str, below: f64) -> Result<Vec<Figure>> {
+    let count = count_of("FIDELOG_BENCH_FAILOVERS", 6)?;
     cluster.runtime.block_on(cluster.create_topic(TOPIC, PARTITIONS as usize, BROKERS))?;
     let client = cluster.runtime.block_on(cluster.client())?;
     let writers = Writers::start(&cluster, &client)?;
     let (mut others, mut controllers) = (Vec::new(), Vec::new());
+    let began = Instant::now();
     for round in 0..count {
+        cluster.runtime.block_on(balance(&client))?;
         let controller = cluster.runtime.block_on(controller(&client))?;
         // In every third round the quorum loses its leader as well; otherwise one of the others, in turn.
         let index = if round % 3 == 0 { controller } else { (controller + 1 + round % 2) % BROKERS };
-        let took = lose(&mut cluster, &client, &writers, index, loss)?;
+        let took = lose(&mut cluster, &client, &writers, index, loss)
+            .with_context(|| format!("round {round}, {name} of broker {}", index + 1))?;
         (if index == controller { &mut controllers } else { &mut others }).push(took);
     }
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
     writers.stop.store(true, Ordering::Relaxed);
-    let (of_controllers, of_others) = (controllers.len(), others.len());
     let all: Vec<_> = controllers.iter().chain(&others).copied().collect();
-    let figure =
-        |what: String, value, below| Figure { name: format!("{name}: {what}"), value, unit: "s", below };
-    Ok(vec![
-        figure(format!("writes flow again, p50 of {count}"), quantile(&all, 50), None),
-        figure(format!("writes flow again, p99 of {count}"), quantile(&all, 99), Some(below)),
-        figure(format!("worst of {of_others} of another node"), quantile(&others, 100), None),
-        figure(
-            format!("worst of {of_controllers} of the quorum's leader"),
-            quantile(&controllers, 100),
-            None,
-        ),
-    ])
-}
-
-/// The nearest rank of so many per cent; 0 of nothing.
-fn quantile(values: &[f64], per_cent: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let rank = (sorted.len() * per_cent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+    let mut figures = vec![Figure {
+        name: format!("{name}: {count} losses and recoveries took"),
+        value: minutes,
+        unit: "min",
+        below: None,
+    }];
+    for (of, values) in [("all", &all), ("another node", &others), ("the quorum's leader", &controllers)] {
+        let of = format!("{name} of {of}: writes flow again");
+        let figure = |what: String, per_cent, below| Figure {
+            name: format!("{of}, {what}"),
+            value: quantile(values, per_cent),
+            unit: "s",
+            below,
+        };
+        figures.push(figure(format!("p50 of {}", values.len()), 50, None));
+        figures.push(figure("p99".to_owned(), 99, Some(below)));
+        figures.push(figure("the longest".to_owned(), 100, None));
+    }
+    Ok(figures)
 }
 
 /// The index of the broker that leads the quorum.
@@ -100,37 +116,48 @@ async fn controller(client: &Client) -> Result<usize> {
     }
 }
 
+/// Lets every broker lead what it prefers to lead, so that whichever is lost, a partition loses its leader.
+async fn balance(client: &Client) -> Result<()> {
+    let all: Vec<_> = (0..PARTITIONS).map(|it| (TOPIC.to_owned(), it)).collect();
+    // Whatever is refused is seen below.
+    drop(client.admin().elect_leaders(&all, None).await);
+    until(client, "the preferred leaders", |it| it.replicas.first() == Some(&it.leader)).await
+}
+
 /// Loses the broker at `index`, waits until every partition takes writes, and brings it back.
-fn lose(cluster: &mut Cluster, client: &Client, writers: &Writers, index: usize, loss: Loss) -> Result<f64> {
-    let pid = cluster.broker(index).pid().context("the broker runs")?;
+fn lose(
+    cluster: &mut Cluster,
+    client: &Client,
+    writers: &Writers,
+    index: usize,
+    loss: Loss<'_>,
+) -> Result<f64> {
+    let since = Instant::now();
     match loss {
         Loss::Kill => cluster.broker(index).kill(),
-        Loss::Pause => signal(pid, "-STOP")?,
+        Loss::Pause => cluster.broker(index).signal("-STOP")?,
+        Loss::Cut(network) => network.plug(index, false)?,
     }
-    let took = cluster.runtime.block_on(writers.flow_again(Instant::now()))?;
+    let took = cluster.runtime.block_on(writers.flow_again(since))?;
     match loss {
         Loss::Kill => drop(cluster.restart(index)?),
-        Loss::Pause => signal(pid, "-CONT")?,
+        Loss::Pause => cluster.broker(index).signal("-CONT")?,
+        Loss::Cut(network) => network.plug(index, true)?,
     }
-    cluster.runtime.block_on(in_sync(client))?;
+    cluster.runtime.block_on(until(client, "every replica in sync", |it| it.isr.len() == BROKERS))?;
     Ok(took.as_secs_f64())
 }
 
-fn signal(pid: u32, signal: &str) -> Result<()> {
-    let status = Command::new("kill").args([signal, &pid.to_string()]).status().context("cannot run kill")?;
-    ensure!(status.success(), "kill {signal} {pid} failed");
-    Ok(())
-}
-
-async fn in_sync(client: &Client) -> Result<()> {
+/// Waits until every partition is as it should be.
+async fn until(client: &Client, what: &str, is_so: impl Fn(&PartitionDescription) -> bool) -> Result<()> {
     let until = Instant::now() + HEAL_MAX;
     loop {
         if let Ok(topic) = client.admin().describe_topic(TOPIC).await
-            && topic.partitions.iter().all(|it| it.isr.len() == BROKERS)
+            && topic.partitions.iter().all(&is_so)
         {
             return Ok(());
         }
-        ensure!(Instant::now() < until, "the replicas of {TOPIC} do not get in sync again");
+        ensure!(Instant::now() < until, "no sign of {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{failover, memory, start_up};
+use super::{creation, failover, memory, moves, scale, start_up, steady};
 use crate::settings::Section;
 
 /// One figure.
@@ -43,16 +43,45 @@ pub struct Measurement {
     pub measure: fn(&Path) -> Result<Vec<Figure>>,
 }
 
+/// The most of a count when it is only tried whether all works.
+const TRIED_MAX: usize = 3;
+
+/// The count that the variable `name` gives, else `default`; with `--test` at most three.
+///
+/// # Errors
+/// When it is no count.
+pub(super) fn count_of(name: &str, default: usize) -> Result<usize> {
+    let count = match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text:?} is not a count"))?,
+        Err(_) => default,
+    };
+    Ok(if std::env::args().any(|arg| arg == "--test") { count.min(TRIED_MAX) } else { count })
+}
+
+/// The nearest rank of so many per cent; 0 of nothing.
+pub(super) fn quantile(values: &[f64], per_cent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let rank = (sorted.len() * per_cent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+const fn of(section: Section, name: &'static str, measure: fn(&Path) -> Result<Vec<Figure>>) -> Measurement {
+    Measurement { section, name, measure }
+}
+
 /// Every measurement, in the order they are made.
-pub const MEASUREMENTS: [Measurement; 6] = [
-    Measurement { section: Section::Broker, name: "idle memory", measure: memory::idle },
-    Measurement { section: Section::Broker, name: "memory per connection", measure: memory::per_connection },
-    Measurement { section: Section::Broker, name: "start after kill -9", measure: start_up::after_kill },
-    Measurement { section: Section::Broker, name: "many partitions", measure: start_up::many_partitions },
-    Measurement { section: Section::Failover, name: "failover after kill -9", measure: failover::after_kill },
-    Measurement {
-        section: Section::Failover,
-        name: "failover after SIGSTOP",
-        measure: failover::after_pause,
-    },
+pub const MEASUREMENTS: [Measurement; 12] = [
+    of(Section::Broker, "idle memory", memory::idle),
+    of(Section::Broker, "memory per connection", memory::per_connection),
+    of(Section::Broker, "start after kill -9", start_up::after_kill),
+    of(Section::Broker, "many partitions", start_up::many_partitions),
+    of(Section::Failover, "failover after kill -9", failover::after_kill),
+    of(Section::Failover, "failover after SIGSTOP", failover::after_pause),
+    of(Section::Failover, "failover after a cut link", failover::after_cut),
+    of(Section::Moves, "partition elect", moves::elections),
+    of(Section::Moves, "SIGTERM", moves::stops),
+    of(Section::Scale, "many topics at once", creation::topics_at_once),
+    of(Section::Scale, "many partitions of a cluster", scale::many_partitions),
+    of(Section::Steady, "nothing happens under load", steady::under_load),
 ];

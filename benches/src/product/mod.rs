@@ -7,9 +7,15 @@
 pub mod broker;
 pub mod catch_up;
 pub mod cluster;
+pub mod creation;
 pub mod failover;
 pub mod figure;
+mod load;
 pub mod memory;
+pub mod moves;
+pub mod network;
 pub mod produce;
+pub mod scale;
 pub mod start_up;
+pub mod steady;
 pub mod tail;

@@ -179,6 +179,9 @@ pub enum Entry {
         partition: TopicPartition,
         /// Who leads from now on.
         leader: BrokerId,
+        /// Whether an operator named it, so that it is not sent back to the preferred replica.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        chosen: bool,
     },
     /// A partition gets replicas that it has not, and loses the others when these are in sync (N15).
     MoveStarted {

@@ -71,7 +71,7 @@ fn entries() -> Vec<(&'static str, Entry)> {
             },
         ),
         ("replicas_repaired", Entry::ReplicasRepaired { broker: one, partitions: vec![at(0xaa, 1)] }),
-        ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two }),
+        ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: true }),
         ("controller_registered", Entry::ControllerRegistered { controller: controller() }),
         (
             "controller_generation_raised",

@@ -112,7 +112,7 @@ fn instead_of_a_shrink_below_the_minimum_another_leads_if_enough_live() {
     let mut state = opened(3);
     let shrink = change_isr(&state, at(0xaa, 0), &[1]);
     let entry = step(&mut state, &shrink, 0).unwrap();
-    assert_eq!(entry, Entry::LeaderMoved { partition: at(0xaa, 0), leader: BrokerId(2) });
+    assert_eq!(entry, Entry::LeaderMoved { partition: at(0xaa, 0), leader: BrokerId(2), chosen: false });
     assert_eq!(orders(&state).isr, ids(&[1, 2, 3]));
     let shrink = change_isr(&state, at(0xaa, 0), &[2]);
     done(&mut state, &shrink);

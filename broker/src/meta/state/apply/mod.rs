@@ -96,7 +96,9 @@ impl ClusterState {
                 self.apply_failure(*broker, partitions, *reason)
             }
             Entry::ReplicasRepaired { broker, partitions } => self.apply_repair(*broker, partitions),
-            Entry::LeaderMoved { partition, leader } => self.apply_leader(*partition, *leader),
+            Entry::LeaderMoved { partition, leader, chosen } => {
+                self.apply_leader(*partition, *leader, *chosen)
+            }
             Entry::MoveStarted { partition, replicas } => self.apply_move(*partition, replicas),
             Entry::MoveCancelled { partition } => {
                 self.all_exist([*partition])?;

@@ -98,14 +98,19 @@ impl ClusterState {
         Ok(changes)
     }
 
-    pub(super) fn apply_leader(&mut self, at: TopicPartition, leader: BrokerId) -> Result<Changes, String> {
+    pub(super) fn apply_leader(
+        &mut self,
+        at: TopicPartition,
+        leader: BrokerId,
+        chosen: bool,
+    ) -> Result<Changes, String> {
         let partition = self.partition(at).ok_or_else(|| format!("no partition {at}"))?;
         if !partition.isr.contains(&leader) {
             return Err(format!("broker {leader} is not in sync with {at}"));
         }
         let mut changes = Changes::default();
         self.touch(at, &mut changes, |partition, _| {
-            (partition.leader, partition.chosen) = (Some(leader), Some(leader));
+            (partition.leader, partition.chosen) = (Some(leader), chosen.then_some(leader));
             Step::Changed
         });
         Ok(changes)

@@ -38,7 +38,7 @@ impl ClusterState {
         }
         let named: Vec<_> = isr.iter().map(|member| member.broker).collect();
         if let Some(leader) = self.leader_instead(partition, broker, &named, topic.min_insync_replicas()) {
-            return Ok(Entry::LeaderMoved { partition: at, leader });
+            return Ok(Entry::LeaderMoved { partition: at, leader, chosen: false });
         }
         Ok(Entry::IsrChanged { partition: at, isr: partition.in_replica_order(&named) })
     }

@@ -31,7 +31,7 @@ impl ClusterState {
         if !partition.is_preferable(leader, &self.brokers) {
             return refuse("it is fenced, draining, damaged or not believed after an unclean restart");
         }
-        Ok(Entry::LeaderMoved { partition: at, leader })
+        Ok(Entry::LeaderMoved { partition: at, leader, chosen: broker.is_some() })
     }
 
     /// A partition that has opened, of an open topic.

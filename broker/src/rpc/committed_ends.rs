@@ -1,7 +1,8 @@
 //! Whether offsets that somebody wants stored as positions exist: none above a partition's committed end is taken.
 //!
 //! ```text
-//!   offset <= this broker's replica's committed_end, or an end heard before --> it exists (ends only rise)
+//!   offset <= this broker's replica's committed_end, or an end heard before --> it exists (ends only rise, but for an
+//!                                                                                operator's recovery)
 //!   else: this broker leads --> its own end decides
 //!         another one does  --> it is asked, once
 //!         nobody can say    --> refused, retriable: a position is never believed
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use fidelog_proto::v1::{self, Reason, fetch_service_client::FetchServiceClient, list_offsets_request::At};
-use fidelog_record::types::{Offset, TopicPartition};
+use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -34,22 +35,24 @@ const REMEMBERED_MAX: usize = 20_000;
 /// Ends that leaders have told.
 #[derive(Debug, Default)]
 pub(super) struct CommittedEnds {
-    told: Mutex<HashMap<TopicPartition, Offset>>,
+    /// With the last recovery of the partition by an operator when it was told: what was cut by a later one is no end.
+    told: Mutex<HashMap<TopicPartition, (LeaderEpoch, Offset)>>,
 }
 
 impl CommittedEnds {
-    fn covers(&self, at: TopicPartition, offset: Offset) -> bool {
-        self.told.lock().get(&at).is_some_and(|&end| offset <= end)
+    fn covers(&self, at: TopicPartition, recovered: LeaderEpoch, offset: Offset) -> bool {
+        self.told.lock().get(&at).is_some_and(|&(epoch, end)| epoch == recovered && offset <= end)
     }
 
-    fn remember(&self, at: TopicPartition, end: Offset) {
+    fn remember(&self, at: TopicPartition, recovered: LeaderEpoch, end: Offset) {
         let mut told = self.told.lock();
         // Topics come and go: forgetting all costs one question each, keeping all would grow for ever.
         if told.len() >= REMEMBERED_MAX && !told.contains_key(&at) {
             told.clear();
         }
         let known = told.entry(at).or_default();
-        *known = end.max(*known);
+        // The tuple's order: a later recovery counts more than any end.
+        *known = (recovered, end).max(*known);
     }
 }
 
@@ -71,12 +74,15 @@ impl Context {
         offset: Offset,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        if offset == Offset(0) || self.covered_here(at, offset) || self.committed_ends.covers(at, offset) {
+        let recovered = self.last_recovery(at);
+        let is_covered =
+            self.covered_here(at, recovered, offset) || self.committed_ends.covers(at, recovered, offset);
+        if offset == Offset(0) || is_covered {
             return Ok(());
         }
         let bounds = self.ask_end(at, deadline).await.map_err(|why| self.unchecked(at, offset, &why))?;
         let (start, end) = (Offset(bounds.start_offset), Offset(bounds.committed_end));
-        self.committed_ends.remember(at, end);
+        self.committed_ends.remember(at, recovered, end);
         if offset <= end {
             return Ok(());
         }
@@ -88,10 +94,22 @@ impl Context {
         Err(failure.with("partition", at.partition).with("start", start).with("end", end))
     }
 
-    /// A replica's committed end is true wherever it is, if perhaps old.
-    fn covered_here(&self, at: TopicPartition, offset: Offset) -> bool {
-        let partition = self.partitions.get(at);
-        partition.is_some_and(|it| offset <= it.published().borrow().positions.committed_end)
+    /// The leadership that began with the partition's last recovery by an operator; 0 without one.
+    fn last_recovery(&self, at: TopicPartition) -> LeaderEpoch {
+        let state = self.meta.state();
+        let entry = state.as_ref().and_then(|state| state.partition(at));
+        entry.and_then(|entry| entry.recoveries.last()).map_or(LeaderEpoch(0), |it| it.leader_epoch)
+    }
+
+    /// A replica's committed end is true wherever it is, if perhaps old; after a recovery only the leader's is, since others
+    /// may not have cut yet.
+    fn covered_here(&self, at: TopicPartition, recovered: LeaderEpoch, offset: Offset) -> bool {
+        self.partitions.get(at).is_some_and(|it| {
+            let published = it.published();
+            let published = published.borrow();
+            (recovered == LeaderEpoch(0) || published.leading.is_some())
+                && offset <= published.positions.committed_end
+        })
     }
 
     async fn ask_end(
@@ -141,21 +159,34 @@ mod tests {
         TopicPartition { topic: TopicId::default(), partition: PartitionIndex(index) }
     }
 
+    const NEVER: LeaderEpoch = LeaderEpoch(0);
+
     #[test]
-    fn an_end_that_was_told_covers_what_lies_at_or_below_it_for_ever() {
+    fn an_end_that_was_told_covers_what_lies_at_or_below_it() {
         let ends = CommittedEnds::default();
-        assert!(!ends.covers(at(0), Offset(1)));
-        ends.remember(at(0), Offset(7));
-        ends.remember(at(0), Offset(5));
-        assert!(ends.covers(at(0), Offset(7)), "an older answer that came late lowered it");
-        assert!(!ends.covers(at(0), Offset(8)) && !ends.covers(at(1), Offset(1)));
+        assert!(!ends.covers(at(0), NEVER, Offset(1)));
+        ends.remember(at(0), NEVER, Offset(7));
+        ends.remember(at(0), NEVER, Offset(5));
+        assert!(ends.covers(at(0), NEVER, Offset(7)), "an older answer that came late lowered it");
+        assert!(!ends.covers(at(0), NEVER, Offset(8)) && !ends.covers(at(1), NEVER, Offset(1)));
+    }
+
+    #[test]
+    fn an_end_from_before_a_recovery_covers_nothing_after_it() {
+        let ends = CommittedEnds::default();
+        ends.remember(at(0), NEVER, Offset(1_000));
+        let recovered = LeaderEpoch(4);
+        assert!(!ends.covers(at(0), recovered, Offset(950)));
+        ends.remember(at(0), recovered, Offset(900));
+        ends.remember(at(0), NEVER, Offset(1_000));
+        assert!(ends.covers(at(0), recovered, Offset(900)) && !ends.covers(at(0), recovered, Offset(901)));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let ends = CommittedEnds::default();
         for index in 0..u32::try_from(REMEMBERED_MAX).unwrap() + 5 {
-            ends.remember(at(index), Offset(1));
+            ends.remember(at(index), NEVER, Offset(1));
         }
         assert!(ends.told.lock().len() <= REMEMBERED_MAX);
     }

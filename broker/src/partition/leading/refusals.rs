@@ -17,6 +17,8 @@ const SILENCE_IN_DOWN_TIMES: u64 = 2;
 
 /// The pause before a follower that cannot follow is asked anew doubles this often: with 200 ms, up to 13 s.
 const RETRY_DOUBLINGS_MAX: u32 = 6;
+/// And before one without room: up to 3 s, so that it takes part again within 10 s of having some (RELIABILITY §7).
+const FULL_DOUBLINGS_MAX: u32 = 4;
 
 impl<W> Machine<W> {
     /// A follower said what cannot be: its position is forgotten and asked for again.
@@ -56,8 +58,8 @@ impl<W> Machine<W> {
         let doublings = match cause {
             // Over soon: whoever says it is about to follow.
             RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica => 0,
-            RefusalCause::DiskFull
-            | RefusalCause::Fenced
+            RefusalCause::DiskFull => (count - 1).min(FULL_DOUBLINGS_MAX),
+            RefusalCause::Fenced
             | RefusalCause::Stopped
             | RefusalCause::WouldCutCommitted
             | RefusalCause::Corrupt => (count - 1).min(RETRY_DOUBLINGS_MAX),

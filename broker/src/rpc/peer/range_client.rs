@@ -1,17 +1,15 @@
 //! Asks another replica for committed batches, or for what they look like.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_proto::internal::v1::replication_service_client::ReplicationServiceClient;
 use fidelog_proto::internal::v1::{DigestRangeRequest, ReadRangeRequest};
 use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
 use fidelog_record::types::{Offset, TopicPartition};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+use super::way::one_off;
 
 /// What committed batches look like on another replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +34,7 @@ impl RangeClient {
     /// # Errors
     /// When that is no address.
     pub(crate) fn new(address: &str) -> Result<Self, String> {
-        let endpoint =
-            Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
-        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER_TIMEOUT).connect_lazy();
+        let channel = one_off(address)?.connect_lazy();
         let client = ReplicationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { client })
     }

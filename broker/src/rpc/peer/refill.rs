@@ -1,13 +1,11 @@
 //! Reading what a leader remembers of producers, for a replica that begins anew where its log begins.
 
-use std::time::Duration;
-
+use super::way::one_off;
 use bytes::Bytes;
 use fidelog_log::ProducerTable;
 use fidelog_proto::internal::v1::ReadProducersRequest;
 use fidelog_proto::internal::v1::replication_service_client::ReplicationServiceClient;
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
-use tonic::transport::Endpoint;
 
 /// More than any table within the limits of producers and their windows that is met in practice; a leader that sends
 /// more is not believed.
@@ -20,11 +18,7 @@ pub(super) async fn read(
     epoch: LeaderEpoch,
     at: Offset,
 ) -> Result<ProducerTable, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| error.to_string())?
-        .connect_timeout(Duration::from_secs(2))
-        .timeout(Duration::from_secs(30));
-    let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
+    let channel = one_off(address)?.connect().await.map_err(|error| error.to_string())?;
     let request = ReadProducersRequest {
         topic_id: Bytes::copy_from_slice(partition.topic.as_bytes()),
         partition: partition.partition.0,

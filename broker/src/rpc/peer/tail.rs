@@ -1,14 +1,12 @@
 //! Reading a follower's tail: what it holds beyond a leader that stopped uncleanly.
 
-use std::time::Duration;
-
+use super::way::one_off;
 use bytes::{Bytes, BytesMut};
 use fidelog_proto::internal::v1::ReadTailRequest;
 use fidelog_proto::internal::v1::replication_service_client::ReplicationServiceClient;
 use fidelog_record::types::limits::MESSAGE_BYTES_MAX;
 use fidelog_record::types::{LeaderEpoch, Offset};
 use fidelog_record::{Batches, PlacedBatch};
-use tonic::transport::Endpoint;
 
 use crate::partition::Partition;
 
@@ -23,11 +21,7 @@ pub(super) async fn read(
     start: Offset,
     end: Offset,
 ) -> Result<Vec<PlacedBatch>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| error.to_string())?
-        .connect_timeout(Duration::from_secs(2))
-        .timeout(Duration::from_secs(30));
-    let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
+    let channel = one_off(address)?.connect().await.map_err(|error| error.to_string())?;
     let mut client = ReplicationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let request = ReadTailRequest {
         topic_id: Bytes::copy_from_slice(partition.id().topic.as_bytes()),

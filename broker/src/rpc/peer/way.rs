@@ -15,6 +15,20 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
+/// How to reach another node for one errand. A stream of answers has no deadline, so a machine that vanishes meanwhile
+/// must be noticed.
+///
+/// # Errors
+/// When `address` is none.
+pub(super) fn one_off(address: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(30))
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(4)))
+}
+
 /// How long no connection is attempted after one that failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pauses {

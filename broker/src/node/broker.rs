@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fidelog_log::env::{Clock, Entropy, Latched};
 use fidelog_log::{DataDir, Flusher, ProducerLimits};
-use fidelog_record::types::{BrokerEpoch, BrokerId};
+use fidelog_record::types::BrokerEpoch;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ use super::damage_report::DamageReport;
 use super::generation::{Written, raise_while_written};
 use super::hosting::Hosting;
 use super::housekeeping;
-use super::registration::register;
+use super::registration::{reached, register, registration};
 use super::repair::Repair;
 use super::running::Stopper;
 use super::scrub::Scrub;
@@ -29,7 +29,7 @@ use super::tasks::PeerTasks;
 use crate::group::Positions;
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::{Proposal, Registration};
+use crate::meta::state::Proposal;
 use crate::meta::view::MetaView;
 use crate::partition::{MachineLimits, Partitions};
 use crate::rpc::peer::{LinkSettings, PeerLinks, run_links};
@@ -63,8 +63,10 @@ impl BrokerHalf {
     ///
     /// # Errors
     /// [`StartError`].
-    pub(super) fn start(self, registration: Registration) -> Result<Session, StartError> {
+    pub(super) fn start(self) -> Result<Session, StartError> {
         let tasks = &self.tasks;
+        tasks.wait_for(reached(self.quorum.as_ref()))?;
+        let registration = registration(&self.config, &self.home, self.entropy.as_ref())?;
         // Giving up is safe: a registration that was made is the session of a process that is gone.
         let registering =
             register(self.quorum.as_ref(), registration, &self.home, self.is_deaf_if_rolled_back);
@@ -134,12 +136,9 @@ impl BrokerHalf {
         let config = &self.config;
         let settings =
             LinkSettings { catch_up_bytes_per_s: config.catch_up_bytes_per_s, ..Default::default() };
-        let others = config.brokers.iter().filter(|it| it.role.is_broker() && it.id != config.broker);
-        let others: Vec<BrokerId> = others.map(|it| it.id).collect();
-        let (tracker, stop) = (&self.tasks.tracker, &self.tasks.stop);
-        self.tasks.inside(|| {
-            run_links(&self.links, &self.partitions, &self.clock, &others, settings, tracker, stop);
-        });
+        let (links, partitions) = (Arc::clone(&self.links), Arc::clone(&self.partitions));
+        let (tracker, stop) = (self.tasks.tracker.clone(), self.tasks.stop.clone());
+        self.tasks.spawn(run_links(links, partitions, Arc::clone(&self.clock), settings, tracker, stop));
     }
 
     /// What is done now and then, and what mends.

@@ -22,7 +22,20 @@ pub(super) struct Registered {
     pub(super) index: MetaIndex,
 }
 
-/// What this process start says of itself: raised and synced already.
+/// Waits until somebody who leads the quorum answers. A generation is raised only then: starts that end before they are
+/// judged must not take a rolled-back directory up to what it was registered with (N13).
+pub(super) async fn reached(quorum: &dyn MetadataQuorum) {
+    let mut told = false;
+    while let Err(error) = quorum.confirm().await {
+        if !told {
+            warn!("{error}; trying again until it can be reached");
+            told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What this process start says of itself: raised and synced, hence only once the quorum is there to judge it.
 pub(super) fn registration(
     config: &NodeConfig,
     home: &DataDir,

@@ -16,7 +16,7 @@ use super::broker::BrokerHalf;
 use super::config::NodeConfig;
 use super::generation::{Written, raise_while_written};
 use super::quorum::{Quorum, QuorumParts, open_quorum};
-use super::registration::registration;
+use super::registration::reached;
 use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
 use super::start_error::StartError;
@@ -29,7 +29,7 @@ use crate::group::{Positions, QuorumWitness};
 use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::{Proposal, Registration};
+use crate::meta::state::Proposal;
 use crate::meta::view::MetaView;
 use crate::partition::Partitions;
 use crate::rpc::peer::{
@@ -70,14 +70,6 @@ impl Node {
         let stopper = Stopper::new();
         let clients = runtime("clients", config.client_threads)?;
         let peers = runtime("peers", config.peer_threads)?;
-        let registration = match config.is_broker() {
-            true => Some(registration(&config, &home, world.entropy.as_ref())?),
-            // Its messages in the quorum carry the generation: raised before the first.
-            false => {
-                home.raise_generation()?;
-                None
-            }
-        };
         let quorum = {
             let _inside = peers.enter();
             open_quorum(QuorumParts {
@@ -93,7 +85,7 @@ impl Node {
         let flush_thread = FlushThread::start(Arc::clone(&flusher), stopper.clone())?;
         let starting =
             Starting { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers };
-        starting.finish(registration)
+        starting.finish()
     }
 }
 
@@ -119,8 +111,7 @@ struct Starting {
 }
 
 impl Starting {
-    /// `registration` is what a node that holds replicas says of itself.
-    fn finish(self, registration: Option<Registration>) -> Result<Node, StartError> {
+    fn finish(self) -> Result<Node, StartError> {
         let Self { config, world, home, stopper, quorum, flusher, flush_thread, clients, peers } = self;
         let tasks = PeerTasks::new(&peers, stopper.clone());
         let (stop_clients, client_tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -181,8 +172,8 @@ impl Starting {
 
         // The active controller judges by its own view, of the first registration, too.
         tasks.spawn(follow(&config, &world, &home, &quorum, &view, &stopper));
-        let session = match registration {
-            Some(registration) => {
+        let session = match config.is_broker() {
+            true => {
                 let half = BrokerHalf {
                     config: Arc::clone(&config),
                     home: Arc::clone(&home),
@@ -202,12 +193,13 @@ impl Starting {
                     stopper: stopper.clone(),
                     tasks: tasks.clone(),
                 };
-                Some(half.start(registration)?)
+                Some(half.start()?)
             }
-            None => {
+            false => {
                 let node = quorum.node_id.ok_or_else(|| StartError::Config(no_role(&config)))?;
                 let it = (node, quorum.emptied);
-                let registration = voter_registration(&config, &home, world.entropy.as_ref(), it);
+                tasks.wait_for(reached(quorum.handle.as_ref()))?;
+                let registration = voter_registration(&config, &home, world.entropy.as_ref(), it)?;
                 let index = tasks.wait_for(register_voter(quorum.handle.as_ref(), registration, &home))??;
                 quorum.believed.store(true, Ordering::Release);
                 tasks.wait_for(view.wait_for(index))?;

@@ -20,25 +20,26 @@ use crate::meta::state::{ControllerRegistration, FEATURE_LEVEL, Outcome, Proposa
 use crate::meta::view::MetaView;
 use crate::rpc::Reachability;
 
-/// What this process start says of itself. The generation was raised and synced already.
+/// What this process start says of itself: raised and synced, hence only once the quorum is there to judge it.
 pub(super) fn voter_registration(
     config: &NodeConfig,
     home: &DataDir,
     entropy: &dyn Entropy,
     (node_id, emptied): (NodeId, bool),
-) -> ControllerRegistration {
+) -> Result<ControllerRegistration, StartError> {
+    let generation_new = home.raise_generation()?;
     let identity = home.identity();
-    ControllerRegistration {
+    Ok(ControllerRegistration {
         broker: config.broker,
         start: StartId::from_random(entropy.id_bytes()),
         node_id,
         directory: identity.directory_id,
         generation_found: home.found().generation,
-        generation_new: identity.generation,
+        generation_new,
         address: config.peer_advertise.clone(),
         feature_level: FEATURE_LEVEL,
         emptied,
-    }
+    })
 }
 
 /// Registers, for as long as it takes to reach the quorum; yields the index that shows it.

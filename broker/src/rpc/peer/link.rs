@@ -1,5 +1,6 @@
 //! The outgoing side: one task per other broker and lane, which connects, says hello, and hears what comes back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,31 +44,36 @@ impl Default for LinkSettings {
     }
 }
 
-/// Keeps both streams to every broker of `peers` up until `stop`.
-pub fn run_links(
-    links: &Arc<PeerLinks>,
-    partitions: &Arc<Partitions>,
-    clock: &Arc<dyn Clock>,
-    peers: &[BrokerId],
+/// Keeps both streams up, until `stop`, to every other broker that has ever registered: one that is added to a running
+/// cluster is in no file of those that were there before it. Safe to stop at every await.
+pub async fn run_links(
+    links: Arc<PeerLinks>,
+    partitions: Arc<Partitions>,
+    clock: Arc<dyn Clock>,
     settings: LinkSettings,
-    tracker: &TaskTracker,
-    stop: &CancellationToken,
+    tracker: TaskTracker,
+    stop: CancellationToken,
 ) {
-    for &to in peers {
-        for lane in [wire::Lane::Live, wire::Lane::CatchUp] {
-            let link = Link {
-                to,
-                lane,
-                links: Arc::clone(links),
-                partitions: Arc::clone(partitions),
-                clock: Arc::clone(clock),
-                settings,
-            };
-            let stop = stop.clone();
-            tracker.spawn(async move {
-                // Stopping here is safe: positions belong to the stream and end with it.
-                stop.run_until_cancelled(link.run()).await;
-            });
+    let mut linked = BTreeSet::from([links.broker()]);
+    let mut changes = links.view.subscribe();
+    loop {
+        let (state, _) = changes.next().await;
+        for to in state.brokers().map(|entry| entry.id).filter(|&id| linked.insert(id)) {
+            for lane in [wire::Lane::Live, wire::Lane::CatchUp] {
+                let link = Link {
+                    to,
+                    lane,
+                    links: Arc::clone(&links),
+                    partitions: Arc::clone(&partitions),
+                    clock: Arc::clone(&clock),
+                    settings,
+                };
+                let stop = stop.clone();
+                tracker.spawn(async move {
+                    // Stopping here is safe: positions belong to the stream and end with it.
+                    stop.run_until_cancelled(link.run()).await;
+                });
+            }
         }
     }
 }

@@ -133,6 +133,10 @@ impl PeerLinks {
         assert_eq!(first, epoch, "a process registers once");
     }
 
+    pub(super) fn broker(&self) -> BrokerId {
+        self.broker
+    }
+
     /// Who this broker is, once it has registered.
     pub(super) fn identity(&self) -> Option<Identity> {
         let Self { cluster, broker, directory, .. } = *self;

@@ -81,12 +81,14 @@ impl ClusterState {
         Ok(())
     }
 
-    /// What the directory's state says. The same process start was judged when it registered first: that its
-    /// generation is registered by now does not make it rolled back.
+    /// What the directory's state says. The same process start was judged when it registered first, and its answer may
+    /// have been lost: that its generation is registered by now does not make it rolled back, unless it had to leap.
     fn data_found(&self, it: &Registration) -> DataFound {
         match self.broker(it.id) {
             Some(known) if known.directory != it.directory => DataFound::OtherDirectory,
-            Some(known) if known.start == it.start => DataFound::Intact,
+            Some(known) if known.start == it.start && known.generation <= it.generation_new => {
+                DataFound::Intact
+            }
             Some(known) if it.generation_found < known.generation => DataFound::RolledBack,
             Some(_) | None => DataFound::Intact,
         }

@@ -81,18 +81,18 @@ fn an_emptied_leader_is_out_of_every_set_and_another_leads() {
 fn a_rolled_back_follower_is_out_of_every_set_and_leaps_beyond_its_clones() {
     let mut state = opened(3);
     let epoch = state.broker(BrokerId(3)).unwrap().epoch;
-    done(
-        &mut state,
-        &Proposal::RaiseGeneration { broker: BrokerId(3), broker_epoch: epoch, generation: Generation(7) },
-    );
+    let (broker, generation) = (BrokerId(3), Generation(7));
+    done(&mut state, &Proposal::RaiseGeneration { broker, broker_epoch: epoch, generation });
     let entry = step(&mut state, &register(next_start(3, 4)), 0).unwrap();
     assert_eq!(data_found(&entry), DataFound::RolledBack);
     assert_eq!(orders(&state).isr, ids(&[1, 2]));
     assert!(state.broker(BrokerId(3)).unwrap().generation > Generation(1_000_000));
     assert!(orders(&state).offline.is_none());
-    // What it was copied from, which went on for a while without being registered.
-    let entry = step(&mut state, &register(next_start(3, 20)), 0).unwrap();
-    assert_eq!(data_found(&entry), DataFound::RolledBack);
+    // The same start again, since its answer was lost; then what it was copied from, which went on unregistered.
+    for start in [4, 20] {
+        let entry = step(&mut state, &register(next_start(3, start)), 0).unwrap();
+        assert_eq!(data_found(&entry), DataFound::RolledBack);
+    }
 }
 
 /// The answer to a registration was lost, and the same process sends it again: the generation it found is below the

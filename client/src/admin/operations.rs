@@ -33,6 +33,14 @@ impl Admin {
         call!(self, Repeat::Always, operations, describe_quorum, v1::DescribeQuorumRequest {})
     }
 
+    /// The level of features the cluster is at, and which every node knows.
+    ///
+    /// # Errors
+    /// When no broker answered.
+    pub async fn describe_features(&self) -> Result<v1::DescribeFeaturesResponse, RequestError> {
+        call!(self, Repeat::Always, operations, describe_features, v1::DescribeFeaturesRequest {})
+    }
+
     /// Every broker, with what it holds and leads, and whether it takes part.
     ///
     /// # Errors

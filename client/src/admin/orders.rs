@@ -29,6 +29,15 @@ impl Admin {
         call!(self, Repeat::IfDefinite, operations, remove_voter, request).map(drop)
     }
 
+    /// Raises the level of features to `level`, one above the present one, for good.
+    ///
+    /// # Errors
+    /// When a node does not know it, it is not the next one, or the outcome is unknown.
+    pub async fn raise_feature_level(&self, level: u32) -> Result<(), RequestError> {
+        let request = v1::RaiseFeatureLevelRequest { level };
+        call!(self, Repeat::IfDefinite, operations, raise_feature_level, request).map(drop)
+    }
+
     /// Begins to empty a broker: it leads only what nobody else can, gets no replicas, and, unless `keep_replicas`,
     /// gives those it has to others. With `dry_run` only the moves that would take are told.
     ///

@@ -17,6 +17,7 @@
 
 mod brokers;
 mod events;
+mod features;
 mod health;
 mod journal;
 mod moves;
@@ -43,7 +44,7 @@ use super::context::Context;
 use super::deadline;
 use super::route::{self, Named};
 use super::status::Failure;
-use crate::meta::state::ClusterState;
+use crate::meta::state::{ClusterState, Proposal};
 
 /// The operations service.
 #[derive(Clone, Debug)]
@@ -86,6 +87,23 @@ impl v1::operations_service_server::OperationsService for OperationsServer {
         let broker = named_broker(call.get_ref().broker_id)?;
         quorum::remove(&self.context, broker, deadline).await?;
         Ok(Response::new(v1::RemoveVoterResponse {}))
+    }
+
+    async fn describe_features(
+        &self,
+        _: Request<v1::DescribeFeaturesRequest>,
+    ) -> Result<Response<v1::DescribeFeaturesResponse>, Status> {
+        Ok(Response::new(features::describe(&*self.context.state()?)))
+    }
+
+    async fn raise_feature_level(
+        &self,
+        call: Request<v1::RaiseFeatureLevelRequest>,
+    ) -> Result<Response<v1::RaiseFeatureLevelResponse>, Status> {
+        let deadline = deadline::of_call(&call);
+        let proposal = Proposal::RaiseFeatureLevel { level: call.get_ref().level };
+        self.context.change(proposal, deadline).await?;
+        Ok(Response::new(v1::RaiseFeatureLevelResponse {}))
     }
 
     async fn list_brokers(

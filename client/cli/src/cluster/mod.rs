@@ -1,6 +1,7 @@
 //! `cluster`: who is there, who decides, what is wrong, what happens.
 
 mod events;
+mod feature;
 mod health;
 mod info;
 mod quorum;
@@ -33,6 +34,7 @@ enum Command {
     Quorum(quorum::Quorum),
     Events(events::Events),
     Rebalance(rebalance::Rebalance),
+    Feature(feature::Feature),
 }
 
 pub(crate) async fn run(context: &Context, cluster: Cluster) -> Result<Exit, Failure> {
@@ -42,5 +44,6 @@ pub(crate) async fn run(context: &Context, cluster: Cluster) -> Result<Exit, Fai
         Command::Quorum(command) => or_interrupted(quorum::run(context, command)).await,
         Command::Events(command) => events::run(context, &command).await,
         Command::Rebalance(command) => rebalance::run(context, &command).await,
+        Command::Feature(command) => or_interrupted(feature::run(context, command)).await,
     }
 }

@@ -133,15 +133,24 @@ them; they learn, and vote once `fidelog cluster quorum add` says so.
 Examples:
   fidelogd quorum rebuild --config /etc/fidelog/broker1.toml
   fidelogd quorum rebuild --config /etc/fidelog/broker1.toml --agree 1a2b3c4d")]
-    Rebuild(Rebuild),
+    Rebuild(Agreed),
+    /// Let a stopped broker, which does not vote, follow a quorum that was rebuilt from less than it has seen
+    #[command(after_help = "\
+It refuses that quorum until then (METADATA_LOST). Its records stay, and it is asked where they end. Without --agree it
+only shows what it has seen; with the hash it printed, it does it.
+
+Examples:
+  fidelogd quorum accept --config /etc/fidelog/broker4.toml
+  fidelogd quorum accept --config /etc/fidelog/broker4.toml --agree 1a2b3c4d")]
+    Accept(Agreed),
 }
 
-/// Which directory, and the plan that was agreed to.
+/// Which directory, and what was agreed to.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Rebuild {
+pub(crate) struct Agreed {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The hash of the plan that was read and is agreed to
+    /// The hash of what was read and is agreed to
     #[arg(long, value_name = "HASH", value_parser = parse_hash)]
     pub(crate) agree: Option<u32>,
 }

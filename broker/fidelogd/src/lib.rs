@@ -64,7 +64,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Verb::Quorum(verb) => match verb {
             QuorumVerb::Show(target) => quorum::show(&target.config, &args.log),
-            QuorumVerb::Rebuild(rebuild) => quorum::rebuild(&rebuild.target.config, rebuild.agree, &args.log),
+            QuorumVerb::Rebuild(it) => quorum::rebuild(&it.target.config, it.agree, &args.log),
+            QuorumVerb::Accept(it) => quorum::accept(&it.target.config, it.agree, &args.log),
         },
         Verb::Dev(dev) => dev::run(&dev, &args.log),
         Verb::Demo(demo) => demo::run(&demo, &args.log),

@@ -1,4 +1,4 @@
-//! `quorum show` and `quorum rebuild`: the metadata in a stopped node's directory.
+//! `quorum show`, `quorum rebuild` and `quorum accept`: the metadata in a stopped node's directory.
 //!
 //! Always true: nothing is rebuilt without the hash of the plan that was printed, which changes with everything in it.
 
@@ -43,6 +43,31 @@ pub(crate) fn rebuild(path: &Path, agree: Option<u32>, log: &LogArgs) -> ExitCod
             Some(agreed) => {
                 let incarnation = node.rebuild(&plan, agreed)?;
                 print!("{}", rebuilt(&plan, config, &incarnation));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Prints what a broker has seen; with `agree`, the hash of that, lets it follow a quorum that knows less.
+pub(crate) fn accept(path: &Path, agree: Option<u32>, log: &LogArgs) -> ExitCode {
+    on_stopped(path, log, |node, config| {
+        match agree {
+            None => {
+                print!("{}", seen(&node.identity()));
+                println!(
+                    "A quorum that was rebuilt from less lacks what was decided since: topics, moves, settings. Records stay \
+                     here, those of topics it does not know as well; of replicas of one partition the one with the \
+                     greatest epoch and end leads."
+                );
+                let (at, hash) = (path.display(), node.seen_hash());
+                println!(
+                    "To let it follow that quorum: fidelogd quorum accept --config {at} --agree {hash:08x}"
+                );
+            }
+            Some(agreed) => {
+                node.accept(agreed)?;
+                println!("Broker {} follows whichever quorum it finds. Start it.", config.broker);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -144,8 +169,9 @@ fn losses(plan: &RebuildPlan, config: &NodeConfig) -> String {
         )?;
         writeln!(
             out,
-            "     it refuses the rebuilt quorum (METADATA_LOST), and may hold records nobody else has."
+            "     it refuses the rebuilt quorum (METADATA_LOST) until `fidelogd quorum accept` there, and may hold records"
         )?;
+        writeln!(out, "     nobody else has.")?;
         for broker in state.brokers() {
             writeln!(out, "       broker {:<4} {}", broker.id, broker.peer_address)?;
         }

@@ -19,14 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use fidelog_record::types::{
-    BrokerId, ClusterId, DirectoryId, Generation, Incarnation, MetaIndex, TopicPartition,
-};
+use fidelog_record::types::{BrokerId, ClusterId, DirectoryId, Generation, MetaIndex, TopicPartition};
 use parking_lot::Mutex;
 
 mod error;
 mod found;
 mod names;
+mod raised;
 
 pub use error::DataDirError;
 pub use found::Found;
@@ -239,56 +238,6 @@ impl DataDir {
     #[must_use]
     pub fn aside_usage(&self) -> (u64, usize) {
         self.aside.usage()
-    }
-
-    /// Raises the generation by one; durable when this returns. Register it only then.
-    ///
-    /// # Errors
-    /// Whatever the disk says.
-    pub fn raise_generation(&self) -> Result<Generation, DiskError> {
-        self.rewrite_identity(|identity| identity.generation = identity.generation.next())
-            .map(|identity| identity.generation)
-    }
-
-    /// Raises the generation to this one, with one write, unless it is there already; durable when this returns.
-    ///
-    /// # Errors
-    /// Whatever the disk says.
-    pub fn raise_generation_to(&self, generation: Generation) -> Result<(), DiskError> {
-        if self.identity().generation >= generation {
-            return Ok(());
-        }
-        self.rewrite_identity(|identity| identity.generation = identity.generation.max(generation)).map(drop)
-    }
-
-    /// Notes the quorum followed and the highest metadata index seen; durable when this returns.
-    ///
-    /// # Errors
-    /// Whatever the disk says.
-    ///
-    /// # Panics
-    /// When `index` falls within one incarnation: the caller must refuse such a quorum (METADATA_LOST).
-    pub fn note_metadata(&self, incarnation: Incarnation, index: MetaIndex) -> Result<(), DiskError> {
-        self.rewrite_identity(|identity| {
-            let same = identity.quorum_incarnation == Some(incarnation);
-            assert!(
-                !same || index >= identity.meta_index_seen,
-                "metadata index fell from {} to {index}",
-                identity.meta_index_seen
-            );
-            identity.quorum_incarnation = Some(incarnation);
-            identity.meta_index_seen = index;
-        })
-        .map(drop)
-    }
-
-    fn rewrite_identity(&self, change: impl FnOnce(&mut Identity)) -> Result<Identity, DiskError> {
-        let mut identity = self.identity.lock();
-        let mut next = identity.clone();
-        change(&mut next);
-        small_file::write(&self.files, &self.root.join("identity"), &next)?;
-        *identity = next.clone();
-        Ok(next)
     }
 
     /// The partitions that have a directory here, in order.

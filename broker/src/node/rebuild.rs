@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use fidelog_log::env::{Clock, Disk, Entropy, Latched, RealClock, RealDisk, RealEntropy};
 use fidelog_log::{DataDir, DataDirError, Expected, Flusher, Identity};
-use fidelog_record::types::Incarnation;
+use fidelog_record::types::{BrokerId, Incarnation};
 
 use super::config::NodeConfig;
 use super::format::minted_node_id;
-use crate::meta::raft::{RaftStore, RebuildError, RebuildPlan, Rebuilder, Voter};
+use crate::meta::raft::{RaftStore, RebuildError, RebuildPlan, Rebuilder, Voter, fnv};
 use crate::meta::store::LastStop;
 
 /// Why a quorum was not looked at, or not rebuilt.
@@ -23,6 +23,15 @@ pub enum QuorumError {
     /// Its store of the quorum.
     #[error(transparent)]
     Store(#[from] RebuildError),
+    /// A controller's store of the quorum would be at odds with it.
+    #[error(
+        "broker {broker} is a controller, and its store is that of the former quorum: rebuild from it if it holds more, \
+         else empty its directory and format it"
+    )]
+    Controller {
+        /// Which.
+        broker: BrokerId,
+    },
     /// The operator agreed to something else.
     #[error(
         "this is not the plan that was agreed to: its hash is {hash:08x}, {given:08x} was given; read it again"
@@ -102,6 +111,31 @@ impl StoppedNode {
         };
         RaftStore::rebuild(self.disk(), &self.config.data_dir, self.config.cluster, plan, rebuilder)?;
         Ok(incarnation)
+    }
+
+    /// The hash of what it has seen.
+    #[must_use]
+    pub fn seen_hash(&self) -> u32 {
+        let Identity { directory_id, quorum_incarnation, meta_index_seen, .. } = self.identity();
+        let incarnation = quorum_incarnation.unwrap_or(Incarnation::NIL);
+        let bytes = directory_id.as_bytes().iter().chain(incarnation.as_bytes()).copied();
+        fnv(bytes.chain(meta_index_seen.0.to_be_bytes()))
+    }
+
+    /// Lets a broker follow a quorum that was rebuilt from less than it has seen. Its records stay: what it registers with
+    /// says where they end, and the replica with the greatest (epoch, end) leads. `agreed` is the hash of what it has seen.
+    ///
+    /// # Errors
+    /// [`QuorumError`].
+    pub fn accept(&self, agreed: u32) -> Result<(), QuorumError> {
+        if self.config.is_controller() {
+            return Err(QuorumError::Controller { broker: self.config.broker });
+        }
+        let hash = self.seen_hash();
+        if hash != agreed {
+            return Err(QuorumError::OtherPlan { hash, given: agreed });
+        }
+        Ok(self.home.forget_metadata().map_err(DataDirError::from)?)
     }
 
     /// Gives the directory back as it was found: after a clean stop its next start finds one.

@@ -257,6 +257,23 @@ async fn on_a_full_disk_writes_wait_for_room_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn what_is_kept_for_a_full_disk_is_given_up_before_anything_waits() {
+    let disk = formatted(12);
+    let mut store = open(&disk).unwrap();
+    let mut health = store.opened.health();
+    health.mark_unchanged();
+    let ballast = disk.clone();
+    store.opened.room_from(move || {
+        ballast.clear_faults();
+        true
+    });
+    disk.inject(Fault::from(Operation::Write, 1, FaultError::StorageFull));
+    store.log.save_vote(&Vote::new(3, NODE)).await.unwrap();
+    assert!(!health.has_changed().unwrap(), "nobody hears of it: {:?}", *health.borrow());
+    close(store);
+}
+
+#[tokio::test]
 async fn a_store_that_waits_for_room_can_be_closed() {
     let disk = formatted(10);
     let store = open(&disk).unwrap();

@@ -52,7 +52,7 @@ mod suite_tests;
 pub use command::{Applied, Command};
 pub use log_store::LogStore;
 pub use quorum::{RaftParts, RaftQuorum, RaftStartError};
-pub use rebuild::{RebuildError, RebuildPlan, Rebuilder};
+pub use rebuild::{RebuildError, RebuildPlan, Rebuilder, fnv};
 pub use seat::{SeatParts, TellGeneration};
 pub use snapshot::SnapshotBuilder;
 pub use state_machine::StateMachine;

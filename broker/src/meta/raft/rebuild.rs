@@ -68,9 +68,13 @@ impl RebuildPlan {
         let image = encode_image(Some(&self.state));
         let numbers = [self.node_id, self.last.0, self.last.1, self.committed.unwrap_or(u64::MAX), self.term];
         let bytes = numbers.iter().flat_map(|number| number.to_be_bytes()).chain(image);
-        // FNV-1a: it tells plans apart, and resists nobody.
-        bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        fnv(bytes)
     }
+}
+
+/// FNV-1a: it tells apart what operators are shown, and resists nobody.
+pub fn fnv(bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl Contents {

@@ -71,7 +71,8 @@ fn entries() -> Vec<(&'static str, Entry)> {
             },
         ),
         ("replicas_repaired", Entry::ReplicasRepaired { broker: one, partitions: vec![at(0xaa, 1)] }),
-        ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: true }),
+        ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: false }),
+        ("leader_chosen", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: true }),
         ("controller_registered", Entry::ControllerRegistered { controller: controller() }),
         (
             "controller_generation_raised",
@@ -192,6 +193,7 @@ const GOLDEN: &[(&str, &[u8])] = golden_files![
     "replicas_failed",
     "replicas_repaired",
     "leader_moved",
+    "leader_chosen",
     "controller_registered",
     "controller_generation_raised",
     "controller_removed",

@@ -23,6 +23,7 @@ mod frames;
 mod idempotence;
 mod kill_rounds;
 mod message_sizes;
+mod operations;
 mod outage;
 mod panic_aborts;
 mod positions;

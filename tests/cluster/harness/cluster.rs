@@ -27,6 +27,7 @@ pub(crate) struct Builder {
     settings: Vec<(String, String)>,
     data_dirs: Vec<(u32, PathBuf)>,
     roles: Vec<Option<&'static str>>,
+    last_joins_later: bool,
     places: Option<Vec<(IpAddr, Vec<String>)>>,
 }
 
@@ -41,7 +42,8 @@ impl Builder {
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let roles = vec![None; BROKERS];
-        Self { name, settings: settings.into(), data_dirs: Vec::new(), roles, places: None }
+        let (settings, data_dirs) = (settings.into(), Vec::new());
+        Self { name, settings, data_dirs, roles, last_joins_later: false, places: None }
     }
 
     /// A setting of every broker.
@@ -53,6 +55,12 @@ impl Builder {
     /// One node for each role, from 1 on; without one it has what a configuration without roles gives.
     pub(crate) fn roles(mut self, roles: &[Option<&'static str>]) -> Self {
         self.roles = roles.to_vec();
+        self
+    }
+
+    /// The configurations of the others do not name the last one.
+    pub(crate) fn last_joins_later(mut self) -> Self {
+        self.last_joins_later = true;
         self
     }
 
@@ -82,14 +90,16 @@ impl Builder {
             .zip(places)
             .map(|(id, (address, launcher))| Broker::new(id, address, launcher, home.path()))
             .collect();
-        let listed: String =
+        let listed: Vec<String> =
             brokers.iter().zip(&self.roles).map(|(broker, role)| listed(broker, *role)).collect();
+        let known_by_all = listed.len() - usize::from(self.last_joins_later);
         let cluster_id = Uuid::new_v4().to_string();
         for (id, data_dir) in &self.data_dirs {
             brokers[*id as usize - 1].keep_in(data_dir);
         }
         for broker in &mut brokers {
-            broker.configure(&cluster_id, &listed);
+            let knows = if broker.id as usize > known_by_all { listed.len() } else { known_by_all };
+            broker.configure(&cluster_id, &listed[..knows].concat());
             for (key, value) in &self.settings {
                 broker.set(key, value);
             }

@@ -5,14 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fidelog_log::env::RealDisk;
-use fidelog_log::{OfflineDir, Piece};
+use fidelog_log::{OfflineDir, OfflineError, Piece};
 
 use super::broker::Broker;
 
 /// The stored batches of every partition, byte for byte, by the path of its directory; and where they begin.
 fn batches(data_dir: &Path) -> BTreeMap<String, (u64, Vec<u8>)> {
-    let found = OfflineDir::open(Arc::new(RealDisk), data_dir).expect("a stopped broker's logs are found");
     let mut all = BTreeMap::new();
+    let found = match OfflineDir::open(Arc::new(RealDisk), data_dir) {
+        Ok(found) => found,
+        // It only votes, or never held a record.
+        Err(OfflineError::NoSegments { .. }) => return all,
+        Err(error) => panic!("a stopped broker's logs are not found: {error}"),
+    };
     for partition in found.partitions() {
         let (mut bytes, mut start) = (Vec::new(), None);
         for segment in &partition.segments {

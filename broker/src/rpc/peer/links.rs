@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use super::codec;
 use super::inflow::Inflow;
+use super::isr_changes::IsrChanges;
 use super::outbox::Outbox;
 use super::refill;
 use super::reply_outbox::ReplyOutbox;
@@ -79,6 +80,7 @@ pub struct PeerLinks {
     pub(super) view: Arc<MetaView>,
     quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
+    isr_changes: IsrChanges,
     /// Replicas whose logs have failed, and of which nobody has told the quorum yet.
     failed: Arc<Mutex<BTreeSet<TopicPartition>>>,
     next_stream: AtomicU64,
@@ -116,6 +118,7 @@ impl PeerLinks {
             directory,
             epoch: OnceLock::new(),
             view,
+            isr_changes: IsrChanges::new(Arc::clone(&quorum), Handle::current()),
             quorum,
             runtime: Handle::current(),
             failed: Arc::default(),
@@ -281,20 +284,10 @@ impl Links for PeerLinks {
         let Some(identity) = self.identity() else { return };
         let Some(isr) = members(identity, &proposed, registered) else { return };
         let Identity { broker, epoch: broker_epoch, .. } = identity;
-        let answer = self.quorum.propose(Proposal::ChangeIsr {
-            partition,
-            broker,
-            broker_epoch,
-            leader_epoch: epoch,
-            partition_epoch: proposed.partition_epoch,
-            isr,
-        });
-        self.runtime.spawn(async move {
-            // The answer is not believed: only the watch moves the set (N7). It is worth a line, no more.
-            if let Err(error) = answer.await {
-                debug!(%partition, "a change of the in-sync set was not accepted: {error}");
-            }
-        });
+        let (leader_epoch, partition_epoch) = (epoch, proposed.partition_epoch);
+        let proposal =
+            Proposal::ChangeIsr { partition, broker, broker_epoch, leader_epoch, partition_epoch, isr };
+        self.isr_changes.add(partition, proposal);
     }
 
     fn replica_failed(&self, partition: TopicPartition) {

@@ -8,6 +8,7 @@
 mod codec;
 mod frame;
 mod inflow;
+mod isr_changes;
 mod link;
 mod links;
 mod meta_service;

@@ -90,12 +90,12 @@ impl BrokerHalf {
         tasks.spawn(heartbeats);
         tasks.spawn(session.tell_free(Arc::new(self.disk.clone()), self.config.data_dir.clone()));
         // Logs that must be opened are open before clients are let in; replication begins with them.
-        self.host(epoch, lease)?;
+        self.host(epoch, lease.clone())?;
         self.link();
         // From now on it may lead and follow; what clients ask for before the quorum knows that would be refused.
         session.ready();
         tasks.wait_for(session.alive())?;
-        self.keep_in_order(epoch);
+        self.keep_in_order(epoch, lease);
         Ok(session)
     }
 
@@ -142,11 +142,11 @@ impl BrokerHalf {
     }
 
     /// What is done now and then, and what mends.
-    fn keep_in_order(&self, epoch: BrokerEpoch) {
+    fn keep_in_order(&self, epoch: BrokerEpoch, lease: AckLease) {
         let (me, tasks) = (self.config.broker, &self.tasks);
         let (partitions, view) = (|| Arc::clone(&self.partitions), || Arc::clone(&self.view));
         let clock = || Arc::clone(&self.clock);
-        tasks.spawn(housekeeping::tick(partitions()));
+        tasks.spawn(housekeeping::tick(partitions(), lease, clock()));
         tasks.spawn(housekeeping::retain(partitions(), view(), clock(), self.config.retention_every));
         tasks.spawn(Repair::new(me, partitions(), view(), clock()).run());
         let report = DamageReport {

@@ -8,11 +8,14 @@ use fidelog_log::{DataDir, Retention, new_start};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use crate::meta::lease::AckLease;
 use crate::meta::view::MetaView;
-use crate::partition::{Partition, Partitions};
+use crate::partition::{Lease, Partition, Partitions};
 
 /// How often partitions hear that time passes.
 const TICK: Duration = Duration::from_millis(100);
+/// Those at rest hear it at every tenth tick.
+const RESTING_EVERY: u32 = 10;
 /// How often the ballast is looked after.
 const BALLAST_EVERY: Duration = Duration::from_secs(10);
 /// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
@@ -24,13 +27,16 @@ pub(super) fn every(period: Duration) -> tokio::time::Interval {
     interval
 }
 
-/// Ticks every partition that wants it.
-pub(super) async fn tick(partitions: Arc<Partitions>) {
+/// Ticks every partition that wants it; those at rest seldom, and when the session with the quorum is lost or back.
+pub(super) async fn tick(partitions: Arc<Partitions>, lease: AckLease, clock: Arc<dyn Clock>) {
     let mut interval = every(TICK);
-    loop {
+    let mut was_in_touch = false;
+    for number in (0..RESTING_EVERY).cycle() {
         // Stopping at any of these awaits is safe: a tick changes nothing that another would not.
         interval.tick().await;
-        for partition in partitions.all() {
+        let in_touch = Lease::of(&lease).is_in_touch(clock.now());
+        let all = std::mem::replace(&mut was_in_touch, in_touch) != in_touch || number == 0;
+        for partition in if all { partitions.all() } else { partitions.restless() } {
             if partition.wants_ticks() {
                 partition.tick();
             }

@@ -19,6 +19,7 @@ mod produce;
 mod push;
 mod reading;
 mod registry;
+mod resting;
 mod shell;
 mod waiter;
 mod wakes;

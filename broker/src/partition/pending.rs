@@ -71,6 +71,11 @@ impl<W> Waiting<W> {
         self.bytes
     }
 
+    /// Nobody, and nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.placed.is_empty() && self.joined.is_empty()
+    }
+
     pub(super) fn push(&mut self, pending: Pending<W>) {
         if let Some(last) = self.placed.back() {
             assert_eq!(last.end, pending.base, "a placed batch leaves a hole");

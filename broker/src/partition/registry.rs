@@ -41,6 +41,12 @@ impl Partitions {
         self.by_id.read().values().cloned().collect()
     }
 
+    /// Those that are not at rest, in no order.
+    #[must_use]
+    pub fn restless(&self) -> Vec<Arc<Partition>> {
+        self.by_id.read().values().filter(|partition| !partition.is_at_rest()).cloned().collect()
+    }
+
     /// Those of one topic, by number.
     #[must_use]
     pub fn of_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {

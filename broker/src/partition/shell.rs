@@ -5,6 +5,7 @@
 //! the lock is free. The flusher calls back with no lock of its own held. Lock order: partition, then flusher queue
 //! or stream outbox.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Partition {
     /// What came of the last wish to close or delete the log.
     closed: watch::Sender<Result<(), LogFailure>>,
     state: Mutex<State>,
+    /// What the last step found; read without the lock, and only to save work, hence relaxed.
+    at_rest: AtomicBool,
     pub(super) published: watch::Sender<Published>,
     /// The last round that all members answered.
     rounds: watch::Sender<u64>,
@@ -90,6 +93,7 @@ impl Partition {
             log: OnceLock::new(),
             closed: watch::Sender::new(Ok(())),
             state: Mutex::new(State { machine, effects: Vec::new(), held_bytes: 0, configured: None }),
+            at_rest: AtomicBool::new(false),
             published,
             rounds: watch::Sender::new(0),
             trouble: Mutex::default(),
@@ -188,6 +192,7 @@ impl Partition {
         for effect in effects.drain(..) {
             self.carry_out(effect, machine, &mut wakes);
         }
+        self.at_rest.store(machine.is_at_rest(), Ordering::Relaxed);
         drop(state);
         wakes.wake(&self.flusher);
         answer
@@ -281,6 +286,11 @@ impl Partition {
     #[must_use]
     pub fn wants_ticks(&self) -> bool {
         self.inspect(Machine::wants_ticks)
+    }
+
+    /// Whether ticks may be rare, as the last step found.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest.load(Ordering::Relaxed)
     }
 
     /// A stream to a follower ended.

@@ -267,6 +267,16 @@ impl Cluster {
         }
     }
 
+    /// Time passes. Whoever is at rest finds nothing to do then, which is why ticks may be rare.
+    pub(super) fn tick(&mut self, index: usize) {
+        self.step(index, |machine, now| {
+            let was_at_rest = machine.is_at_rest();
+            machine.tick(now);
+            let did_nothing = machine.effects.iter().all(|effect| matches!(effect, Effect::Publish));
+            assert!(did_nothing || !was_at_rest, "at rest, a tick did {:?}", machine.effects);
+        });
+    }
+
     fn carry_out(&mut self, index: usize, effect: Effect<u64>) {
         match effect {
             Effect::Append(batch) => {

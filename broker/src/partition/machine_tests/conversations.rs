@@ -425,4 +425,5 @@ mod failing;
 mod moving;
 mod producing;
 mod recovering;
+mod resting;
 mod streams;

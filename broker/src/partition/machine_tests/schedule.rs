@@ -55,7 +55,7 @@ impl Cluster {
             660..740 => {
                 let milliseconds = 1 + self.random.below(40);
                 self.wait(milliseconds);
-                self.step(index, Machine::tick);
+                self.tick(index);
             }
             740..800 if !self.brokers[index].deaf => drop_answer(self.watch(index)),
             800..850 => self.consider(),
@@ -285,7 +285,7 @@ impl Cluster {
             while !self.brokers[index].log.is_idle() {
                 self.flush(index, usize::MAX, true);
             }
-            self.step(index, Machine::tick);
+            self.tick(index);
         }
         for id in self.stream_ids() {
             while self.reach_follower(id) || self.reach_leader(id) {}

@@ -60,7 +60,7 @@ pub enum LogWork {
     },
     /// Forget everything from `to` on, as one durable step; also what makes a failed log usable again.
     Cut {
-        /// Where the log shall end; rounded down to where a batch begins.
+        /// Where the log shall end; rounded down to where a batch begins, but not within damage.
         to: Offset,
         /// What is committed: a cut below is refused.
         committed_end: Offset,

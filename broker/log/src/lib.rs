@@ -10,6 +10,7 @@ pub mod env;
 mod aside;
 mod ballast;
 mod config;
+mod damage;
 mod data_dir;
 mod epochs;
 mod failure;

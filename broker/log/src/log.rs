@@ -405,6 +405,29 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Notes in memory what of a log that failed is synced, before it is let go of: whoever opens it again in this
+    /// process takes nothing below that for a torn tail. A step that is under way stays noted instead.
+    pub(crate) fn note_synced(&self) {
+        let noted = self.home.point(self.at);
+        if noted.is_none_or(|point| point.cutting.is_none() && point.starting_over.is_none()) {
+            self.home.set_point(self.at, self.recovery_point());
+        }
+    }
+
+    /// Takes the place of a log of this partition that was let go of: who holds `view` reads this one from now on.
+    ///
+    /// # Panics
+    /// When that is another partition's.
+    pub fn replace(&mut self, view: &LogView) {
+        assert_eq!(self.at, view.partition(), "a log takes the place of another partition's");
+        let fresh = std::mem::take(&mut *self.shared.state.write());
+        *view.shared.state.write() = fresh;
+        self.shared = Arc::clone(&view.shared);
+        self.shared.damage_changed();
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         self.home.note_growth(self.growth_noted, 0);

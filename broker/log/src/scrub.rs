@@ -61,10 +61,4 @@ impl LogView {
             _ => state.written_end,
         }
     }
-
-    /// Whether anything stored is known to be damaged.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        !self.shared.state.read().damage.is_empty()
-    }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use fidelog_record::types::Offset;
 
+use crate::damage;
 use crate::env::planted::{Planted, is_planted};
 use crate::epochs::EpochHistory;
 use crate::failure::LogFailure;
@@ -54,7 +55,7 @@ impl Log {
         let committed_end = self.never_cut_below(floor);
         let needed = to < self.written_end && !self.failed;
         // Judged after rounding, as the cut is: a crash right now makes the next start finish what is noted here.
-        needed && self.batch_start(to).is_ok_and(|to| to >= committed_end && self.lower_point(to))
+        needed && self.cut_place(to).is_ok_and(|to| to >= committed_end && self.lower_point(to))
     }
 
     /// Takes back the note of a cut that is not made; tells whether there was one.
@@ -80,7 +81,7 @@ impl Log {
         if to >= self.written_end && !self.failed {
             return Ok(None);
         }
-        let to = self.batch_start(to)?;
+        let to = self.cut_place(to)?;
         if to < committed_end {
             return Err(refused);
         }
@@ -94,6 +95,20 @@ impl Log {
         match is_planted(Planted::CutBelowCommitted) {
             true => Offset::ZERO,
             false => permitted.map_or(committed_end, |permitted| committed_end.min(permitted)),
+        }
+    }
+
+    /// Where a cut to `offset` is made: batches are never split. Within damage nobody can say here where they begin, but
+    /// whoever asks can, and nothing of the range is served anyway: it is cut right there, and what is left of it stays
+    /// damaged. Rounded down instead, a range that spans the committed end could never be cut.
+    fn cut_place(&self, offset: Offset) -> Result<Offset, DiskError> {
+        match self.view().locate(offset)? {
+            Some((_, Located::Batch(head))) => Ok(head.base),
+            Some((segment, Located::Damage(range))) => {
+                self.view().note_damage(&segment, range);
+                Ok(offset)
+            }
+            Some((_, Located::End { .. })) | None => Ok(offset),
         }
     }
 
@@ -115,7 +130,7 @@ impl Log {
         point.committed_end = point.committed_end.min(to);
         point.segment_base = segment_base.unwrap_or_default();
         point.position = 0; // the exact place is not worth a look: it only matters after a crash right now
-        point.damage = clip(&point.damage, to);
+        point.damage = damage::clip(&point.damage, to);
         drop(state);
         self.home.set_point(self.at, point)
     }
@@ -130,10 +145,11 @@ impl Log {
         let mut state = self.shared.state.write();
         state.durable_end = state.durable_end.min(to);
         state.written_end = to;
-        state.damage = clip(&state.damage, to);
+        state.damage = damage::clip(&state.damage, to);
         self.epochs.cut(to);
         state.epochs = Arc::new(self.epochs.clone());
         drop(state);
+        self.shared.damage_changed();
         (self.written_end, self.staged_end) = (to, to);
         self.committed_end = self.committed_end.min(to);
         self.epochs_unstored = true;
@@ -239,6 +255,7 @@ impl Log {
         state.epochs = Arc::default();
         state.damage.clear();
         drop(state);
+        self.shared.damage_changed();
         (self.written_end, self.staged_end, self.committed_end) = (at, at, at);
         self.epochs_unstored = true;
         self.store_epochs()?;
@@ -296,6 +313,7 @@ impl Log {
         let kept = kept.unwrap_or(state.segments.len().saturating_sub(1));
         let gone: Vec<_> = state.segments.drain(..kept).collect();
         drop(state);
+        self.shared.damage_changed();
         if gone.is_empty() {
             return Ok(());
         }
@@ -318,9 +336,4 @@ fn remove_hints(files: &crate::files::Files, names: &SegmentFiles) -> Result<(),
     files.remove_if_present(&names.index)?;
     files.remove_if_present(&names.time)?;
     Ok(())
-}
-
-/// What is left of ranges when everything from `to` on goes.
-fn clip(damage: &[(Offset, Offset)], to: Offset) -> Vec<(Offset, Offset)> {
-    damage.iter().filter(|(start, _)| *start < to).map(|&(start, end)| (start, end.min(to))).collect()
 }

@@ -12,11 +12,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 use parking_lot::RwLock;
 
+use crate::damage;
 use crate::data_dir::DataDir;
 use crate::epochs::EpochHistory;
 use crate::files::DiskError;
@@ -84,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) at: TopicPartition,
     pub(crate) home: Arc<DataDir>,
     pub(crate) state: RwLock<State>,
+    /// Counts how often the damaged ranges of `state` changed.
+    pub(crate) damage_changes: AtomicU64,
 }
 
 /// What the writer has published.
@@ -172,12 +176,6 @@ impl LogView {
         state.epochs.end_of(epoch, state.written_end)
     }
 
-    /// Ranges known to be damaged, in order.
-    #[must_use]
-    pub fn damage(&self) -> Vec<Range<Offset>> {
-        self.shared.state.read().damage.iter().map(|&(start, end)| start..end).collect()
-    }
-
     /// Reads whole batches from the one that holds `from`: at least one if any lies below `below`, then as many as
     /// fit into `bytes_max` together. Nothing when `from` is the end of what may be read.
     ///
@@ -192,7 +190,7 @@ impl LogView {
         if from == end {
             return Ok(ReadOutcome { batches: Bytes::new(), first_offset: from, next_offset: from });
         }
-        if let Some(range) = known_damage(&state, from) {
+        if let Some(range) = damage::known(&state, from) {
             return Err(self.lost(range));
         }
         let segment = match segment_of(&state, from) {
@@ -380,41 +378,6 @@ impl LogView {
         }
         error.into()
     }
-
-    /// Remembers what was found damaged in `segment`, unless that was cut, dropped or mended meanwhile.
-    pub(crate) fn note_damage(&self, segment: &Arc<Segment>, range: Range<Offset>) {
-        let mut state = self.shared.state.write();
-        let present = state.segments.iter().any(|other| Arc::ptr_eq(other, segment));
-        if !present || range.start < state.start || range.end > state.durable_end {
-            return;
-        }
-        if add_damage(&mut state.damage, range.clone()) {
-            let partition = self.shared.at;
-            tracing::error!(%partition, start = %range.start, end = %range.end, "stored records are damaged");
-        }
-    }
-}
-
-/// Adds a range, merged with those it touches or overlaps; tells whether that said anything new.
-pub(crate) fn add_damage(damage: &mut Vec<(Offset, Offset)>, range: Range<Offset>) -> bool {
-    if damage.iter().any(|&(start, end)| start <= range.start && range.end <= end) || range.is_empty() {
-        return false;
-    }
-    let (mut start, mut end) = (range.start, range.end);
-    damage.retain(|&(other_start, other_end)| {
-        let apart = other_end < start || end < other_start;
-        if !apart {
-            (start, end) = (start.min(other_start), end.max(other_end));
-        }
-        apart
-    });
-    let place = damage.partition_point(|&(other, _)| other < start);
-    damage.insert(place, (start, end));
-    true
-}
-
-pub(crate) fn known_damage(state: &State, offset: Offset) -> Option<Range<Offset>> {
-    state.damage.iter().find(|&&(start, end)| start <= offset && offset < end).map(|&(start, end)| start..end)
 }
 
 /// The segment that should hold `offset`, or the range of offsets whose files are missing.
@@ -429,19 +392,4 @@ pub(crate) fn segment_of(state: &State, offset: Offset) -> Result<&Arc<Segment>,
 
 fn first_offset(batches: &Bytes, from: Offset) -> Offset {
     fidelog_record::BatchHeader::parse(batches).map_or(from, |header| header.base_offset)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damage_that_touches_is_one_range() {
-        let mut damage = Vec::new();
-        assert!(add_damage(&mut damage, Offset(10)..Offset(20)));
-        assert!(add_damage(&mut damage, Offset(30)..Offset(40)));
-        assert!(!add_damage(&mut damage, Offset(12)..Offset(18)));
-        assert!(add_damage(&mut damage, Offset(20)..Offset(31)));
-        assert_eq!(damage, [(Offset(10), Offset(40))]);
-    }
 }

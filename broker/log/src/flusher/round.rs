@@ -260,7 +260,11 @@ impl<'a> Round<'a> {
     fn close(&mut self, at: TopicPartition, listener: &Weak<dyn LogEvents>) {
         let ended = match self.owned.logs.remove(&at) {
             Some(attached) if !attached.log.failed => self.settle_for_good(at, attached),
-            _ => Ok(()),
+            Some(failed) => {
+                failed.log.note_synced();
+                Ok(())
+            }
+            None => Ok(()),
         };
         tell_closed(listener, ended);
     }

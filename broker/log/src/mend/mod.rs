@@ -28,11 +28,12 @@ use fidelog_record::{Batches, Misfit};
 
 pub use step::{MendAnswer, MendDone};
 
+use crate::damage;
 use crate::epochs::EpochHistory;
 use crate::files::DiskError;
 use crate::producers::ProducerTable;
 use crate::segment::{Found, Segment, Survey};
-use crate::view::{LogView, known_damage, segment_of};
+use crate::view::{LogView, segment_of};
 use new_file::{KeptAside, NewFile, NewFiles};
 
 /// Why a segment was not mended. It stays as it is, and may be tried again.
@@ -168,7 +169,7 @@ impl LogView {
     /// As [`MendError`] tells.
     pub fn mend(&self, at: Offset, mut paced: impl FnMut(u64)) -> Result<Mending, MendError> {
         let state = self.shared.state.read().clone();
-        let damage = known_damage(&state, at).ok_or(MendError::NotDamaged { at })?;
+        let damage = damage::known(&state, at).ok_or(MendError::NotDamaged { at })?;
         let (replaced, offsets) = match segment_of(&state, at) {
             Ok(segment) if segment.is_active() => return Err(MendError::Active { at }),
             Ok(segment) => (Some(Arc::clone(segment)), segment.base..segment.end()),

@@ -18,6 +18,7 @@ use fidelog_record::types::Offset;
 
 use super::new_file::NewFile;
 use super::{MendError, Mended};
+use crate::damage;
 use crate::log::Log;
 use crate::producer_files;
 use crate::producers::ProducerTable;
@@ -79,8 +80,9 @@ impl Log {
         if !segments.is_empty() {
             state.segments.splice(place, segments);
         }
-        forget_damage(&mut state.damage, &offsets);
+        damage::forget(&mut state.damage, &offsets);
         drop(state);
+        self.shared.damage_changed();
         self.remember(&lost, &producers)?;
         Ok(MendDone { mended: lost, producers })
     }
@@ -131,27 +133,5 @@ fn place_of(state: &State, replaced: Option<&Arc<Segment>>, offsets: &Range<Offs
             let next = state.segments.get(index).map_or(state.written_end, |segment| segment.base);
             (index == 0 && next == offsets.end).then_some(index..index)
         }
-    }
-}
-
-/// What is left of damaged ranges when `mended` is not damaged any more.
-fn forget_damage(damage: &mut Vec<(Offset, Offset)>, mended: &Range<Offset>) {
-    let left = damage
-        .iter()
-        .flat_map(|&(start, end)| [(start, end.min(mended.start)), (start.max(mended.end), end)]);
-    *damage = left.filter(|(start, end)| start < end).collect();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mended_stretch_leaves_what_lies_beside_it() {
-        let mut damage = vec![(Offset(0), Offset(10)), (Offset(20), Offset(50)), (Offset(60), Offset(61))];
-        forget_damage(&mut damage, &(Offset(25)..Offset(30)));
-        assert_eq!(damage[1..3], [(Offset(20), Offset(25)), (Offset(30), Offset(50))]);
-        forget_damage(&mut damage, &(Offset(5)..Offset(60)));
-        assert_eq!(damage, [(Offset(0), Offset(5)), (Offset(60), Offset(61))]);
     }
 }

@@ -15,6 +15,7 @@ mod tail;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 use parking_lot::RwLock;
@@ -22,6 +23,7 @@ use parking_lot::RwLock;
 pub use cases::{Finding, RecoveryCase};
 
 use crate::ballast;
+use crate::damage;
 use crate::data_dir::DataDir;
 use crate::env::Operation;
 use crate::epochs::EpochHistory;
@@ -32,7 +34,7 @@ use crate::producer_files;
 use crate::producers::ProducerTable;
 use crate::recovery_points::RecoveryPoint;
 use crate::segment::{Indexes, OpenSegment, SEGMENT_HEADER_BYTES, Segment};
-use crate::view::{Shared, State, add_damage};
+use crate::view::{Shared, State};
 use found::FoundFiles;
 use tail::Tail;
 
@@ -215,7 +217,7 @@ impl Log {
             // Retention notes a new start before it removes files, so nobody here removed these.
             Some(first) if has_point && point.start < *first => {
                 report.note(RecoveryCase::SegmentMissing, format!("offsets {}..{first}", point.start));
-                add_damage(&mut damage, point.start..*first);
+                damage::add(&mut damage, point.start..*first);
                 point.start
             }
             Some(first) => point.start.max(*first),
@@ -261,7 +263,7 @@ impl Log {
                         RecoveryCase::SegmentMissing,
                         format!("offsets {}..{}", range.start, range.end),
                     );
-                    add_damage(&mut damage, range);
+                    damage::add(&mut damage, range);
                 }
                 self.set_end(point.synced_end.max(start), damage);
                 self.epochs_unstored = self.epochs.cut(self.written_end);
@@ -285,7 +287,7 @@ impl Log {
     ) -> Result<(), OpenError> {
         report.scanned_bytes += tail.scanned_bytes;
         for range in &tail.damage {
-            add_damage(&mut damage, range.clone());
+            damage::add(&mut damage, range.clone());
         }
         self.committed_end = self.committed_end.max(tail.committed_below).min(tail.end);
         self.epochs_unstored = self.epochs.entries() != tail.epochs.entries();
@@ -380,7 +382,12 @@ fn build(home: &Arc<DataDir>, at: TopicPartition, state: State, end: Offset) -> 
         at,
         directory: home.partition_path(at),
         home: Arc::clone(home),
-        shared: Arc::new(Shared { at, home: Arc::clone(home), state: RwLock::new(state) }),
+        shared: Arc::new(Shared {
+            at,
+            home: Arc::clone(home),
+            state: RwLock::new(state),
+            damage_changes: AtomicU64::new(0),
+        }),
         active: None,
         staged: Vec::new(),
         staged_end: end,

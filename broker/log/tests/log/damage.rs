@@ -197,3 +197,34 @@ fn an_empty_last_segment_is_legal_and_replaced() {
     batches.push(broker.append(2, 100));
     assert_eq!(read_all(&broker.view(), 999), bytes_of(&batches));
 }
+
+/// Rounded down to where the damage begins, such a cut went below what is committed and was refused for ever.
+#[test]
+fn a_cut_into_damage_that_spans_the_committed_end_is_made_right_there() {
+    let (disk, machine) = machine(7);
+    let mut broker = machine.create();
+    let mut batches: Vec<_> = (0..12).map(|_| broker.append(2, 100)).collect();
+    broker.commit(Offset(9 * 2));
+    broker.stop();
+    let length = batches[0].length() as u64;
+    for index in [8, 9, 10] {
+        disk.flip_bit(&machine.log_file(0), 64 + index * length + 30, 3).unwrap();
+    }
+    let (mut broker, _) = machine.open();
+    let lost = match broker.view().read(Offset(16), 100, Offset(24)) {
+        Err(ReadError::DataLoss { range, .. }) => range,
+        read => panic!("{read:?}"),
+    };
+    assert_eq!(lost, Offset(16)..Offset(22));
+    assert_eq!(broker.cut(Offset(20)).unwrap().end, Offset(20));
+    assert_eq!(broker.view().damage(), [Offset(16)..Offset(20)], "what is left of it stays damaged");
+    broker.next = Offset(20);
+    broker.epoch = 2;
+    batches.truncate(10);
+    batches.push(broker.append(2, 100));
+    drop(broker);
+    let (broker, report) = machine.open();
+    assert_eq!(report.damage, [Offset(16)..Offset(20)], "{report:?}");
+    let read = broker.view().read(Offset(20), 999, Offset(24)).unwrap();
+    assert_eq!(read.batches, bytes_of(&batches[10..]));
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fidelog_log::env::Operation;
 use fidelog_log::env::sim::{Fault, FaultError, SimClock, SimDisk};
-use fidelog_log::{FlushOutcome, LogWork, OpenError, SecureError};
+use fidelog_log::{FlushOutcome, Log, LogWork, OpenError, SecureError};
 use fidelog_record::types::{Generation, Offset};
 
 use crate::harness::{Broker, Heard, Machine, bytes_of, partition, read_all};
@@ -188,4 +188,39 @@ fn a_generation_far_behind_is_raised_with_one_write() {
     assert_eq!(disk.changes() - before, 2 * one_write, "it never falls");
     drop(home);
     assert_eq!(machine.try_home().unwrap().found().generation, Generation(500_000));
+}
+
+/// A write that failed stops one log, not the directory. Opened again in the same process it holds all that was synced,
+/// and bytes that flipped there meanwhile are damage, not a torn tail, whatever the last recovery point says.
+#[test]
+fn a_log_that_stopped_is_opened_again_and_loses_nothing_that_was_synced() {
+    for flips in [false, true] {
+        let (disk, mut machine) = machine(5);
+        machine.config.recovery_point_bytes = 1 << 30;
+        let mut broker = machine.create();
+        let mut batches: Vec<_> = (0..6).map(|_| broker.append(2, 100)).collect();
+        broker.secure(600).unwrap();
+        let view = broker.view();
+        broker.events.take();
+        disk.inject(Fault::once(Operation::Write, 1, FaultError::StorageFull));
+        broker.place(2, 100).unwrap();
+        broker.flush();
+        let heard = broker.events.take();
+        assert!(matches!(heard.as_slice(), [Heard::Failed(_)]), "{heard:?}");
+        if flips {
+            disk.flip_bit(&machine.log_file(0), 64 + 5 * batches[0].length() as u64 + 40, 1).unwrap();
+        }
+        broker.submit(LogWork::Close);
+        broker.flush();
+        assert!(matches!(broker.events.take().as_slice(), [Heard::Closed(Ok(()))]));
+        let (mut log, report) = Log::open(&broker.home, partition()).unwrap();
+        log.replace(&view);
+        assert_eq!(view.durable_end(), Offset(12), "{report:?}");
+        assert_eq!(report.damage.is_empty(), !flips, "{report:?}");
+        (broker.next, broker.room, broker.epoch) = (Offset(12), log.room_bytes(), 2);
+        broker.flusher.attach(log, Arc::clone(&broker.events) as _);
+        batches.push(broker.append(2, 100));
+        let read = view.read(Offset(12), 999, Offset(14)).unwrap();
+        assert_eq!(read.batches, bytes_of(&batches[6..]), "whoever held a view reads on");
+    }
 }

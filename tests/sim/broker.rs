@@ -67,9 +67,15 @@ pub(crate) struct Life {
     pub(crate) watch_due: bool,
     /// Its view has passed its registration: it hosts.
     pub(crate) hosting: bool,
+    /// What it must host is open, and what is wrong with it was told.
+    pub(crate) ready: bool,
     pub(crate) partitions: BTreeMap<TopicPartition, Arc<Partition>>,
     pub(crate) unopened: BTreeSet<TopicPartition>,
     pub(crate) removing: BTreeSet<TopicId>,
+    /// How often mending has failed, of what is damaged.
+    pub(crate) unmended: BTreeMap<TopicPartition, u32>,
+    /// Replicas it has asked to give up.
+    pub(crate) refilling: BTreeSet<TopicPartition>,
     /// What is said to the quorum until it is answered.
     pub(crate) reports: BTreeMap<u64, Proposal>,
     pub(crate) next_report: u64,

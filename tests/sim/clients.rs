@@ -374,11 +374,8 @@ impl Sim {
                 self.judge.out_of_range(at, position, start, committed_end);
                 self.clients.readers[reader].position = start;
             }
-            // What is damaged is not repaired yet: this reader will not get beyond it.
-            Err(ReadRefusal::DataLoss(_)) => {
-                self.clients.readers[reader].closed = self.brokers[leader].tainted
-            }
-            Err(ReadRefusal::Disk(_)) => {}
+            // It is mended, or another leads.
+            Err(ReadRefusal::DataLoss(_) | ReadRefusal::Disk(_)) => {}
         }
     }
 }

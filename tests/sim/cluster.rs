@@ -47,8 +47,6 @@ pub(crate) struct Sim {
     pub(crate) judge: Judge,
     /// Faults are over.
     pub(crate) healing: bool,
-    /// Logs that stayed stopped were started anew.
-    pub(crate) restarted: bool,
     /// All is well: the run ends.
     pub(crate) done: bool,
 }
@@ -94,7 +92,6 @@ impl Sim {
             clients: Clients::default(),
             judge: Judge::default(),
             healing: false,
-            restarted: false,
             done: false,
             random,
             settings,
@@ -196,7 +193,7 @@ impl Sim {
             Own::Remove(topic) => self.remove(broker, topic),
             Own::Request { request, at, epoch } => self.requested(broker, request, at, epoch),
             Own::Stop => self.stop(broker),
-            Own::ReplaceDamaged => self.replace_damaged(broker),
+            Own::Mend => self.mend(broker),
             Own::Exit => self.end(broker, "it ends"),
         }
     }
@@ -276,7 +273,7 @@ impl Sim {
             Said::PushReady(stream, at) => self.push_ready(stream, at),
             Said::CommittedReady(stream, at) => self.committed_ready(stream, at),
             Said::Propose(at, epoch, proposed) => self.propose_isr(broker, at, epoch, &proposed),
-            Said::Failed(at) => self.replica_failed(broker, at),
+            Said::Failed => self.tell_conditions(broker),
             Said::ReadProducers { at, epoch, below } => self.read_producers(broker, at, epoch, below),
             Said::ReadTail { at, from, epoch, start, end } => {
                 self.read_tail(broker, at, from, epoch, (start, end));
@@ -332,21 +329,12 @@ impl Sim {
         let limits = self.settings.machine;
         let id = self.brokers[broker].id;
         let clock: Arc<dyn Clock> = Arc::new(self.brokers[broker].clock.clone());
-        let view = log.view();
-        let durable_end = view.durable_end();
+        let durable_end = log.view().durable_end();
         let Some(life) = self.life_mut(broker) else { return };
         let setup = Setup {
             id: at,
             me: id,
-            log: LogState {
-                start: view.start(),
-                committed_end: log.committed_end().clamp(view.start(), durable_end),
-                durable_end,
-                end: durable_end,
-                epochs: log.epochs().clone(),
-                producers: log.producers().clone(),
-                room_bytes: log.room_bytes(),
-            },
+            log: LogState::of(&log),
             unclean: !life.home.found().is_clean(at) && durable_end.0 > 0,
             limits,
         };
@@ -363,9 +351,8 @@ impl Sim {
         let whole = !self.brokers[broker].tainted;
         self.judge.hosted(broker, at, durable_end, whole);
         if !report.damage.is_empty() {
-            // Nothing else may be destroyed until it is repaired.
+            // Nothing else may be destroyed until it is mended.
             self.brokers[broker].tainted = true;
-            self.own_later(broker, 1_000, Own::ReplaceDamaged);
         }
     }
 }

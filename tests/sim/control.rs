@@ -36,6 +36,9 @@ fn session_of(broker: usize, life: u64) -> SessionId {
 
 impl Sim {
     pub(crate) fn beat(&mut self, broker: usize) {
+        let told = self.has_told_failures(broker);
+        let Some(life) = self.life_mut(broker) else { return };
+        life.ready |= told && life.hosting && life.unopened.is_empty();
         let Some(life) = self.life(broker) else { return };
         let Some((epoch, _)) = life.registered else { return };
         let (number, sent) = (life.number, self.agenda.now());
@@ -44,7 +47,7 @@ impl Sim {
             epoch,
             number: 0,
             passed: life.view.as_ref().map(|view| view.index()).unwrap_or_default(),
-            ready: life.hosting && life.unopened.is_empty(),
+            ready: life.ready,
             stopping: life.stopping,
             health: BrokerHealth {
                 failed: life.home.latched().map(|reason| reason.to_string()),

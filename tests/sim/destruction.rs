@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::broker::ROOT;
 use crate::cluster::Sim;
 use crate::event::Event;
+use crate::mending::scrub;
 use crate::trouble::Trouble;
 
 impl Sim {
@@ -66,17 +67,6 @@ impl Sim {
         self.replace_disk(broker);
     }
 
-    /// Nothing repairs damage yet: an operator replaces the disk, if others hold all that was acknowledged.
-    pub(crate) fn replace_damaged(&mut self, broker: usize) {
-        if self.may_be_destroyed(broker) {
-            self.tell("damaged", &[broker as u64], || {
-                format!("the damaged disk of broker {} is replaced", broker + 1)
-            });
-            self.end(broker, "its disk is damaged");
-            self.replace_disk(broker);
-        }
-    }
-
     /// An empty disk, formatted anew.
     pub(crate) fn replace_disk(&mut self, broker: usize) {
         let cluster = self.cluster;
@@ -112,8 +102,12 @@ impl Sim {
         }
     }
 
-    /// One bit of some segment.
+    /// One bit of some segment, where others hold what it may be of.
     pub(crate) fn flip_bit(&mut self, broker: usize) {
+        if !self.may_be_destroyed(broker) {
+            return;
+        }
+        self.brokers[broker].tainted = true;
         let disk = self.brokers[broker].disk.clone();
         let mut files = Vec::new();
         let topics = Path::new(ROOT).join("topics");
@@ -149,7 +143,8 @@ impl Sim {
             let in_sync =
                 state.partitions().all(|(_, entry)| !entry.has_replica(me) || entry.isr.contains(&me));
             let damaged = self.life(broker).is_some_and(|life| {
-                life.partitions.values().any(|partition| !partition.view().damage().is_empty())
+                life.partitions.values().for_each(|partition| scrub(partition));
+                life.partitions.values().any(|partition| partition.view().is_damaged())
             });
             if known && in_sync && !damaged {
                 self.tell("whole", &[broker as u64], || {

@@ -89,8 +89,8 @@ pub(crate) enum Own {
     Remove(fidelog_record::types::TopicId),
     /// A produce reaches it.
     Request { request: u64, at: TopicPartition, epoch: LeaderEpoch },
-    /// An operator looks at its damage.
-    ReplaceDamaged,
+    /// It looks after what is wrong with its logs.
+    Mend,
     /// It stops cleanly.
     Stop,
     /// It ends, having said why.

@@ -10,8 +10,6 @@ use crate::properties::replicas;
 
 /// How long it may take until all is well, microseconds.
 const PATIENCE: u64 = 60_000_000;
-/// When a log has stopped and stays so, an operator starts its broker anew after this long, microseconds.
-const OPERATOR: u64 = 5_000_000;
 /// Between two looks.
 const LOOK: u64 = 200_000;
 
@@ -49,31 +47,8 @@ impl Sim {
             Some(wrong) => {
                 let since = self.judge.healing_since;
                 let waited = self.agenda.now().micros_since(since);
-                if waited >= OPERATOR && !std::mem::replace(&mut self.restarted, true) {
-                    self.restart_stopped();
-                }
                 assert!(waited < PATIENCE, "not well {} s after the last fault: {wrong}", waited / 1_000_000);
                 self.agenda.after(LOOK, Event::Look);
-            }
-        }
-    }
-
-    /// N16: a log that failed goes on under a higher leader epoch; today that takes a start of its broker. One with damage
-    /// may be stopped for good, since nothing repairs it yet: its disk is replaced.
-    fn restart_stopped(&mut self) {
-        for broker in 0..self.brokers.len() {
-            let is_stopped = |machine: &Machine<_>| matches!(machine.role(), Role::Stopped(_));
-            let Some(life) = self.life(broker) else { continue };
-            let stopped: Vec<_> = life.partitions.values().filter(|it| it.inspect(is_stopped)).collect();
-            let damaged = stopped.iter().any(|it| !it.view().damage().is_empty());
-            if !stopped.is_empty() {
-                self.end(broker, "an operator starts it anew, for a log of it has stopped");
-            }
-            if damaged {
-                self.tell("replaced", &[broker as u64], || {
-                    format!("broker {} is given an empty disk", broker + 1)
-                });
-                self.replace_disk(broker);
             }
         }
     }
@@ -100,6 +75,10 @@ impl Sim {
                 let Some(partition) = self.partition(broker, at) else {
                     return Some(format!("{at} is not hosted by broker {}", broker + 1));
                 };
+                if partition.view().is_damaged() {
+                    let damage = partition.view().damage();
+                    return Some(format!("{at}: broker {} is damaged: {damage:?}", broker + 1));
+                }
                 let positions = partition.inspect(Machine::positions);
                 if positions.committed_end != end || positions.end != end {
                     return Some(format!(
@@ -150,9 +129,6 @@ impl Sim {
             self.judge.settled.refused_is_nowhere(history);
             for broker in 0..self.brokers.len() {
                 let Some(partition) = self.partition(broker, at) else { continue };
-                if !partition.view().damage().is_empty() {
-                    continue; // Told, served around, and not repaired.
-                }
                 let positions = partition.inspect(Machine::positions);
                 let (batches, _) = held(&partition, at, positions.start, positions.end);
                 replicas::are_what_was_committed(broker, at, &batches, history);

@@ -7,11 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fidelog_broker::meta::state::{
-    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, ReplicaFailure, TopicEntry,
-    TopicState,
+    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, TopicEntry, TopicState,
 };
-use fidelog_broker::partition::Assignment;
-use fidelog_log::{Log, OpenError, RecoveryReport};
+use fidelog_broker::partition::{Assignment, Partition};
+use fidelog_log::{Flusher, Log, OpenError, RecoveryReport};
 use fidelog_record::types::{Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::cluster::Sim;
@@ -128,6 +127,7 @@ impl Sim {
         let touched: BTreeSet<_> = changes.partitions.iter().copied().chain(of_topics).filter(mine).collect();
         let mut lost = Vec::new();
         for &at in &touched {
+            self.empty_given_up(broker, state, at);
             if !self.open_if_missing(broker, state, at, &mut lost) {
                 return; // It has ended over this.
             }
@@ -147,6 +147,7 @@ impl Sim {
             self.begin_removal(broker, state, topic);
         }
         self.report_ends(broker, state, &touched);
+        self.tell_conditions(broker);
     }
 
     /// Whether the process goes on.
@@ -221,7 +222,7 @@ impl Sim {
         let mut unreported = false;
         for at in partitions_of(state, topic) {
             let Some(replica) = state.partition(at).and_then(|entry| entry.replica(me)) else { continue };
-            if !life.partitions.contains_key(&at) {
+            if !life.partitions.contains_key(&at) || life.refilling.contains(&at) && !replica.made {
                 return;
             }
             unreported |= !replica.made;
@@ -255,14 +256,6 @@ impl Sim {
         }
     }
 
-    /// A log takes nothing any more, and the quorum is told (N11).
-    pub(crate) fn replica_failed(&mut self, broker: usize, at: TopicPartition) {
-        let Some((broker_epoch, _)) = self.life(broker).and_then(|life| life.registered) else { return };
-        let (partitions, reason) = (vec![at], ReplicaFailure::Unusable);
-        let broker_id = crate::broker::id_of(broker);
-        self.report(broker, Proposal::ReplicasFailed { broker: broker_id, broker_epoch, partitions, reason });
-    }
-
     fn begin_removal(&mut self, broker: usize, state: &ClusterState, topic: TopicId) {
         let me = self.brokers[broker].id;
         let pending = state.tombstone(topic).is_some_and(|tombstone| tombstone.pending.contains(&me));
@@ -276,6 +269,29 @@ impl Sim {
         }
     }
 
+    /// A replica that nobody counts on any more, as this process wished, is emptied; then it is made anew.
+    fn empty_given_up(&mut self, broker: usize, state: &ClusterState, at: TopicPartition) {
+        let me = self.brokers[broker].id;
+        let Some(life) = self.life(broker).filter(|life| life.refilling.contains(&at)) else { return };
+        let is_given_up = state.partition(at).and_then(|it| it.replica(me)).is_some_and(|it| !it.made);
+        let Some(partition) = life.partitions.get(&at).cloned().filter(|_| is_given_up) else { return };
+        let (flusher, home) = (Arc::clone(&life.flusher), Arc::clone(&life.home));
+        let removed = delete(&partition, &flusher) && home.remove_partition(at).is_ok();
+        drop((partition, flusher, home));
+        self.tell("emptied", &[broker as u64, u64::from(removed)], || {
+            format!("broker {} gives {at} up, to be filled again: {removed}", broker + 1)
+        });
+        let Some(life) = self.life_mut(broker) else { return };
+        if removed {
+            life.refilling.remove(&at);
+            life.partitions.remove(&at);
+            self.judge.unhosted(broker, at);
+        } else {
+            life.unopened.insert(at);
+            self.own_later(broker, AGAIN, Own::OpenAgain);
+        }
+    }
+
     /// Deletes what there is of a topic; what the disk refuses is tried again.
     pub(crate) fn remove(&mut self, broker: usize, topic: TopicId) {
         let Some(life) = self.life_mut(broker) else { return };
@@ -284,11 +300,7 @@ impl Sim {
             life.partitions.range(range_of(topic)).map(|(at, it)| (*at, Arc::clone(it))).collect();
         let mut removed = true;
         for (at, partition) in hosted {
-            let mut closing = Box::pin(partition.close(true));
-            let mut context = Context::from_waker(Waker::noop());
-            let _ = closing.as_mut().poll(&mut context);
-            flusher.flush_once(Duration::ZERO);
-            if matches!(closing.as_mut().poll(&mut context), Poll::Ready(Ok(()))) {
+            if delete(&partition, &flusher) {
                 self.life_mut(broker).into_iter().for_each(|life| drop(life.partitions.remove(&at)));
                 self.judge.unhosted(broker, at);
             } else {
@@ -316,6 +328,15 @@ fn life_view(sim: &mut Sim, broker: usize, state: &Arc<ClusterState>) {
     }
 }
 
+/// Whether a partition's log is deleted.
+fn delete(partition: &Partition, flusher: &Flusher) -> bool {
+    let mut closing = Box::pin(partition.close(true));
+    let mut context = Context::from_waker(Waker::noop());
+    let _ = closing.as_mut().poll(&mut context);
+    flusher.flush_once(Duration::ZERO);
+    matches!(closing.as_mut().poll(&mut context), Poll::Ready(Ok(())))
+}
+
 fn range_of(topic: TopicId) -> std::ops::RangeInclusive<TopicPartition> {
     let at = |index| TopicPartition { topic, partition: PartitionIndex(index) };
     at(0)..=at(u32::MAX)
@@ -339,6 +360,7 @@ fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
         leader_epoch: entry.leader_epoch,
         partition_epoch: entry.epoch,
         min_insync: usize::from(topic.min_insync_replicas()),
+        damaged: entry.damaged.iter().copied().collect(),
         lost_leader,
         recoveries: entry.recoveries.clone(),
     }

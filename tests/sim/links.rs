@@ -16,7 +16,7 @@ pub(crate) enum Said {
     PushReady(StreamId, TopicPartition),
     CommittedReady(StreamId, TopicPartition),
     Propose(TopicPartition, LeaderEpoch, Proposed),
-    Failed(TopicPartition),
+    Failed,
     ReadProducers { at: TopicPartition, epoch: LeaderEpoch, below: Offset },
     ReadTail { at: TopicPartition, from: BrokerId, epoch: LeaderEpoch, start: Offset, end: Offset },
     Answer(u64, ProduceAnswer),
@@ -75,8 +75,8 @@ impl Links for Outbox {
         self.say(Said::Propose(at, epoch, proposed));
     }
 
-    fn replica_failed(&self, at: TopicPartition) {
-        self.say(Said::Failed(at));
+    fn replica_failed(&self, _: TopicPartition) {
+        self.say(Said::Failed);
     }
 
     fn read_producers(&self, partition: &Arc<Partition>, epoch: LeaderEpoch, at: Offset) {

@@ -9,7 +9,7 @@
 //! | `cluster` | a run, and what a step is |
 //! | `agenda`, `event` | what happens next, and what can |
 //! | `settings` | what a seed draws at first |
-//! | `broker`, `processes`, `hosting`, `tending` | machines, their processes, and what these do |
+//! | `broker`, `processes`, `hosting`, `tending`, `mending` | machines, their processes, and what these do |
 //! | `network`, `streams`, `links` | links and streams, and what partitions say on them |
 //! | `quorum`, `control` | who decides on metadata, and who lives |
 //! | `clients` | producers and readers |
@@ -31,6 +31,7 @@ mod healing;
 mod hosting;
 mod judge;
 mod links;
+mod mending;
 mod network;
 mod planted;
 mod processes;

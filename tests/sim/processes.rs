@@ -80,9 +80,12 @@ impl Sim {
             view: None,
             watch_due: false,
             hosting: false,
+            ready: false,
             partitions: std::collections::BTreeMap::new(),
             unopened: std::collections::BTreeSet::new(),
             removing: std::collections::BTreeSet::new(),
+            unmended: std::collections::BTreeMap::new(),
+            refilling: std::collections::BTreeSet::new(),
             reports: std::collections::BTreeMap::new(),
             next_report: 0,
             flush_due: false,
@@ -193,6 +196,7 @@ impl Sim {
         }
         self.own_later(broker, self.settings.tick, Own::Tick);
         self.own_later(broker, 500_000, Own::Tend);
+        self.own_later(broker, 100_000, Own::Mend);
     }
 
     /// Says something to the quorum; one way may fail, or both.

@@ -59,12 +59,12 @@ pub(crate) enum Kind {
     EmptyDisk,
     /// Syncs of a disk do nothing for a while, until its power is cut.
     LyingDisk,
-    /// A bit flips on a disk. Not among those that are drawn: what is damaged is not repaired yet.
+    /// A bit flips on a disk.
     FlipBit,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Kill,
         Self::PowerCut,
         Self::KillAll,
@@ -88,6 +88,7 @@ impl Kind {
         Self::RollBack,
         Self::EmptyDisk,
         Self::LyingDisk,
+        Self::FlipBit,
     ];
 }
 

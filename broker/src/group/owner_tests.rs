@@ -129,6 +129,7 @@ impl Broker {
             leader_epoch: LeaderEpoch(epoch),
             partition_epoch: PartitionEpoch(u64::from(epoch)),
             min_insync: 1,
+            damaged: Default::default(),
             lost_leader: None,
             recoveries: Vec::new(),
         });
@@ -298,6 +299,7 @@ async fn who_does_not_lead_says_who_does() {
         leader_epoch: LeaderEpoch(2),
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
+        damaged: Default::default(),
         lost_leader: None,
         recoveries: Vec::new(),
     });
@@ -356,6 +358,7 @@ async fn n18_a_position_is_told_only_after_the_epoch_was_confirmed() {
         leader_epoch: LeaderEpoch(1),
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
+        damaged: Default::default(),
         lost_leader: None,
         recoveries: Vec::new(),
     });

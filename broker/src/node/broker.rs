@@ -15,12 +15,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::config::NodeConfig;
-use super::damage_report::DamageReport;
 use super::generation::{Written, raise_while_written};
 use super::hosting::Hosting;
 use super::housekeeping;
 use super::registration::{reached, register, registration};
-use super::repair::Repair;
+use super::reopening::Reopening;
+use super::repair::{Refilling, Repair};
+use super::replica_report::ReplicaReport;
 use super::running::Stopper;
 use super::scrub::Scrub;
 use super::session::{Session, SessionOf};
@@ -56,6 +57,8 @@ pub(super) struct BrokerHalf {
     pub(super) believed: Arc<AtomicBool>,
     pub(super) stopper: Stopper,
     pub(super) tasks: PeerTasks,
+    /// Replicas it has asked to give up.
+    pub(super) refilling: Refilling,
 }
 
 impl BrokerHalf {
@@ -90,8 +93,10 @@ impl BrokerHalf {
         tasks.spawn(heartbeats);
         tasks.spawn(session.tell_free(Arc::new(self.disk.clone()), self.config.data_dir.clone()));
         // Logs that must be opened are open before clients are let in; replication begins with them.
-        self.host(epoch, lease.clone())?;
+        let mut told = self.host(epoch, lease.clone())?;
         self.link();
+        // Before it may lead: who is damaged leads only where nobody else can (N10).
+        drop(tasks.wait_for(told.wait_for(|&told| told))?);
         // From now on it may lead and follow; what clients ask for before the quorum knows that would be refused.
         session.ready();
         tasks.wait_for(session.alive())?;
@@ -99,7 +104,9 @@ impl BrokerHalf {
         Ok(session)
     }
 
-    fn host(&self, epoch: BrokerEpoch, lease: AckLease) -> Result<(), StartError> {
+    /// What it answers becomes true when the quorum knows what is wrong with the logs here.
+    fn host(&self, epoch: BrokerEpoch, lease: AckLease) -> Result<watch::Receiver<bool>, StartError> {
+        let unopened = Arc::new(Mutex::default());
         let hosting = Arc::new(Hosting {
             me: self.config.broker,
             epoch,
@@ -114,12 +121,23 @@ impl BrokerHalf {
             positions: Arc::clone(&self.positions),
             limits: machine_limits(&self.config),
             lease,
+            unopened: Arc::clone(&unopened),
+            refilling: Arc::clone(&self.refilling),
             removing: Mutex::default(),
             leaving: Mutex::default(),
             stopper: self.stopper.clone(),
             tracker: self.tasks.tracker.clone(),
             stop: self.tasks.stop.clone(),
         });
+        let report = ReplicaReport {
+            broker: self.config.broker,
+            broker_epoch: epoch,
+            partitions: Arc::clone(&self.partitions),
+            unopened,
+            view: Arc::clone(&self.view),
+            quorum: Arc::clone(&self.quorum),
+            failures: self.links.failures(),
+        };
         let (hosted_sender, mut hosted) = watch::channel(false);
         self.tasks.spawn(hosting.run(hosted_sender));
         // That the sender is gone means that the node stops; that is told first.
@@ -128,7 +146,10 @@ impl BrokerHalf {
                 std::future::pending().await
             }
         };
-        self.tasks.wait_for(hosted)
+        self.tasks.wait_for(hosted)?;
+        let (told_sender, told) = watch::channel(false);
+        self.tasks.spawn(report.run(told_sender));
+        Ok(told)
     }
 
     /// Links to all who hold replicas.
@@ -148,15 +169,10 @@ impl BrokerHalf {
         let clock = || Arc::clone(&self.clock);
         tasks.spawn(housekeeping::tick(partitions(), lease, clock()));
         tasks.spawn(housekeeping::retain(partitions(), view(), clock(), self.config.retention_every));
-        tasks.spawn(Repair::new(me, partitions(), view(), clock()).run());
-        let report = DamageReport {
-            broker: me,
-            broker_epoch: epoch,
-            partitions: partitions(),
-            view: view(),
-            quorum: Arc::clone(&self.quorum),
-        };
-        tasks.spawn(report.run());
+        let (quorum, refilling) = (Arc::clone(&self.quorum), Arc::clone(&self.refilling));
+        tasks.spawn(Repair::new((me, epoch), partitions(), view(), clock(), quorum, refilling).run());
+        let (home, failures) = (Arc::clone(&self.home), self.links.failures());
+        tasks.spawn(Reopening { home, partitions: partitions(), clock: clock(), failures }.run());
         if let Some(bytes_per_s) = self.config.scrub_bytes_per_s {
             tasks.spawn(Scrub::new(me, partitions(), view(), clock(), bytes_per_s.get()).run());
         }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::repair::Refilling;
 use super::running::{StopReason, Stopper};
 use crate::group::{POSITIONS_TOPIC, Positions};
 use crate::meta::lease::AckLease;
@@ -56,6 +57,10 @@ pub(super) struct Hosting {
     pub(super) limits: MachineLimits,
     /// Until when leaders here may acknowledge (N12).
     pub(super) lease: AckLease,
+    /// Logs that could not be opened, for whoever tells the quorum.
+    pub(super) unopened: Arc<Mutex<BTreeSet<TopicPartition>>>,
+    /// Replicas to be emptied once nobody counts on them.
+    pub(super) refilling: Refilling,
     /// Topics whose data is being removed.
     pub(super) removing: Mutex<BTreeSet<TopicId>>,
     /// Replicas that left this broker and whose data is being removed.
@@ -95,7 +100,17 @@ impl Hosting {
                 self.stopper.stop(reason);
                 return;
             }
+            self.tell_unopened(&unopened);
             ready.send_replace(true);
+        }
+    }
+
+    fn tell_unopened(&self, unopened: &Unopened) {
+        let now: BTreeSet<_> = unopened.keys().copied().collect();
+        let mut told = self.unopened.lock();
+        if *told != now {
+            *told = now;
+            self.links.failures().notify_one();
         }
     }
 
@@ -161,7 +176,6 @@ impl Hosting {
                 Ok(Ok(Opened::Log(log, report))) => {
                     if unopened.remove(&id).is_some() {
                         info!(partition = %id, "it could be opened after all");
-                        self.tell_usable(vec![id]);
                     }
                     self.host(state, id, *log, &report);
                 }
@@ -193,9 +207,7 @@ impl Hosting {
         let why = error.to_string();
         if unopened.get(&id) != Some(&why) {
             warn!(partition = %id, "this replica cannot be used yet, trying again: {why}");
-            if unopened.insert(id, why).is_none() {
-                self.tell_unusable(vec![id]);
-            }
+            unopened.insert(id, why);
         }
         Ok(())
     }
@@ -208,23 +220,9 @@ impl Hosting {
                 info!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
             }
         }
-        let view = log.view();
-        let durable_end = view.durable_end();
-        let setup = Setup {
-            id,
-            me: self.me,
-            log: LogState {
-                start: view.start(),
-                committed_end: log.committed_end().clamp(view.start(), durable_end),
-                durable_end,
-                end: durable_end,
-                epochs: log.epochs().clone(),
-                producers: log.producers().clone(),
-                room_bytes: log.room_bytes(),
-            },
-            unclean: !self.home.found().is_clean(id) && durable_end.0 > 0,
-            limits: self.limits,
-        };
+        let held = LogState::of(&log);
+        let unclean = !self.home.found().is_clean(id) && held.durable_end.0 > 0;
+        let setup = Setup { id, me: self.me, log: held, unclean, limits: self.limits };
         let partition = Partition::new(
             Machine::new(setup),
             Arc::clone(&self.flusher),
@@ -277,7 +275,8 @@ impl Hosting {
         }
         let mut unreported = false;
         for (id, replica) in mine {
-            if self.partitions.get(*id).is_none() {
+            // What is given up stays for a moment, and is made anew.
+            if self.partitions.get(*id).is_none() || self.leaving.lock().contains(id) {
                 return;
             }
             unreported |= !replica.made;
@@ -334,6 +333,7 @@ fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
         leader_epoch: entry.leader_epoch,
         partition_epoch: entry.epoch,
         min_insync: usize::from(topic.min_insync_replicas()),
+        damaged: entry.damaged.iter().copied().collect(),
         lost_leader,
         recoveries: entry.recoveries.clone(),
     }

@@ -1,4 +1,5 @@
-//! Replicas that a committed change took away from this broker: they stop, and their data goes (N15).
+//! Replicas that a committed change took away from this broker, or that were given up because they cannot be mended:
+//! they stop, and their data goes (N15).
 //!
 //! Always true: nothing is deleted but what an entry of the metadata shows to be held by others only; a replica that
 //! comes back meanwhile is opened when its former data is gone. What a stop interrupts is found again at the next start.
@@ -11,7 +12,7 @@ use fidelog_record::types::TopicPartition;
 use tracing::{info, warn};
 
 use super::hosting::Hosting;
-use crate::meta::state::{Changes, ClusterState};
+use crate::meta::state::{Changes, ClusterState, ReplicaEntry};
 
 /// How long a removal that was refused waits before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -20,8 +21,10 @@ impl Hosting {
     /// Begins to remove what this broker holds and is to hold no more.
     pub(super) fn leave(self: &Arc<Self>, state: &ClusterState, changes: &Changes) {
         let gone = |at: &TopicPartition| {
-            let others_only = state.partition(*at).is_some_and(|entry| !entry.has_replica(self.me));
-            others_only && (self.partitions.get(*at).is_some() || self.home.holds(*at))
+            let Some(entry) = state.partition(*at) else { return false };
+            let is_given_up = |replica: &ReplicaEntry| !replica.made && self.refilling.lock().contains(at);
+            let nobody_counts_on_it = entry.replica(self.me).is_none_or(is_given_up);
+            nobody_counts_on_it && (self.partitions.get(*at).is_some() || self.home.holds(*at))
         };
         for at in changes.partitions.iter().copied().filter(gone).collect::<BTreeSet<_>>() {
             if !self.leaving.lock().insert(at) {
@@ -33,6 +36,7 @@ impl Hosting {
                 if this.stop.run_until_cancelled(this.remove_replica(at)).await.is_some() {
                     info!(partition = %at, "this broker holds it no more");
                 }
+                this.refilling.lock().remove(&at);
                 this.leaving.lock().remove(&at);
             });
         }

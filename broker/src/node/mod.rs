@@ -14,7 +14,6 @@
 
 mod broker;
 mod config;
-mod damage_report;
 mod format;
 mod generation;
 mod hosting;
@@ -25,7 +24,9 @@ mod quorum;
 mod rebuild;
 mod registration;
 mod removing;
+mod reopening;
 mod repair;
+mod replica_report;
 mod returning;
 mod role;
 mod running;

@@ -1,11 +1,12 @@
 //! Mends what is damaged in this broker's logs with batches of other replicas (D13).
 //!
-//! One partition at a time, one segment at a time, at a bounded rate. Always true: only what is known here to be
-//! committed is mended; what comes from elsewhere is verified by the log before it is written; as long as a range is
-//! not mended it is not served, and nothing is pushed past it. The leader is asked first, then the in-sync replicas,
-//! then the others; a leader asks its followers.
+//! One partition at a time, one segment at a time, at a bounded rate. Always true: what comes from elsewhere is verified
+//! by the log before it is written, and is the batch that was there: an offset and the epoch that this log's history
+//! names for it stand for one batch for ever, committed or not. As long as a range is not mended it is not served, and
+//! nothing is pushed past it. The leader is asked first, then the in-sync replicas, then the others; a leader asks its
+//! followers. What nobody can mend for long is given up, if the quorum allows it: the replica is filled again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use fidelog_log::env::{Clock, Moment};
 use fidelog_log::{MendError, Mending};
-use fidelog_record::types::{BrokerId, Offset, TopicPartition};
-use tracing::{info, warn};
+use fidelog_record::types::{BrokerEpoch, BrokerId, Offset, TopicPartition};
+use parking_lot::Mutex;
+use tracing::{debug, info, warn};
 
 use super::housekeeping::every;
+use crate::meta::quorum::{MetadataQuorum, ProposeError};
+use crate::meta::state::{Proposal, SeenPartition};
 use crate::meta::view::MetaView;
 use crate::partition::{Partition, Partitions};
 use crate::rpc::peer::{Pace, RangeClient};
@@ -26,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// First pause after a failed attempt; doubled up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// After so long a pause, which is after about 30 s of attempts, the replica is to be given up if others hold everything.
+const GIVE_UP_PAUSE: Duration = Duration::from_secs(16);
 /// Bytes a second that mending reads, from its own disk and from others.
 const BYTES_PER_S: u64 = 64 << 20;
 
@@ -35,9 +41,16 @@ pub(super) struct Repair {
     partitions: Arc<Partitions>,
     view: Arc<MetaView>,
     clock: Arc<dyn Clock>,
+    quorum: Arc<dyn MetadataQuorum>,
+    broker_epoch: BrokerEpoch,
+    /// Replicas here that are emptied once the metadata says that nobody counts on them any more.
+    refilling: Refilling,
     pace: Pace,
     failed: BTreeMap<TopicPartition, Failed>,
 }
+
+/// Replicas of this broker that it has asked to give up.
+pub(super) type Refilling = Arc<Mutex<BTreeSet<TopicPartition>>>;
 
 /// When a partition is tried again.
 struct Failed {
@@ -48,12 +61,15 @@ struct Failed {
 
 impl Repair {
     pub(super) fn new(
-        me: BrokerId,
+        (me, broker_epoch): (BrokerId, BrokerEpoch),
         partitions: Arc<Partitions>,
         view: Arc<MetaView>,
         clock: Arc<dyn Clock>,
+        quorum: Arc<dyn MetadataQuorum>,
+        refilling: Refilling,
     ) -> Self {
-        Self { me, partitions, view, clock, pace: Pace::new(BYTES_PER_S), failed: BTreeMap::new() }
+        let (pace, failed) = (Pace::new(BYTES_PER_S), BTreeMap::new());
+        Self { me, broker_epoch, partitions, view, clock, quorum, refilling, pace, failed }
     }
 
     /// Looks and mends until the node stops.
@@ -77,7 +93,7 @@ impl Repair {
 
     async fn try_one(&mut self, partition: &Arc<Partition>) {
         let at = partition.id();
-        match self.mend_one(partition).await {
+        match self.mend_any(partition).await {
             Ok(mended) => {
                 self.failed.remove(&at);
                 partition.note_unmended(None);
@@ -92,20 +108,61 @@ impl Repair {
                 }
                 partition.note_unmended(Some(format!("not mended yet: {why}")));
                 let pause = before.map_or(PAUSE_FIRST, |before| (before.pause * 2).min(PAUSE_MAX));
+                if pause >= GIVE_UP_PAUSE {
+                    self.give_up(at).await;
+                }
                 let again_at = self.clock.now().plus(pause);
                 self.failed.insert(at, Failed { again_at, pause, why });
             }
         }
     }
 
-    /// Mends one segment; tells what came from elsewhere.
-    async fn mend_one(&mut self, partition: &Arc<Partition>) -> Result<Vec<Range<Offset>>, String> {
-        let committed_end = partition.committed_end();
-        let damage = partition.view().damage();
-        let Some(first) = damage.iter().find(|range| range.start < committed_end) else {
-            return Err(format!("only offsets below {committed_end} are known to be committed"));
+    /// Asks to have this replica emptied and filled again, which the quorum allows only where others hold everything.
+    async fn give_up(&self, at: TopicPartition) {
+        let Some(epoch) = self.view.state().and_then(|state| Some(state.partition(at)?.epoch)) else {
+            return;
         };
-        let (view, at) = (partition.view(), first.start);
+        // Before it is asked: the watch may show the answer first.
+        self.refilling.lock().insert(at);
+        let partition = SeenPartition { partition: at, epoch };
+        let (broker, broker_epoch) = (self.me, self.broker_epoch);
+        let wish = Proposal::GiveUpReplica { broker, broker_epoch, partition };
+        // Stopping here is safe: the next start finds the damage again.
+        match self.quorum.propose(wish).await {
+            Ok(_) => {
+                warn!(partition = %at, "damaged records cannot be mended: the replica is emptied and filled again")
+            }
+            Err(ProposeError::Refused { refusal }) => {
+                self.refilling.lock().remove(&at);
+                debug!(partition = %at, "the damaged replica is kept: {refusal}");
+            }
+            Err(unknown) => {
+                debug!(partition = %at, "whether the replica is given up is not known: {unknown}")
+            }
+        }
+    }
+
+    /// Mends the first segment that can be; tells what came from elsewhere.
+    async fn mend_any(&mut self, partition: &Arc<Partition>) -> Result<Vec<Range<Offset>>, String> {
+        let mut first_refusal = None;
+        for range in partition.view().damage() {
+            match self.mend_one(partition, range.start).await {
+                Ok(mended) => return Ok(mended),
+                Err(why) => {
+                    first_refusal.get_or_insert(why);
+                }
+            }
+        }
+        first_refusal.map_or(Ok(Vec::new()), Err)
+    }
+
+    /// Mends the segment that holds `at`; tells what came from elsewhere.
+    async fn mend_one(
+        &mut self,
+        partition: &Arc<Partition>,
+        at: Offset,
+    ) -> Result<Vec<Range<Offset>>, String> {
+        let view = partition.view();
         let mut mending = match blocking(move || view.mend(at, |_| ())).await? {
             Err(active @ MendError::Active { .. }) => {
                 partition.roll();
@@ -118,9 +175,6 @@ impl Repair {
             let wanted;
             (mending, wanted) = step(mending, |mending| mending.wanted(|_| ())).await?;
             let Some(wanted) = wanted else { break };
-            if wanted.end > committed_end {
-                return Err(format!("only offsets below {committed_end} are known to be committed"));
-            }
             mending = self.fill(mending, partition.id(), &wanted, &mut sources).await?;
         }
         let mended = blocking(move || mending.finish()).await?.map_err(|error| error.to_string())?;

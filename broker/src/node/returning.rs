@@ -10,7 +10,7 @@ use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
 
 use super::hosting::Hosting;
 use crate::meta::state::{
-    ClusterState, OfflineReason, PartitionEntry, Proposal, REPORTED_ENDS_MAX, ReplicaEnd, ReplicaFailure,
+    ClusterState, OfflineReason, PartitionEntry, Proposal, REPORTED_ENDS_MAX, ReplicaEnd,
 };
 
 impl Hosting {
@@ -22,25 +22,6 @@ impl Hosting {
             let (broker, broker_epoch) = (self.me, self.epoch);
             self.propose(Proposal::ReportEnds { broker, broker_epoch, ends: ends.to_vec() });
         }
-    }
-
-    /// Tells that these replicas cannot be used (N11).
-    pub(super) fn tell_unusable(&self, mut partitions: Vec<TopicPartition>) {
-        let state = self.view.state();
-        let replica = |at| state.as_ref()?.partition(at)?.replica(self.me);
-        // Nobody counts on one that was never made.
-        partitions.retain(|&at| replica(at).is_some_and(|replica| replica.made));
-        if partitions.is_empty() {
-            return;
-        }
-        let (broker, broker_epoch, reason) = (self.me, self.epoch, ReplicaFailure::Unusable);
-        self.propose(Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason });
-    }
-
-    /// Tells that they can be used after all.
-    pub(super) fn tell_usable(&self, partitions: Vec<TopicPartition>) {
-        let (broker, broker_epoch) = (self.me, self.epoch);
-        self.propose(Proposal::ReplicasRepaired { broker, broker_epoch, partitions });
     }
 
     fn is_asked(&self, entry: &PartitionEntry) -> bool {

@@ -192,6 +192,7 @@ impl Starting {
                     believed: Arc::clone(&quorum.believed),
                     stopper: stopper.clone(),
                     tasks: tasks.clone(),
+                    refilling: Arc::default(),
                 };
                 Some(half.start()?)
             }

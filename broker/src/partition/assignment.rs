@@ -21,6 +21,8 @@ pub struct Assignment {
     pub partition_epoch: PartitionEpoch,
     /// Fewest in-sync replicas that may acknowledge.
     pub min_insync: usize,
+    /// Replicas with damage that is not mended, as their brokers said: nobody of them joins the in-sync set.
+    pub damaged: BTreeSet<BrokerId>,
     /// Who led and came back without its data: DATA_LOSS.
     pub lost_leader: Option<BrokerId>,
     /// Cuts of committed records that operators permitted (N5).

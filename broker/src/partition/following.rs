@@ -9,6 +9,7 @@ use fidelog_record::PlacedBatch;
 use fidelog_record::types::{LeaderEpoch, Offset};
 
 mod refilling;
+mod soundness;
 
 use super::effect::Effect;
 use super::machine::{Machine, Role};
@@ -21,6 +22,8 @@ use crate::replica::{Reconciliation, Step, StreamId};
 pub struct Following {
     stream: Option<(StreamId, LeaderEpoch)>,
     phase: Phase,
+    /// What was reported last on this stream, once it is matched.
+    reported: Offset,
     /// The leader's committed end, as last heard on this stream.
     heard_committed_end: Offset,
     /// The leader's start.
@@ -270,6 +273,9 @@ impl<W> Machine<W> {
         let Role::Follower(following) = &self.role else { return };
         let shared = self.log.epochs.end_of(following.leader_last_epoch, self.log.end);
         let (shared_epoch, shared_end) = shared.unwrap_or_default();
+        // Beyond damage there is nothing to be copied by a leader that lacks it; of what is committed it lacks nothing.
+        let whole_end = self.whole_end();
+        let (end, shared_end) = (end.min(whole_end), shared_end.min(whole_end));
         self.reply(FollowerMessage::Ask { epoch, end, shared_epoch, shared_end });
     }
 
@@ -302,10 +308,10 @@ impl<W> Machine<W> {
     }
 
     fn match_here(&mut self) {
-        let (end, durable_end, last_epoch) =
-            (self.log.end, self.log.durable_end, self.log.epochs.last_epoch());
+        let (end, durable_end, last_epoch) = (self.log.end, self.sound_end(), self.log.epochs.last_epoch());
         if let Role::Follower(following) = &mut self.role {
             following.phase = Phase::Matched;
+            following.reported = durable_end;
         }
         self.reply(FollowerMessage::Matched { end, durable_end, last_epoch });
         self.hear_committed();
@@ -384,9 +390,7 @@ impl<W> Machine<W> {
         if let Role::Follower(following) = &mut self.role {
             following.synced(durable_end);
         }
-        if let Role::Follower(Following { phase: Phase::Matched, .. }) = self.role {
-            self.reply(FollowerMessage::Report { durable_end });
-        }
+        self.report_sound();
         self.hear_committed();
     }
 
@@ -411,6 +415,9 @@ impl<W> Machine<W> {
             self.log.committed_end = reached;
             self.effects.push(Effect::NoteCommitted(reached));
             self.effects.push(Effect::Publish);
+            if !self.damage.is_empty() {
+                self.report_sound();
+            }
         }
         let start = heard_start.min(self.log.committed_end);
         if let Role::Follower(following) = &mut self.role

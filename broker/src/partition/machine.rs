@@ -5,15 +5,16 @@
 //!   Idle ----------------------------> Leader(open)   Idle --------> Leader(opening) --> Leader(open)
 //!    |  watch: another leads                              told, tail copied
 //!    +----------------------------> Follower
-//!   any --- the log failed or is damaged ---> Stopped        any --- watch: I lost my data ---> Lost
+//!   any --- the log failed ---> Stopped --- opened again ---> any        any --- watch: I lost my data ---> Lost
 //! ```
 //!
 //! Always true: `start <= committed_end <= durable_end <= end`; nothing is answered as stored above
 //! `committed_end`; every placed batch was submitted to the log in offset order.
 
+use std::ops::Range;
+
 use fidelog_log::env::Moment;
-use fidelog_log::env::planted::{Planted, is_planted};
-use fidelog_log::{EpochHistory, FlushTiming, ProducerLimits, ProducerTable, Room};
+use fidelog_log::{FlushTiming, ProducerLimits, Room};
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
 use super::assignment::Assignment;
@@ -21,6 +22,7 @@ use super::effect::Effect;
 use super::following::{Cutting, Following};
 use super::leading::{Leading, Round};
 use super::lease::Lease;
+use super::log_state::LogState;
 use super::membership::ShrinkBelow;
 use super::outcome::{ProduceAnswer, ProduceRefusal, Unknown};
 
@@ -39,25 +41,6 @@ pub struct MachineLimits {
     pub retry_ms: u64,
     /// What bounds the memory of producers.
     pub producers: ProducerLimits,
-}
-
-/// What the log holds.
-#[derive(Clone, Debug)]
-pub struct LogState {
-    /// First offset kept.
-    pub start: Offset,
-    /// Known to be committed.
-    pub committed_end: Offset,
-    /// Synced.
-    pub durable_end: Offset,
-    /// Placed.
-    pub end: Offset,
-    /// Which epoch began where.
-    pub epochs: EpochHistory,
-    /// What is remembered of producers, at `end`.
-    pub producers: ProducerTable,
-    /// Bytes that may be appended before more room must be asked for.
-    pub room_bytes: u64,
 }
 
 /// What a machine begins with.
@@ -136,6 +119,11 @@ pub struct Machine<W> {
     pub(super) lease: Lease,
     /// What readers were told of it at the last tick.
     pub(super) in_touch: bool,
+    /// Damaged ranges of the log, in order.
+    pub(super) damage: Vec<Range<Offset>>,
+    /// The last epoch led here in which the log failed: it never leads in that again, because an offset may have been
+    /// given in it to a batch that is gone (N16).
+    pub(super) stopped_in: LeaderEpoch,
     /// Until this replica's first leadership has opened: what it held may not be all that was acknowledged.
     pub(super) unclean: bool,
     /// A `Secure` is on its way.
@@ -171,6 +159,8 @@ impl<W> Machine<W> {
             role: Role::Idle,
             lease: Lease::default(),
             in_touch: true,
+            damage: Vec::new(),
+            stopped_in: LeaderEpoch(0),
             unclean,
             securing: false,
             cutting: None,
@@ -265,12 +255,16 @@ impl<W> Machine<W> {
             self.enter_role(&assignment, now);
         } else if let Role::Leader(_) = self.role {
             self.members_seen(&assignment, now);
+        } else {
+            self.report_sound(); // Whether it is in sync decides what damage means.
         }
         self.effects.push(Effect::Publish);
     }
 
-    fn enter_role(&mut self, assignment: &Assignment, now: Moment) {
-        if assignment.leader == Some(self.me) {
+    pub(super) fn enter_role(&mut self, assignment: &Assignment, now: Moment) {
+        if assignment.leader == Some(self.me) && assignment.leader_epoch <= self.stopped_in {
+            self.role = Role::Idle; // It goes on under a higher epoch.
+        } else if assignment.leader == Some(self.me) {
             self.lead(assignment, now);
         } else if assignment.leader.is_none() && assignment.lost_leader == Some(self.me) {
             self.role =
@@ -281,7 +275,7 @@ impl<W> Machine<W> {
     }
 
     /// Everyone who waits is told; what was placed stays in the log.
-    fn leave_role(&mut self, why: Unknown) {
+    pub(super) fn leave_role(&mut self, why: Unknown) {
         let role = std::mem::replace(&mut self.role, Role::Idle);
         let Role::Leader(mut leading) = role else { return };
         for waiter in leading.waiting.take_all() {
@@ -297,44 +291,6 @@ impl<W> Machine<W> {
         let (leader, epoch) =
             self.assignment.as_ref().map_or((None, LeaderEpoch(0)), |seen| (seen.leader, seen.leader_epoch));
         ProduceRefusal::NotLeader { leader, epoch }
-    }
-
-    /// The log failed after an offset was assigned, is damaged, or its directory is latched: nothing more is placed,
-    /// acknowledged or reported here (N16, G6).
-    pub fn failed(&mut self, why: &str) {
-        if matches!(self.role, Role::Stopped(_)) {
-            return;
-        }
-        if is_planted(Planted::OffsetGivenTwice) && self.goes_on_after_failure(why) {
-            return;
-        }
-        if let Role::Follower(following) = &self.role {
-            self.effects.extend(following.refuse_stopped(why));
-        }
-        self.leave_role(Unknown::LogFailed(why.to_owned()));
-        self.role = Role::Stopped(why.to_owned());
-        self.effects.push(Effect::ReplicaFailed);
-        self.effects.push(Effect::Alarm(format!("{}: stopped: {why}", self.id)));
-        self.effects.push(Effect::Publish);
-    }
-
-    /// A leader cuts what it could not sync, and goes on in its epoch: only ever planted.
-    fn goes_on_after_failure(&mut self, why: &str) -> bool {
-        let Role::Leader(leading) = &mut self.role else { return false };
-        for waiter in leading.waiting.take_all() {
-            let answer = ProduceAnswer::Unknown(Unknown::LogFailed(why.to_owned()));
-            self.effects.push(Effect::Answer(waiter, answer));
-        }
-        leading.tail.clear();
-        self.log.room_bytes = 0;
-        (self.securing, self.cutting) = (true, Some(Cutting::End));
-        let (to, committed_end) = (self.log.durable_end, self.log.committed_end);
-        self.effects.push(Effect::Cut { to, committed_end, permitted: None });
-        let followers: Vec<_> = self.follower_ids();
-        for id in followers {
-            self.forget_follower(id);
-        }
-        true
     }
 
     /// The broker stops: everyone who waits is told.

@@ -118,9 +118,13 @@ impl<W> Machine<W> {
         leading.in_sync.settle_alone(committed);
     }
 
-    /// Whether a follower may join: it holds what is committed and where this epoch began (N7), and keeps up.
+    /// Whether a follower may join: it holds what is committed, undamaged, and where this epoch began
+    /// (N7), and keeps up.
     fn ready(&self, id: BrokerId, now: Moment) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
+        if self.assignment.as_ref().is_some_and(|seen| seen.damaged.contains(&id)) {
+            return false; // It joins when it is mended, and has said so.
+        }
         let bar = match is_planted(Planted::GrowthOnCommittedEndAlone) {
             true => self.log.committed_end,
             false => self.log.committed_end.max(leading.epoch_start),

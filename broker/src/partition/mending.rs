@@ -4,6 +4,8 @@
 //! Not here: finding damage, and getting batches; the node does both.
 
 use std::ops::Range;
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
 
 use fidelog_log::{LogWork, MendAnswer, MendError, Mended, ProducerTable};
 use fidelog_record::types::Offset;
@@ -32,6 +34,36 @@ pub enum MendFailed {
     LogGone,
 }
 
+/// A mended segment is on its way into the log. Until the machine has taken in what it says of producers, nobody hears
+/// that the range is not damaged any more: this replica would be proposed, and could lead, without knowing them.
+struct Taking {
+    partition: Weak<Partition>,
+}
+
+impl Taking {
+    fn begin(partition: &Partition) -> Self {
+        partition.taking.fetch_add(1, Ordering::AcqRel);
+        Self { partition: partition.this.clone() }
+    }
+
+    /// A step follows, in which the machine hears of it.
+    fn end(self) {
+        let partition = self.partition.clone();
+        drop(self);
+        if let Some(partition) = partition.upgrade() {
+            partition.step(|_, _| ());
+        }
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        if let Some(partition) = self.partition.upgrade() {
+            partition.taking.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 impl Partition {
     /// Everything below is committed, as far as this replica knows.
     #[must_use]
@@ -45,13 +77,18 @@ impl Partition {
     /// [`MendFailed`]; the log is as it was.
     pub async fn take_mended(&self, mended: Mended) -> Result<Vec<Range<Offset>>, MendFailed> {
         let (sender, heard) = oneshot::channel();
-        // An error means that nobody waits any more; the step was taken all the same.
-        let answer = MendAnswer(Box::new(move |done| drop(sender.send(done))));
+        let taking = Taking::begin(self);
+        let answer = MendAnswer(Box::new(move |done| {
+            if let (Ok(done), Some(partition)) = (&done, taking.partition.upgrade()) {
+                partition.step(|machine, _| machine.remember_producers(&done.producers));
+            }
+            taking.end();
+            // An error means that nobody waits any more; the step was taken all the same.
+            drop(sender.send(done));
+        }));
         self.submit(LogWork::Mend { mended: Box::new(mended), answer });
-        // Stopping here is safe for the log; what producers did there is told anew at the next start.
-        let done = heard.await.map_err(|_| MendFailed::LogGone)??;
-        self.step(|machine, _| machine.remember_producers(&done.producers));
-        Ok(done.mended)
+        // Stopping here is safe: the flusher goes on by itself.
+        Ok(heard.await.map_err(|_| MendFailed::LogGone)??.mended)
     }
 
     /// Says why damage is not mended yet; `None` when there is none.

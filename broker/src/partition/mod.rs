@@ -5,11 +5,15 @@
 //! effects out. The lock is held for a step only, never across an await or a file call.
 
 mod assignment;
+mod condition;
 mod effect;
 mod following;
 mod leading;
 mod lease;
+mod letting_go;
 mod links;
+mod log_events;
+mod log_state;
 mod machine;
 mod membership;
 mod mending;
@@ -21,6 +25,7 @@ mod reading;
 mod registry;
 mod resting;
 mod shell;
+mod stopping;
 mod waiter;
 mod wakes;
 
@@ -28,12 +33,15 @@ mod wakes;
 mod machine_tests;
 
 pub use assignment::Assignment;
+pub use condition::{Condition, Telling};
 pub use effect::Effect;
 pub use following::Following;
 pub use leading::Leading;
 pub use lease::Lease;
+pub use letting_go::ReopenError;
 pub use links::Links;
-pub use machine::{LogState, Machine, MachineLimits, Positions, Published, Role, Setup};
+pub use log_state::LogState;
+pub use machine::{Machine, MachineLimits, Positions, Published, Role, Setup};
 pub use mending::MendFailed;
 pub use outcome::{ProduceAnswer, ProduceRefusal, Stages, Stored, Unknown};
 pub use produce::Produce;

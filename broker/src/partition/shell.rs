@@ -5,21 +5,18 @@
 //! the lock is free. The flusher calls back with no lock of its own held. Lock order: partition, then flusher queue
 //! or stream outbox.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_log::env::{Clock, Moment};
-use fidelog_log::{
-    CutDone, FlushTiming, Flusher, Log, LogEvents, LogFailure, LogHandle, LogView, LogWork, ProducerTable,
-    Room, SecureError,
-};
+use fidelog_log::{Flusher, Log, LogEvents, LogFailure, LogHandle, LogView, LogWork, ProducerTable};
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::assignment::Assignment;
 use super::effect::Effect;
@@ -37,15 +34,17 @@ use crate::replica::{Incarnate, StreamId};
 
 /// One partition on this broker.
 pub struct Partition {
-    id: TopicPartition,
+    pub(super) id: TopicPartition,
     topic_bytes: Bytes,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     links: Arc<dyn Links>,
     lease: AckLease,
-    flusher: Arc<Flusher>,
+    pub(super) flusher: Arc<Flusher>,
     log: OnceLock<LogHandle>,
     /// What came of the last wish to close or delete the log.
-    closed: watch::Sender<Result<(), LogFailure>>,
+    pub(super) closed: watch::Sender<Result<(), LogFailure>>,
+    /// Whether the log was let go of for good; held while it is let go of, or opened again.
+    pub(super) gone: tokio::sync::Mutex<bool>,
     state: Mutex<State>,
     /// What the last step found; read without the lock, and only to save work, hence relaxed.
     at_rest: AtomicBool,
@@ -53,7 +52,9 @@ pub struct Partition {
     /// The last round that all members answered.
     rounds: watch::Sender<u64>,
     pub(super) trouble: Mutex<Trouble>,
-    this: Weak<Partition>,
+    /// Mended segments on their way into the log.
+    pub(super) taking: AtomicUsize,
+    pub(super) this: Weak<Partition>,
 }
 
 struct State {
@@ -64,6 +65,8 @@ struct State {
     held_bytes: u64,
     /// What the log was told last: `segment_bytes` and `segment_ms`.
     configured: Option<(u64, u64)>,
+    /// [`LogView::damage_changes`] when the machine was told of the damage last.
+    damage_told: Option<u64>,
 }
 
 impl std::fmt::Debug for Partition {
@@ -92,11 +95,19 @@ impl Partition {
             flusher,
             log: OnceLock::new(),
             closed: watch::Sender::new(Ok(())),
-            state: Mutex::new(State { machine, effects: Vec::new(), held_bytes: 0, configured: None }),
+            gone: tokio::sync::Mutex::new(false),
+            state: Mutex::new(State {
+                machine,
+                effects: Vec::new(),
+                held_bytes: 0,
+                configured: None,
+                damage_told: None,
+            }),
             at_rest: AtomicBool::new(false),
             published,
             rounds: watch::Sender::new(0),
             trouble: Mutex::default(),
+            taking: AtomicUsize::new(0),
             this: this.clone(),
         })
     }
@@ -113,20 +124,6 @@ impl Partition {
 
     pub(super) fn submit(&self, work: LogWork) {
         self.flusher.submit(self.log(), work);
-    }
-
-    /// Lets go of the log, or deletes it with all its files; waits until that is done or refused.
-    ///
-    /// # Errors
-    /// What the disk said. A delete that was refused is to be asked for again: the log is still there, and takes
-    /// nothing else.
-    pub async fn close(&self, delete: bool) -> Result<(), LogFailure> {
-        self.step(|machine, _| machine.stopping());
-        let mut closed = self.closed.subscribe();
-        self.submit(if delete { LogWork::Delete } else { LogWork::Close });
-        // Stopping here is safe: the flusher goes on by itself.
-        closed.changed().await.expect("the sender is borrowed here");
-        closed.borrow_and_update().clone()
     }
 
     fn log(&self) -> &LogHandle {
@@ -180,8 +177,14 @@ impl Partition {
         let mut state = self.state.lock();
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();
-        let State { machine, effects, held_bytes, .. } = &mut *state;
+        let State { machine, effects, held_bytes, damage_told, .. } = &mut *state;
         machine.set_lease(Lease::of(&self.lease));
+        let view = self.log().view();
+        let changes = view.damage_changes();
+        if *damage_told != Some(changes) && self.taking.load(Ordering::Acquire) == 0 {
+            *damage_told = Some(changes);
+            machine.damaged(view.damage());
+        }
         let answer = event(machine, now);
         machine.take_effects(effects);
         let before = std::mem::replace(held_bytes, machine.held_bytes());
@@ -244,6 +247,13 @@ impl Partition {
         }
     }
 
+    /// What [`Self::configure`] said last, once more: the log is another one.
+    pub(super) fn configure_again(&self) {
+        if let Some((segment_bytes, segment_ms)) = self.state.lock().configured {
+            self.submit(LogWork::Configure { segment_bytes, segment_ms });
+        }
+    }
+
     /// The topic's own limits of a segment; the log hears of them when they are new.
     pub fn configure(&self, segment_bytes: u64, segment_ms: u64) {
         let mut state = self.state.lock();
@@ -285,7 +295,8 @@ impl Partition {
     /// Whether [`Self::tick`] has anything to watch over.
     #[must_use]
     pub fn wants_ticks(&self) -> bool {
-        self.inspect(Machine::wants_ticks)
+        let state = self.state.lock();
+        state.machine.wants_ticks() || state.damage_told != Some(self.log().view().damage_changes())
     }
 
     /// Whether ticks may be rare, as the last step found.
@@ -378,34 +389,5 @@ impl Partition {
     /// The broker stops.
     pub fn stopping(&self) {
         self.step(|machine, _| machine.stopping());
-    }
-}
-
-impl LogEvents for Partition {
-    fn secured(&self, room: Result<Room, SecureError>) {
-        let wall_ms = self.clock.wall_ms();
-        let answer = room.map_err(|error| error.to_string());
-        self.step(|machine, now| machine.secured(answer, now, wall_ms));
-    }
-
-    fn durable(&self, durable_end: Offset, timing: FlushTiming) {
-        self.step(|machine, now| machine.durable(durable_end, timing, now));
-    }
-
-    fn cut(&self, done: CutDone) {
-        self.step(|machine, now| machine.cut_done(done, now));
-    }
-
-    fn started(&self, start: Offset) {
-        self.step(|machine, _| machine.started(start));
-    }
-
-    fn failed(&self, failure: &LogFailure) {
-        error!(partition = %self.id, "{failure}");
-        self.step(|machine, _| machine.failed(&failure.to_string()));
-    }
-
-    fn closed(&self, ended: Result<(), LogFailure>) {
-        drop(self.closed.send_replace(ended));
     }
 }

@@ -32,8 +32,6 @@ pub struct Heartbeat {
 pub struct BrokerHealth {
     /// Why nothing is written to its data directory any more; none while it is (G6).
     pub failed: Option<String>,
-    /// Partitions whose log cannot be used.
-    pub failed_log_count: u32,
     /// Bytes free where its data directory is; none when it does not know.
     pub disk_free_bytes: Option<u64>,
 }

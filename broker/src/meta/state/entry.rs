@@ -24,7 +24,7 @@ pub enum DataFound {
 }
 
 /// What is wrong with a replica, as its broker says (N11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplicaFailure {
     /// It holds damage that is not repaired yet: it leads only when no other member lives (N10).
@@ -166,12 +166,15 @@ pub enum Entry {
         /// What it is.
         reason: ReplicaFailure,
     },
-    /// Replicas that were damaged or unusable are neither any more.
+    /// What was wrong with replicas is not any more.
     ReplicasRepaired {
         /// Whose.
         broker: BrokerId,
         /// Of which partitions.
         partitions: Vec<TopicPartition>,
+        /// What it was; none: whatever it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<ReplicaFailure>,
     },
     /// Another in-sync member leads, as planned or instead of a shrink below the minimum (N11).
     LeaderMoved {

@@ -6,8 +6,8 @@ use fidelog_record::types::{
 use fidelog_record::types::{LeaderEpoch, PartitionEpoch, PartitionIndex};
 
 use super::{
-    ClusterState, Entry, FenceReason, IsrMember, Minted, Proposal, Refusal, Registration, StartId,
-    TopicConfig, TopicDefaults,
+    ClusterState, Entry, FenceReason, IsrMember, Minted, Proposal, Refusal, Registration, SeenPartition,
+    StartId, TopicConfig, TopicDefaults,
 };
 
 pub(in crate::meta) const NOW_MS: u64 = 1_750_000_000_000;
@@ -97,6 +97,10 @@ pub(in crate::meta) fn member(state: &ClusterState, n: u32) -> IsrMember {
 }
 
 /// The leader's proposal of `isr`, right in everything else.
+pub(in crate::meta) fn seen(state: &ClusterState, at: TopicPartition) -> SeenPartition {
+    SeenPartition { partition: at, epoch: state.partition(at).unwrap().epoch }
+}
+
 pub(in crate::meta) fn change_isr(state: &ClusterState, at: TopicPartition, isr: &[u32]) -> Proposal {
     let partition = state.partition(at).unwrap();
     let leader = partition.leader.unwrap();

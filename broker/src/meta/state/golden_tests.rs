@@ -70,7 +70,10 @@ fn entries() -> Vec<(&'static str, Entry)> {
                 reason: ReplicaFailure::Damaged,
             },
         ),
-        ("replicas_repaired", Entry::ReplicasRepaired { broker: one, partitions: vec![at(0xaa, 1)] }),
+        (
+            "replicas_repaired",
+            Entry::ReplicasRepaired { broker: one, partitions: vec![at(0xaa, 1)], reason: None },
+        ),
         ("leader_moved", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: false }),
         ("leader_chosen", Entry::LeaderMoved { partition: at(0xaa, 1), leader: two, chosen: true }),
         ("controller_registered", Entry::ControllerRegistered { controller: controller() }),
@@ -141,7 +144,7 @@ fn snapshot_moving() -> ClusterState {
     );
     for (n, reason) in [(1, ReplicaFailure::Damaged), (2, ReplicaFailure::Unusable)] {
         let (broker, broker_epoch) = (BrokerId(n), state.broker(BrokerId(n)).unwrap().epoch);
-        let partitions = vec![at(0xaa, 0)];
+        let partitions = vec![super::fixture::seen(&state, at(0xaa, 0))];
         super::fixture::done(
             &mut state,
             &Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason },

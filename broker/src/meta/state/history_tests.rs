@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fidelog_record::types::{
-    BrokerEpoch, BrokerId, DirectoryId, Generation, LeaderEpoch, Offset, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, Generation, LeaderEpoch, Offset, PartitionEpoch, TopicPartition,
 };
 
 use super::fixture::*;
@@ -178,6 +178,8 @@ impl World {
         let (broker, broker_epoch) = (BrokerId(n), self.epoch(n));
         let at = self.any_partition();
         let partitions = vec![at];
+        let epoch = self.state.partition(at).map_or(PartitionEpoch(0), |it| it.epoch);
+        let seen = vec![SeenPartition { partition: at, epoch }];
         Some(match self.dice.roll(34) {
             0..=2 => self.restart(n),
             3..=5 => fence(&self.state, n),
@@ -190,9 +192,13 @@ impl World {
             22 => {
                 let reasons = [ReplicaFailure::Damaged, ReplicaFailure::Stopped, ReplicaFailure::Unusable];
                 let reason = reasons[usize::try_from(self.dice.roll(3)).unwrap()];
-                Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason }
+                Proposal::ReplicasFailed { broker, broker_epoch, partitions: seen, reason }
             }
-            23 => Proposal::ReplicasRepaired { broker, broker_epoch, partitions },
+            23 => {
+                let reason =
+                    [ReplicaFailure::Damaged, ReplicaFailure::Unusable][usize::from(self.dice.roll(2) == 0)];
+                Proposal::ReplicasRepaired { broker, broker_epoch, partitions: seen, reason }
+            }
             24 if self.dice.roll(3) == 0 => Proposal::ReplicasLost { broker, broker_epoch, partitions },
             24..=26 => ready(&self.state, n, if self.dice.roll(2) == 0 { 0xaa } else { 0xbb }),
             27 | 28 => self.report(n),
@@ -374,7 +380,11 @@ impl World {
         for n in 1..=BROKERS {
             let (broker, broker_epoch) = (BrokerId(n), self.epoch(n));
             for at in self.records.keys().copied().collect::<Vec<_>>() {
-                self.propose(&Proposal::ReplicasRepaired { broker, broker_epoch, partitions: vec![at] });
+                for reason in [ReplicaFailure::Damaged, ReplicaFailure::Unusable] {
+                    let Some(epoch) = self.state.partition(at).map(|it| it.epoch) else { continue };
+                    let partitions = vec![SeenPartition { partition: at, epoch }];
+                    self.propose(&Proposal::ReplicasRepaired { broker, broker_epoch, partitions, reason });
+                }
             }
             let known = self.state.broker(broker).unwrap();
             if known.fence_reason.is_some_and(FenceReason::is_for_good) {

@@ -47,6 +47,8 @@ mod election_tests;
 #[cfg(test)]
 pub(in crate::meta) mod fixture;
 #[cfg(test)]
+mod giving_up_tests;
+#[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
 mod history_tests;
@@ -78,6 +80,7 @@ pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
 pub use plan::{Plan, PlannedMove};
 pub use proposal::{
     ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
+    SeenPartition,
 };
 pub use rebuilt::Ancestor;
 pub use recovery::{KnownFor, RECOVERY_WAIT_MS, Recovery, RecoveryPlan};

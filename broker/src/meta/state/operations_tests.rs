@@ -56,9 +56,16 @@ fn cancel() -> Proposal {
     Proposal::CancelMove { partition: at(0xaa, 0) }
 }
 
+fn repaired(state: &ClusterState, n: u32, reason: ReplicaFailure) -> Proposal {
+    let broker_epoch = state.broker(BrokerId(n)).unwrap().epoch;
+    let partitions = vec![seen(state, at(0xaa, 0))];
+    Proposal::ReplicasRepaired { broker: BrokerId(n), broker_epoch, partitions, reason }
+}
+
 fn failed(state: &ClusterState, n: u32, reason: ReplicaFailure) -> Proposal {
     let broker_epoch = state.broker(BrokerId(n)).unwrap().epoch;
-    Proposal::ReplicasFailed { broker: BrokerId(n), broker_epoch, partitions: vec![at(0xaa, 0)], reason }
+    let partitions = vec![seen(state, at(0xaa, 0))];
+    Proposal::ReplicasFailed { broker: BrokerId(n), broker_epoch, partitions, reason }
 }
 
 fn elect(n: Option<u32>) -> Proposal {
@@ -139,10 +146,48 @@ fn a_damaged_leader_makes_way_for_anybody_undamaged_and_leads_when_nobody_lives(
     done(&mut state, &back);
     assert_eq!((leader(&state), &orders(&state).isr), (Some(2), &ids(&[2])), "the eligible is undamaged");
     assert_eq!(orders(&state).eligible, ids(&[1]));
-    let broker_epoch = state.broker(BrokerId(1)).unwrap().epoch;
-    let partitions = vec![at(0xaa, 0)];
-    done(&mut state, &Proposal::ReplicasRepaired { broker: BrokerId(1), broker_epoch, partitions });
+    let mended = repaired(&state, 1, ReplicaFailure::Damaged);
+    done(&mut state, &mended);
     assert!(orders(&state).damaged.is_empty());
+}
+
+#[test]
+fn what_is_said_late_of_a_replica_undoes_nothing() {
+    let mut state = opened(3);
+    let damage = failed(&state, 2, ReplicaFailure::Damaged);
+    done(&mut state, &damage);
+    let mended = repaired(&state, 2, ReplicaFailure::Damaged);
+    done(&mut state, &mended);
+    assert!(matches!(refused(&state, &damage), Refusal::StalePartitionEpoch { .. }), "it came twice");
+    let again = failed(&state, 2, ReplicaFailure::Damaged);
+    done(&mut state, &again);
+    assert!(matches!(refused(&state, &mended), Refusal::StalePartitionEpoch { .. }), "it came twice");
+    assert_eq!(orders(&state).damaged, ids(&[2]));
+}
+
+#[test]
+fn a_log_that_can_be_used_again_is_not_mended_by_that() {
+    let mut state = opened(3);
+    for reason in [ReplicaFailure::Unusable, ReplicaFailure::Damaged] {
+        let told = failed(&state, 2, reason);
+        done(&mut state, &told);
+    }
+    let usable = repaired(&state, 2, ReplicaFailure::Unusable);
+    done(&mut state, &usable);
+    assert_eq!((orders(&state).unusable.len(), &orders(&state).damaged), (0, &ids(&[2])));
+}
+
+#[test]
+fn a_damaged_replica_joins_the_in_sync_set_only_when_it_is_mended() {
+    let mut state = opened(3);
+    isr(&mut state, &[1, 2]);
+    let damage = failed(&state, 3, ReplicaFailure::Damaged);
+    done(&mut state, &damage);
+    let growth = change_isr(&state, at(0xaa, 0), &[1, 2, 3]);
+    assert!(matches!(refused(&state, &growth), Refusal::MemberMismatch { .. }));
+    let mended = repaired(&state, 3, ReplicaFailure::Damaged);
+    done(&mut state, &mended);
+    isr(&mut state, &[1, 2, 3]);
 }
 
 #[test]
@@ -151,7 +196,7 @@ fn a_stopped_log_goes_on_under_a_higher_epoch_led_by_another_if_there_is_one() {
     let stopped = failed(&state, 1, ReplicaFailure::Stopped);
     done(&mut state, &stopped);
     assert_eq!((leader(&state), orders(&state).leader_epoch), (Some(2), LeaderEpoch(2)));
-    let before = state.clone();
+    let (before, stopped) = (state.clone(), failed(&state, 1, ReplicaFailure::Stopped));
     done(&mut state, &stopped);
     assert_eq!(orders(&state), orders(&before), "it leads nothing");
     let mut alone = opened(1);
@@ -172,9 +217,8 @@ fn who_cannot_use_its_log_is_as_good_as_fenced_until_it_says_otherwise() {
     let unusable = failed(&alone, 1, ReplicaFailure::Unusable);
     done(&mut alone, &unusable);
     assert_eq!(orders(&alone).offline, Some(OfflineReason::NoLiveMember {}));
-    let broker_epoch = alone.broker(BrokerId(1)).unwrap().epoch;
-    let partitions = vec![at(0xaa, 0)];
-    done(&mut alone, &Proposal::ReplicasRepaired { broker: BrokerId(1), broker_epoch, partitions });
+    let usable = repaired(&alone, 1, ReplicaFailure::Unusable);
+    done(&mut alone, &usable);
     assert_eq!(leader(&alone), Some(1));
 }
 

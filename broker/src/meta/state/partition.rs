@@ -18,7 +18,7 @@ use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch};
 use serde::{Deserialize, Serialize};
 
-use super::{Moving, Recovery};
+use super::{Moving, Recovery, ReplicaFailure};
 
 /// One replica of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,10 +217,15 @@ impl PartitionEntry {
         }
     }
 
-    /// What was wrong with the replica on `broker` is no more.
-    pub(super) fn replica_repaired(&mut self, broker: BrokerId) -> Step {
-        self.damaged.retain(|&it| it != broker);
-        self.unusable.retain(|&it| it != broker);
+    /// What was wrong with the replica on `broker` is no more; without `reason` nothing is.
+    pub(super) fn replica_repaired(&mut self, broker: BrokerId, reason: Option<ReplicaFailure>) -> Step {
+        let is_over = |it: ReplicaFailure| reason.is_none_or(|reason| reason == it);
+        if is_over(ReplicaFailure::Damaged) {
+            self.damaged.retain(|&it| it != broker);
+        }
+        if is_over(ReplicaFailure::Unusable) {
+            self.unusable.retain(|&it| it != broker);
+        }
         Step::Changed
     }
 

@@ -54,6 +54,17 @@ pub struct Registration {
     pub former_session_alive: bool,
 }
 
+/// A partition, and the version of its entry by which something is said of a replica: on any later one it is not taken,
+/// so that what comes late undoes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenPartition {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The version seen.
+    pub epoch: PartitionEpoch,
+}
+
 /// A member of a proposed in-sync set, named so exactly that its double cannot pass for it (N8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -202,19 +213,30 @@ pub enum Proposal {
         broker: BrokerId,
         /// Its registration.
         broker_epoch: BrokerEpoch,
-        /// Of which partitions.
-        partitions: Vec<TopicPartition>,
+        /// Of which partitions; those that have a later version are left out.
+        partitions: Vec<SeenPartition>,
         /// What it is.
         reason: ReplicaFailure,
     },
-    /// Replicas of the proposer that were damaged or unusable are neither any more.
+    /// What was wrong with replicas of the proposer is not any more.
     ReplicasRepaired {
         /// Which broker.
         broker: BrokerId,
         /// Its registration.
         broker_epoch: BrokerEpoch,
-        /// Of which partitions.
-        partitions: Vec<TopicPartition>,
+        /// Of which partitions; those that have a later version are left out.
+        partitions: Vec<SeenPartition>,
+        /// What it was.
+        reason: ReplicaFailure,
+    },
+    /// A replica of the proposer that is damaged and cannot be mended is to be emptied and filled again.
+    GiveUpReplica {
+        /// Which broker.
+        broker: BrokerId,
+        /// Its registration.
+        broker_epoch: BrokerEpoch,
+        /// Of which partition.
+        partition: SeenPartition,
     },
     /// Another in-sync member is to lead: planned, nothing is lost.
     ElectLeader {

@@ -237,6 +237,9 @@ pub enum Refusal {
     #[error("{partition}: broker {broker} cannot be added: {reason}")]
     MemberMismatch { partition: TopicPartition, broker: BrokerId, reason: String },
 
+    /// What it holds may be needed.
+    #[error("{partition}: the replica of broker {broker} cannot be emptied: {reason}")]
+    ReplicaNeeded { partition: TopicPartition, broker: BrokerId, reason: String },
     /// Not deleted, or confirmed by all already.
     #[error("topic {topic} has no tombstone")]
     NoTombstone { topic: TopicId },

@@ -82,6 +82,7 @@ fn entry(partition_epoch: u32, isr: &[BrokerId]) -> Assignment {
         leader_epoch: EPOCH,
         partition_epoch: PartitionEpoch(partition_epoch.into()),
         min_insync: 2,
+        damaged: Default::default(),
         lost_leader: None,
         recoveries: Vec::new(),
     }

@@ -38,6 +38,7 @@ impl Quorum {
             leader_epoch: LeaderEpoch(1),
             partition_epoch: PartitionEpoch(1),
             min_insync,
+            damaged: Default::default(),
             lost_leader: None,
             recoveries: Vec::new(),
         };

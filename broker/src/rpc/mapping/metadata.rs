@@ -101,6 +101,7 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
         | Refusal::StaleLeaderEpoch { .. }
         | Refusal::StalePartitionEpoch { .. }
         | Refusal::LeaderLeaves { .. }
+        | Refusal::ReplicaNeeded { .. }
         | Refusal::MemberMismatch { .. } => because(Reason::Conflict),
     }
 }

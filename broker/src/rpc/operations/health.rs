@@ -21,6 +21,20 @@ const NAMED_MAX: usize = 3;
 /// What is wrong by the metadata; `reaches`: whether the broker that answers has a link to that one.
 pub(super) fn findings(state: &ClusterState, reaches: impl Fn(BrokerId) -> bool) -> Vec<Finding> {
     let mut found: Vec<Finding> = PARTITIONS.iter().filter_map(|check| check.run(state)).collect();
+    found.extend(replicas(
+        state,
+        |entry| &entry.unusable,
+        "replica_unusable",
+        "replicas cannot be used: their logs have stopped or cannot be opened",
+        "they are opened again by themselves, and tell why that fails in their brokers' logs",
+    ));
+    found.extend(replicas(
+        state,
+        |entry| &entry.damaged,
+        "replica_damaged",
+        "replicas hold damaged records, which they do not serve",
+        "they are mended from other replicas by themselves; `fidelog partition desc` tells what is in the way",
+    ));
     let fenced = |broker: &BrokerEntry| broker.fenced;
     found.extend(brokers(
         state,
@@ -117,6 +131,18 @@ impl Check {
         let names: Vec<String> = named.map(|(at, _)| name_in(Some(state), at)).collect();
         finding((self.severity, self.kind), self.what, self.advice, &names)
     }
+}
+
+fn replicas(
+    state: &ClusterState,
+    named: impl Fn(&PartitionEntry) -> &Vec<BrokerId>,
+    kind: &'static str,
+    what: &str,
+    advice: &str,
+) -> Option<Finding> {
+    let all = state.partitions().flat_map(|(at, entry)| named(entry).iter().map(move |broker| (at, broker)));
+    let names = all.map(|(at, broker)| format!("{} on broker {broker}", name_in(Some(state), at)));
+    finding((Severity::Warning, kind), what, advice, &names.collect::<Vec<_>>())
 }
 
 fn brokers(

@@ -1,10 +1,9 @@
 //! All streams of this broker, by number: how partitions reach the network.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use fidelog_record::types::{
 };
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::codec;
@@ -23,16 +23,13 @@ use super::outbox::Outbox;
 use super::refill;
 use super::reply_outbox::ReplyOutbox;
 use super::tail;
-use crate::meta::quorum::{MetadataQuorum, ProposeError};
-use crate::meta::state::{IsrMember, Proposal, ReplicaFailure};
+use crate::meta::quorum::MetadataQuorum;
+use crate::meta::state::{IsrMember, Proposal};
 use crate::meta::view::MetaView;
 use crate::partition::{Links, Partition};
 use crate::replica::message::{FollowerMessage, LeaderMessage};
 use crate::replica::{Incarnate, Proposed, StreamId};
 use crate::rpc::context::Reachability;
-
-/// Between two attempts to tell the quorum what it must hear.
-const TELL_PAUSE: Duration = Duration::from_millis(200);
 
 /// A stream to a follower that is up.
 #[derive(Clone, Debug)]
@@ -78,11 +75,10 @@ pub struct PeerLinks {
     /// From its registration.
     epoch: OnceLock<BrokerEpoch>,
     pub(super) view: Arc<MetaView>,
-    quorum: Arc<dyn MetadataQuorum>,
     runtime: Handle,
     isr_changes: IsrChanges,
-    /// Replicas whose logs have failed, and of which nobody has told the quorum yet.
-    failed: Arc<Mutex<BTreeSet<TopicPartition>>>,
+    /// A log has failed: whoever tells the quorum how replicas are looks at once.
+    failures: Arc<Notify>,
     next_stream: AtomicU64,
     pub(super) inflow: Inflow,
     outgoing: ArcSwap<HashMap<StreamId, Outgoing>>,
@@ -118,10 +114,9 @@ impl PeerLinks {
             directory,
             epoch: OnceLock::new(),
             view,
-            isr_changes: IsrChanges::new(Arc::clone(&quorum), Handle::current()),
-            quorum,
+            isr_changes: IsrChanges::new(quorum, Handle::current()),
             runtime: Handle::current(),
-            failed: Arc::default(),
+            failures: Arc::default(),
             next_stream: AtomicU64::new(1),
             inflow: Inflow::default(),
             outgoing: ArcSwap::default(),
@@ -138,6 +133,12 @@ impl PeerLinks {
 
     pub(super) fn broker(&self) -> BrokerId {
         self.broker
+    }
+
+    /// Woken whenever a log has failed.
+    #[must_use]
+    pub fn failures(&self) -> Arc<Notify> {
+        Arc::clone(&self.failures)
     }
 
     /// Who this broker is, once it has registered.
@@ -290,30 +291,8 @@ impl Links for PeerLinks {
         self.isr_changes.add(partition, proposal);
     }
 
-    fn replica_failed(&self, partition: TopicPartition) {
-        // Logs are opened after the registration.
-        let Some(Identity { broker, epoch: broker_epoch, .. }) = self.identity() else { return };
-        if !self.failed.lock().insert(partition) {
-            return;
-        }
-        let (quorum, failed) = (Arc::clone(&self.quorum), Arc::clone(&self.failed));
-        self.runtime.spawn(async move {
-            // Whoever finds others beside its own tells of them all.
-            let partitions: Vec<_> = std::mem::take(&mut *failed.lock()).into_iter().collect();
-            if partitions.is_empty() {
-                return;
-            }
-            let reason = ReplicaFailure::Unusable;
-            let proposal = Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason };
-            // Until the quorum has answered: a leader whose log is stopped must not keep its leadership.
-            while let Err(error) = quorum.propose(proposal.clone()).await {
-                if let ProposeError::Refused { refusal } = error {
-                    return warn!("the quorum refused to hear of failed replicas: {refusal}");
-                }
-                // Stopping here is safe: the next start opens the log anew, or says that it cannot.
-                tokio::time::sleep(TELL_PAUSE).await;
-            }
-        });
+    fn replica_failed(&self, _: TopicPartition) {
+        self.failures.notify_one();
     }
 
     fn held_changed(&self, before: u64, after: u64) {
@@ -363,6 +342,8 @@ impl Links for PeerLinks {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use fidelog_record::types::PartitionEpoch;
 
     use super::*;

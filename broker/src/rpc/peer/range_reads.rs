@@ -1,6 +1,6 @@
-//! Committed batches for brokers that mend or compare theirs.
+//! Batches for brokers that mend or compare theirs.
 //!
-//! Always true: what is answered is committed here, undamaged, and bounded; at most a few of these reads run at once, on
+//! Always true: what is answered is undamaged and bounded, synced here for who mends and committed for who compares; at most a few of these reads run at once, on
 //! threads that may wait for a disk, so that a broker that mends everything it has delays nobody here.
 
 use std::ops::Range;
@@ -44,9 +44,9 @@ impl RangeReads {
         range: Range<Offset>,
     ) -> Result<wire::ReadRangeResponse, Status> {
         let read = move |view: LogView, end| view.read(range.start, READ_BYTES, range.end.min(end));
-        let outcome = self.run(partition, read).await?;
+        let outcome = self.run(partition, |partition| partition.view().durable_end(), read).await?;
         if outcome.batches.is_empty() {
-            return Err(Status::failed_precondition("nothing there is known to be committed here"));
+            return Err(Status::failed_precondition("nothing there is synced here"));
         }
         Ok(wire::ReadRangeResponse { batches: outcome.batches })
     }
@@ -61,13 +61,15 @@ impl RangeReads {
         range: Range<Offset>,
     ) -> Result<wire::DigestRangeResponse, Status> {
         let digest = move |view: LogView, end| view.digest(range.start..range.end.min(end), DIGEST_BYTES_MAX);
-        let BatchesDigest { digest, batch_count, end, .. } = self.run(partition, digest).await?;
+        let BatchesDigest { digest, batch_count, end, .. } =
+            self.run(partition, Partition::committed_end, digest).await?;
         Ok(wire::DigestRangeResponse { digest, batch_count, end_offset: end.0 })
     }
 
     async fn run<T: Send + 'static>(
         &self,
         partition: Arc<Partition>,
+        end: fn(&Partition) -> Offset,
         read: impl FnOnce(LogView, Offset) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Status> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
@@ -75,7 +77,7 @@ impl RangeReads {
         // Stopping here is safe: a read changes nothing.
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read(partition.view(), partition.committed_end())
+            read(partition.view(), end(&partition))
         });
         let read = read.await.map_err(|error| Status::internal(error.to_string()))?;
         read.map_err(|error| Status::failed_precondition(error.to_string()))

@@ -11,7 +11,7 @@ use crate::meta::controller::session::Answer;
 const REASON_BYTES_MAX: usize = 1024;
 
 pub(super) fn encode_heartbeat(cluster: ClusterId, it: Heartbeat) -> wire::HeartbeatRequest {
-    let BrokerHealth { failed, failed_log_count, disk_free_bytes } = it.health;
+    let BrokerHealth { failed, disk_free_bytes } = it.health;
     wire::HeartbeatRequest {
         cluster_id: Bytes::copy_from_slice(cluster.as_bytes()),
         broker_id: it.broker.0,
@@ -20,11 +20,7 @@ pub(super) fn encode_heartbeat(cluster: ClusterId, it: Heartbeat) -> wire::Heart
         metadata_index: it.passed.0,
         ready: it.ready,
         stopping: it.stopping,
-        health: Some(wire::BrokerHealth {
-            failed: failed.unwrap_or_default(),
-            failed_log_count,
-            disk_free_bytes,
-        }),
+        health: Some(wire::BrokerHealth { failed: failed.unwrap_or_default(), disk_free_bytes }),
     }
 }
 
@@ -45,7 +41,6 @@ pub(super) fn decode_heartbeat(
     let health = request.health.unwrap_or_default();
     let health = BrokerHealth {
         failed: (!health.failed.is_empty()).then(|| shortened(health.failed)),
-        failed_log_count: health.failed_log_count,
         disk_free_bytes: health.disk_free_bytes,
     };
     Ok(Heartbeat {
@@ -98,8 +93,7 @@ mod tests {
     use super::*;
 
     fn heartbeat() -> Heartbeat {
-        let health =
-            BrokerHealth { failed: Some("EIO".to_owned()), failed_log_count: 3, disk_free_bytes: Some(0) };
+        let health = BrokerHealth { failed: Some("EIO".to_owned()), disk_free_bytes: Some(0) };
         Heartbeat {
             broker: BrokerId(2),
             epoch: BrokerEpoch(9),

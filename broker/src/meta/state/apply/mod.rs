@@ -95,7 +95,9 @@ impl ClusterState {
             Entry::ReplicasFailed { broker, partitions, reason } => {
                 self.apply_failure(*broker, partitions, *reason)
             }
-            Entry::ReplicasRepaired { broker, partitions } => self.apply_repair(*broker, partitions),
+            Entry::ReplicasRepaired { broker, partitions, reason } => {
+                self.apply_repair(*broker, partitions, *reason)
+            }
             Entry::LeaderMoved { partition, leader, chosen } => {
                 self.apply_leader(*partition, *leader, *chosen)
             }

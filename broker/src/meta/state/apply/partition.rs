@@ -89,11 +89,12 @@ impl ClusterState {
         &mut self,
         broker: BrokerId,
         partitions: &[TopicPartition],
+        reason: Option<ReplicaFailure>,
     ) -> Result<Changes, String> {
         self.all_exist(partitions.iter().copied())?;
         let mut changes = Changes::default();
         for &at in partitions {
-            self.touch(at, &mut changes, |partition, _| partition.replica_repaired(broker));
+            self.touch(at, &mut changes, |partition, _| partition.replica_repaired(broker, reason));
         }
         Ok(changes)
     }

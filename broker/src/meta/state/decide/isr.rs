@@ -95,6 +95,9 @@ impl ClusterState {
         if known.draining {
             return refuse("it is draining".to_owned());
         }
+        if partition.damaged.contains(&broker) {
+            return refuse("it holds damage that is not mended".to_owned());
+        }
         Ok(())
     }
 }

@@ -84,12 +84,15 @@ impl ClusterState {
             }
             Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason } => {
                 let (broker, reason) = (*broker, *reason);
-                let partitions = self.made_replicas(broker, *broker_epoch, partitions)?;
+                let partitions = self.seen_replicas(broker, *broker_epoch, partitions)?;
                 Ok(Entry::ReplicasFailed { broker, partitions, reason })
             }
-            Proposal::ReplicasRepaired { broker, broker_epoch, partitions } => {
-                let partitions = self.made_replicas(*broker, *broker_epoch, partitions)?;
-                Ok(Entry::ReplicasRepaired { broker: *broker, partitions })
+            Proposal::ReplicasRepaired { broker, broker_epoch, partitions, reason } => {
+                let partitions = self.seen_replicas(*broker, *broker_epoch, partitions)?;
+                Ok(Entry::ReplicasRepaired { broker: *broker, partitions, reason: Some(*reason) })
+            }
+            Proposal::GiveUpReplica { broker, broker_epoch, partition } => {
+                self.decide_giving_up(*broker, *broker_epoch, *partition)
             }
             Proposal::ElectLeader { partition, broker } => self.decide_leader(*partition, *broker),
             Proposal::ReportEnds { broker, broker_epoch, ends } => {

@@ -2,7 +2,7 @@
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, TopicId, TopicPartition};
 
-use super::super::{ClusterState, Entry, Refusal};
+use super::super::{ClusterState, Entry, Refusal, SeenPartition};
 
 impl ClusterState {
     pub(super) fn decide_ready(
@@ -31,6 +31,54 @@ impl ClusterState {
     ) -> Result<Entry, Refusal> {
         let partitions = self.made_replicas(broker, epoch, partitions)?;
         Ok(Entry::ReplicasLost { broker, partitions })
+    }
+
+    /// Only while whatever it holds is on others that can be read: all that was acknowledged is on every member, and the
+    /// leader has all that is not. From then on it counts as lost, like one whose directory is gone (N14).
+    pub(super) fn decide_giving_up(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        seen: SeenPartition,
+    ) -> Result<Entry, Refusal> {
+        let at = seen.partition;
+        let partitions = self.seen_replicas(broker, epoch, &[seen])?;
+        let (topic, partition) = (self.existing(at.topic)?, self.open_partition(at)?);
+        let is_whole =
+            |id: &BrokerId| partition.is_usable(*id, &self.brokers) && !partition.damaged.contains(id);
+        let others = partition.isr.iter().filter(|id| **id != broker && is_whole(id)).count();
+        let needed = if partition.isr.contains(&broker) { topic.min_insync_replicas() } else { 1 };
+        let why_not = if !partition.damaged.contains(&broker) {
+            "it is not known to be damaged"
+        } else if partition.eligible.contains(&broker) {
+            "it may hold what was acknowledged"
+        } else if partition.leader.is_none_or(|leader| leader == broker || !is_whole(&leader)) {
+            "nobody leads who holds everything undamaged"
+        } else if others < usize::from(needed) {
+            "too few others are in sync"
+        } else {
+            return Ok(Entry::ReplicasLost { broker, partitions });
+        };
+        Err(Refusal::ReplicaNeeded { partition: at, broker, reason: why_not.to_owned() })
+    }
+
+    /// Those of `partitions` whose entries are still as the broker saw them, if there are any: of the others it says
+    /// again what it has to say.
+    pub(super) fn seen_replicas(
+        &self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        partitions: &[SeenPartition],
+    ) -> Result<Vec<TopicPartition>, Refusal> {
+        let current = |at| self.partition(at).map(|entry| entry.epoch);
+        let (seen, late): (Vec<SeenPartition>, Vec<SeenPartition>) =
+            partitions.iter().partition(|it| current(it.partition).is_none_or(|epoch| epoch == it.epoch));
+        if let (true, Some(SeenPartition { partition, epoch: given })) = (seen.is_empty(), late.first()) {
+            let current = current(*partition).unwrap_or_default();
+            return Err(Refusal::StalePartitionEpoch { partition: *partition, given: *given, current });
+        }
+        let named: Vec<_> = seen.iter().map(|it| it.partition).collect();
+        self.made_replicas(broker, epoch, &named)
     }
 
     /// `partitions`, once each, if `broker` has made its replica of every one.

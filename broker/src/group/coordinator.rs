@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::PositionsError;
+use super::hands::Hands;
 use super::owner::{Owner, not_owner};
 use super::request::{Answer, CommitAll, Delete, Fetch, List, Open, Request, Reset};
 use super::state::{CommitResult, GroupPage, PartitionPosition, PositionLimits, SnapshotSizes};
@@ -32,6 +33,7 @@ const CALLS_WAITING_MAX: usize = 1024;
 pub struct Positions {
     clock: Arc<dyn Clock>,
     witness: Arc<dyn Witness>,
+    hands: Arc<dyn Hands>,
     limits: PositionLimits,
     sizes: SnapshotSizes,
     inner: Arc<RwLock<Inner>>,
@@ -56,10 +58,11 @@ impl Positions {
     pub fn new(
         clock: Arc<dyn Clock>,
         witness: Arc<dyn Witness>,
+        hands: Arc<dyn Hands>,
         limits: PositionLimits,
         sizes: SnapshotSizes,
     ) -> Self {
-        Self { clock, witness, limits, sizes, inner: Arc::default() }
+        Self { clock, witness, hands, limits, sizes, inner: Arc::default() }
     }
 
     /// The internal topic exists.
@@ -87,7 +90,7 @@ impl Positions {
     #[must_use = "nothing is served until the owner runs"]
     pub fn host(&self, partition: Arc<Partition>) -> Owner {
         let (calls, waiting) = mpsc::channel(CALLS_WAITING_MAX);
-        let world = (Arc::clone(&self.clock), Arc::clone(&self.witness));
+        let world = (Arc::clone(&self.clock), Arc::clone(&self.witness), Arc::clone(&self.hands));
         let owner = Owner::new(Arc::clone(&partition), world, waiting, self.limits, self.sizes);
         self.inner.write().hosted.insert(partition.id(), Hosted { partition, calls });
         owner

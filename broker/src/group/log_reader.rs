@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use fidelog_record::Batches;
 use fidelog_record::types::{LeaderEpoch, Offset};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
+use super::hands::Hands;
 use super::state::{ApplyError, Entry, PositionsState, Replay};
 use crate::partition::{Partition, Published, ReadAnswer, ReadRefusal};
 
@@ -67,12 +68,13 @@ pub(super) struct LogReader {
     partition: Arc<Partition>,
     published: watch::Receiver<Published>,
     epoch: LeaderEpoch,
+    hands: Arc<dyn Hands>,
 }
 
 impl LogReader {
-    pub(super) fn new(partition: Arc<Partition>, epoch: LeaderEpoch) -> Self {
+    pub(super) fn new(partition: Arc<Partition>, epoch: LeaderEpoch, hands: Arc<dyn Hands>) -> Self {
         let published = partition.published();
-        Self { partition, published, epoch }
+        Self { partition, published, epoch, hands }
     }
 
     /// The state as all committed entries make it, once `committed_end` has passed the start of the epoch: then
@@ -146,7 +148,11 @@ impl LogReader {
                 warn!(partition = %self.partition.id(), "group positions wait for damaged entries to be mended: {why}");
             }
             // Either outcome is looked at alike: damage that was mended makes no change of its own.
-            let _ = tokio::time::timeout(MENDED_PAUSE, published.changed()).await;
+            tokio::select! {
+                biased;
+                _ = published.changed() => {}
+                () = self.hands.pause(MENDED_PAUSE) => {}
+            }
             if published.borrow_and_update().leading != Some(self.epoch) {
                 return Err(Ended::EpochOver.into());
             }
@@ -154,20 +160,23 @@ impl LogReader {
     }
 
     async fn read_now(&self, from: Offset) -> Result<Vec<(Offset, Entry)>, ReadFailed> {
-        let partition = Arc::clone(&self.partition);
-        let read = tokio::task::spawn_blocking(move || {
-            let answer = partition.read(from, READ_BYTES).map_err(failed_by)?;
-            let ReadAnswer::Batches { bytes, .. } = answer else {
-                return Err(Ended::Broken(format!("nothing to be read at {from}, which is committed")).into());
-            };
-            Ok::<_, ReadFailed>(entries_of(Batches::new(bytes, partition.id()), from)?)
-        });
-        let entries = read.await.map_err(|error| Ended::Broken(error.to_string()))??;
+        let (partition, (answer, answered)) = (Arc::clone(&self.partition), oneshot::channel());
+        self.hands.carry_out(Box::new(move || drop(answer.send(read_entries(&partition, from)))));
+        let panicked =
+            || Ended::Broken(format!("the reading of entries from {from} on ended without an answer"));
+        let entries = answered.await.map_err(|_| panicked())??;
         if entries.is_empty() {
             return Err(Ended::Broken(format!("no entry at {from}, which is committed")).into());
         }
         Ok(entries)
     }
+}
+
+fn read_entries(partition: &Partition, from: Offset) -> Result<Vec<(Offset, Entry)>, ReadFailed> {
+    let ReadAnswer::Batches { bytes, .. } = partition.read(from, READ_BYTES).map_err(failed_by)? else {
+        return Err(Ended::Broken(format!("nothing to be read at {from}, which is committed")).into());
+    };
+    Ok(entries_of(Batches::new(bytes, partition.id()), from)?)
 }
 
 fn failed_by(refusal: ReadRefusal) -> ReadFailed {

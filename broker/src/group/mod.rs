@@ -16,6 +16,7 @@
 
 mod coordinator;
 mod error;
+mod hands;
 mod log_reader;
 mod owner;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod witness;
 
 pub use coordinator::{POSITIONS_PARTITIONS, POSITIONS_TOPIC, Positions};
 pub use error::{CallOutcome, PositionsError};
+pub use hands::{Hands, RuntimeHands};
 pub use owner::Owner;
 pub use request::{CommitAll, Delete, Fetch, List, Open, Reset};
 pub use witness::{QuorumWitness, Testimony, Witness};

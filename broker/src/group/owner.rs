@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::Clock;
+use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::EncodedBatch;
 use fidelog_record::types::limits::ACK_WAIT_MS_DEFAULT;
 use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::error::PositionsError;
+use super::hands::Hands;
 use super::log_reader::{Ended, LogReader};
 use super::request::{List, Request};
 use super::state::{Applied, Entry, GroupPage, PositionLimits, PositionsState, SnapshotSizes, SnapshotStep};
@@ -42,6 +44,7 @@ pub struct Owner {
     partition: Arc<Partition>,
     clock: Arc<dyn Clock>,
     witness: Arc<dyn Witness>,
+    hands: Arc<dyn Hands>,
     calls: mpsc::Receiver<Request>,
     published: watch::Receiver<Published>,
     limits: PositionLimits,
@@ -72,13 +75,13 @@ enum NotWritten {
 impl Owner {
     pub(super) fn new(
         partition: Arc<Partition>,
-        (clock, witness): (Arc<dyn Clock>, Arc<dyn Witness>),
+        (clock, witness, hands): (Arc<dyn Clock>, Arc<dyn Witness>, Arc<dyn Hands>),
         calls: mpsc::Receiver<Request>,
         limits: PositionLimits,
         sizes: SnapshotSizes,
     ) -> Self {
         let published = partition.published();
-        Self { partition, clock, witness, calls, published, limits, sizes }
+        Self { partition, clock, witness, hands, calls, published, limits, sizes }
     }
 
     /// Serves until the replica leaves this broker.
@@ -116,8 +119,12 @@ impl Owner {
         refusing(&mut self.calls, over, why).await.unwrap_or_else(|ended| ended)
     }
 
+    fn reader(&self, epoch: LeaderEpoch) -> LogReader {
+        LogReader::new(Arc::clone(&self.partition), epoch, Arc::clone(&self.hands))
+    }
+
     async fn lead(&mut self, epoch: LeaderEpoch) -> Ended {
-        let reader = LogReader::new(Arc::clone(&self.partition), epoch);
+        let reader = self.reader(epoch);
         let loading = PositionsError::not_now("the leader is reading them; try again");
         let state = match refusing(&mut self.calls, reader.replay(), &loading).await {
             Ok(Ok(state)) => state,
@@ -208,7 +215,9 @@ impl Owner {
     /// Whether this replica still led in `epoch` after the reads at hand came: by a round to all in-sync followers, or
     /// by the quorum when they cannot say (N18).
     async fn confirm_epoch(&self, epoch: LeaderEpoch) -> Result<(), PositionsError> {
-        if self.partition.confirm_epoch(epoch, CONFIRM_WAIT).await {
+        if is_planted(Planted::PositionUnconfirmed)
+            || self.partition.confirm_epoch(epoch, self.hands.pause(CONFIRM_WAIT)).await
+        {
             return Ok(());
         }
         let partition = self.partition.id();
@@ -271,7 +280,7 @@ impl Owner {
     /// Waits until everything placed so far is committed, and applies it from the log.
     async fn wait_out(&mut self, serving: &mut Serving) -> Result<(), Ended> {
         let end = self.partition.inspect(|machine| machine.positions().end);
-        let reader = LogReader::new(Arc::clone(&self.partition), serving.epoch);
+        let reader = self.reader(serving.epoch);
         let state = std::mem::replace(&mut serving.state, PositionsState::empty());
         let why = PositionsError::not_now("earlier changes are not committed yet; try again");
         let caught_up = refusing(&mut self.calls, reader.catch_up(state, end), &why).await??;

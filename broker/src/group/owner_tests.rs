@@ -108,7 +108,13 @@ impl Broker {
             }
         });
         let witness = Arc::new(Told(AtomicBool::new(true)));
-        let positions = Positions::new(clock, Arc::clone(&witness) as _, PositionLimits::default(), sizes);
+        let positions = Positions::new(
+            clock,
+            Arc::clone(&witness) as _,
+            Arc::new(RuntimeHands),
+            PositionLimits::default(),
+            sizes,
+        );
         positions.topic_exists(at().topic, 1);
         let owner = tokio::spawn(positions.host(Arc::clone(&partition)).run());
         Self { partition, positions, witness, owner, flusher, stop, disk, flushing }

@@ -25,7 +25,7 @@ use super::threads::FlushThread;
 use super::voter::{UnfencedBrokers, register_voter, voter_registration};
 use super::{housekeeping, positions_topic};
 use crate::group::state::{PositionLimits, SnapshotSizes};
-use crate::group::{Positions, QuorumWitness};
+use crate::group::{Positions, QuorumWitness, RuntimeHands};
 use crate::meta::controller::active::{Controller, ControllerParts};
 use crate::meta::follower::{Backoff, Follower, HighestSeen};
 use crate::meta::quorum::MetadataQuorum;
@@ -125,6 +125,7 @@ impl Starting {
         let positions = Arc::new(Positions::new(
             Arc::clone(&world.clock),
             Arc::new(QuorumWitness::new(config.broker, Arc::clone(&quorum.handle), Arc::clone(&view))),
+            Arc::new(RuntimeHands),
             PositionLimits::default(),
             SnapshotSizes::default(),
         ));

@@ -7,7 +7,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use fidelog_log::env::{Clock, Moment};
@@ -154,16 +153,17 @@ impl Partition {
         self.log().view().clone()
     }
 
-    /// Whether all in-sync followers confirm, within `wait`, that this replica leads in `epoch`, at a moment after this
-    /// call (N18). When not, it may lead all the same: the quorum knows.
-    pub async fn confirm_epoch(&self, epoch: LeaderEpoch, wait: Duration) -> bool {
+    /// Whether all in-sync followers confirm, before `late` is done, that this replica leads in `epoch`, at a moment
+    /// after this call (N18). When not, it may lead all the same: the quorum knows.
+    pub async fn confirm_epoch(&self, epoch: LeaderEpoch, late: impl Future<Output = ()>) -> bool {
         let (mut rounds, mut published) = (self.rounds.subscribe(), self.published());
         let Some(round) = self.step(|machine, now| machine.begin_round(epoch, now)) else { return false };
         // Stopping here is safe: a round changes nothing.
         tokio::select! {
+            biased;
             confirmed = rounds.wait_for(|&confirmed| confirmed >= round) => confirmed.is_ok(),
             _ = published.wait_for(|seen| seen.leading != Some(epoch)) => false,
-            () = tokio::time::sleep(wait) => false,
+            () = late => false,
         }
     }
 

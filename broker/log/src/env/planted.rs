@@ -42,11 +42,13 @@ pub enum Planted {
     ProducersNotRewound,
     /// A leader drops a laggard from the in-sync set by itself (N7).
     ShrunkWithoutQuorum,
+    /// An owner tells positions without confirming that it still leads (N18).
+    PositionUnconfirmed,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AckBeforeFollowersSync,
         Self::ReportEpochIgnored,
         Self::SameEpochAfterRestart,
@@ -65,6 +67,7 @@ impl Planted {
         Self::SecondSyncBelieved,
         Self::ProducersNotRewound,
         Self::ShrunkWithoutQuorum,
+        Self::PositionUnconfirmed,
     ];
 }
 

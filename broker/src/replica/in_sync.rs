@@ -22,6 +22,22 @@ pub struct Proposed {
     pub added: Vec<Incarnate>,
 }
 
+impl Proposed {
+    /// Each member by its life (N8): whoever is added by the one whose report justified it, whoever stays as it is
+    /// `registered`; none when one of them is not.
+    pub fn lives(
+        &self,
+        me: Incarnate,
+        registered: impl Fn(BrokerId) -> Option<Incarnate>,
+    ) -> Option<Vec<Incarnate>> {
+        let added = |broker: BrokerId| self.added.iter().find(|added| added.broker == broker).copied();
+        let life = |broker: BrokerId| {
+            if broker == me.broker { Some(me) } else { added(broker).or_else(|| registered(broker)) }
+        };
+        self.isr.iter().map(|&broker| life(broker)).collect()
+    }
+}
+
 /// The in-sync set of a partition, from its leader's view.
 #[derive(Clone, Debug)]
 pub struct InSync {
@@ -88,6 +104,8 @@ impl InSync {
 
 #[cfg(test)]
 mod tests {
+    use fidelog_record::types::{BrokerEpoch, DirectoryId};
+
     use super::*;
 
     fn set(ids: &[u32]) -> BTreeSet<BrokerId> {
@@ -107,6 +125,22 @@ mod tests {
         );
         in_sync.seen(PartitionEpoch(4), set(&[1, 2]));
         assert_eq!(in_sync.waited_for().collect::<BTreeSet<_>>(), set(&[1, 2]));
+    }
+
+    /// A follower reported on one of its streams, restarted, and was known by its new life on the other and in the
+    /// metadata before the proposal went out: the new life was added on the word of the old one.
+    #[test]
+    fn n8_whoever_is_added_is_named_by_the_life_that_reported() {
+        let life = |broker: u32, epoch| Incarnate {
+            broker: BrokerId(broker),
+            epoch: BrokerEpoch(epoch),
+            directory: DirectoryId::NIL,
+        };
+        let proposed =
+            Proposed { partition_epoch: PartitionEpoch(4), isr: set(&[1, 2, 3]), added: vec![life(3, 5)] };
+        let lives = proposed.lives(life(1, 9), |broker| Some(life(broker.0, 7))).unwrap();
+        let named: Vec<_> = lives.iter().map(|it| (it.broker.0, it.epoch.0)).collect();
+        assert_eq!(named, [(1, 9), (2, 7), (3, 5)]);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use fidelog_record::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConfigKey, ControllerRegistration, FenceReason, KnownFor, RecoveryPlan, ReplicaEnd, ReplicaFailure,
-    StartId, TopicConfig, TopicDefaults,
+    ClusterState, ConfigKey, ControllerRegistration, FenceReason, KnownFor, RecoveryPlan, ReplicaEnd,
+    ReplicaFailure, StartId, TopicConfig, TopicDefaults,
 };
+use crate::replica::{Incarnate, Proposed};
 
 /// The most producer ids of one grant.
 pub const PRODUCER_IDS_PER_GRANT_MAX: u32 = 1_000_000;
@@ -75,6 +76,12 @@ pub struct IsrMember {
     pub broker_epoch: BrokerEpoch,
     /// The directory the leader has matched.
     pub directory: DirectoryId,
+}
+
+impl From<Incarnate> for IsrMember {
+    fn from(it: Incarnate) -> Self {
+        Self { broker: it.broker, broker_epoch: it.epoch, directory: it.directory }
+    }
 }
 
 /// One setting to change.
@@ -345,4 +352,31 @@ pub enum Proposal {
         /// How many: 1 to [`PRODUCER_IDS_PER_GRANT_MAX`].
         count: u32,
     },
+}
+
+impl Proposal {
+    /// What `me`, who leads `partition` in `leader_epoch`, proposes of its in-sync set; `state` knows those who stay. None
+    /// when it does not.
+    #[must_use]
+    pub fn change_isr(
+        state: &ClusterState,
+        me: Incarnate,
+        partition: TopicPartition,
+        leader_epoch: LeaderEpoch,
+        proposed: &Proposed,
+    ) -> Option<Self> {
+        let registered = |broker| {
+            let entry = state.broker(broker)?;
+            Some(Incarnate { broker, epoch: entry.epoch, directory: entry.directory })
+        };
+        let lives = proposed.lives(me, registered)?;
+        Some(Self::ChangeIsr {
+            partition,
+            broker: me.broker,
+            broker_epoch: me.epoch,
+            leader_epoch,
+            partition_epoch: proposed.partition_epoch,
+            isr: lives.into_iter().map(IsrMember::from).collect(),
+        })
+    }
 }

@@ -24,7 +24,7 @@ use super::refill;
 use super::reply_outbox::ReplyOutbox;
 use super::tail;
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::{IsrMember, Proposal};
+use crate::meta::state::Proposal;
 use crate::meta::view::MetaView;
 use crate::partition::{Links, Partition};
 use crate::replica::message::{FollowerMessage, LeaderMessage};
@@ -221,24 +221,6 @@ impl PeerLinks {
     }
 }
 
-/// The in-sync set of a proposal, each member named by its life (N8): whoever is added by the one whose report justified
-/// it, whoever stays as it is `registered`.
-fn members(
-    me: Identity,
-    proposed: &Proposed,
-    registered: impl Fn(BrokerId) -> Option<Incarnate>,
-) -> Option<Vec<IsrMember>> {
-    let life = |broker: BrokerId| {
-        if broker == me.broker {
-            return Some(Incarnate { broker, epoch: me.epoch, directory: me.directory });
-        }
-        proposed.added.iter().find(|added| added.broker == broker).copied().or_else(|| registered(broker))
-    };
-    let member =
-        |it: Incarnate| IsrMember { broker: it.broker, broker_epoch: it.epoch, directory: it.directory };
-    proposed.isr.iter().map(|&broker| life(broker).map(member)).collect()
-}
-
 impl Reachability for PeerLinks {
     fn is_reachable(&self, broker: BrokerId) -> bool {
         self.find(broker, wire::Lane::Live).is_some()
@@ -278,16 +260,9 @@ impl Links for PeerLinks {
 
     fn propose(&self, partition: TopicPartition, epoch: LeaderEpoch, proposed: Proposed) {
         let Some(state) = self.view.state() else { return };
-        let registered = |broker: BrokerId| {
-            let entry = state.broker(broker)?;
-            Some(Incarnate { broker, epoch: entry.epoch, directory: entry.directory })
-        };
-        let Some(identity) = self.identity() else { return };
-        let Some(isr) = members(identity, &proposed, registered) else { return };
-        let Identity { broker, epoch: broker_epoch, .. } = identity;
-        let (leader_epoch, partition_epoch) = (epoch, proposed.partition_epoch);
-        let proposal =
-            Proposal::ChangeIsr { partition, broker, broker_epoch, leader_epoch, partition_epoch, isr };
+        let Some(Identity { broker, epoch: broker_epoch, directory, .. }) = self.identity() else { return };
+        let me = Incarnate { broker, epoch: broker_epoch, directory };
+        let Some(proposal) = Proposal::change_isr(&state, me, partition, epoch, &proposed) else { return };
         self.isr_changes.add(partition, proposal);
     }
 
@@ -337,39 +312,5 @@ impl Links for PeerLinks {
                 }
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use fidelog_record::types::PartitionEpoch;
-
-    use super::*;
-
-    /// A follower reported on one of its streams, restarted, and was known by its new life on the other and in the
-    /// metadata before the proposal went out: the new life was added on the word of the old one.
-    #[test]
-    fn n8_whoever_is_added_is_named_by_the_life_that_reported() {
-        let life = |broker: u32, epoch| Incarnate {
-            broker: BrokerId(broker),
-            epoch: BrokerEpoch(epoch),
-            directory: DirectoryId::NIL,
-        };
-        let me = Identity {
-            cluster: ClusterId::from_random([1; 16]),
-            broker: BrokerId(1),
-            epoch: BrokerEpoch(9),
-            directory: DirectoryId::NIL,
-        };
-        let proposed = Proposed {
-            partition_epoch: PartitionEpoch(4),
-            isr: BTreeSet::from([BrokerId(1), BrokerId(2), BrokerId(3)]),
-            added: vec![life(3, 5)],
-        };
-        let members = members(me, &proposed, |broker| Some(life(broker.0, 7))).unwrap();
-        let named: Vec<_> = members.iter().map(|it| (it.broker.0, it.broker_epoch.0)).collect();
-        assert_eq!(named, [(1, 9), (2, 7), (3, 5)]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
-use fidelog_broker::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Registration, StartId};
+use fidelog_broker::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
 use fidelog_log::Flusher;
 use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_tests::process::Process;
@@ -68,6 +68,7 @@ impl Sim {
             incarnation_seen: identity.quorum_incarnation,
             index_seen: identity.meta_index_seen,
             former_session_alive: false,
+            replaces: None,
         };
         self.brokers[broker].life = Some(Life {
             number,
@@ -165,6 +166,9 @@ impl Sim {
         let accepted = match answer {
             Some(Ok(accepted)) => accepted,
             Some(Err(ProposeError::Refused { refusal })) => {
+                if let Refusal::OtherDataRegistered { registered, .. } = refusal {
+                    life.registration.replaces = Some(registered);
+                }
                 self.tell("refused", &[broker as u64], || format!("broker {}: {refusal}", broker + 1));
                 return; // it registers again
             }

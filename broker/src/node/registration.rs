@@ -59,6 +59,7 @@ pub(super) fn registration(
         incarnation_seen: identity.quorum_incarnation,
         index_seen: identity.meta_index_seen,
         former_session_alive: false,
+        replaces: None,
     })
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn register(
 /// What the quorum made of a registration, for as long as it takes to reach it.
 pub(super) async fn accepted(
     quorum: &dyn MetadataQuorum,
-    proposal: Proposal,
+    mut proposal: Proposal,
 ) -> Result<Accepted, StartError> {
     let mut told = false;
     loop {
@@ -94,6 +95,13 @@ pub(super) async fn accepted(
             // The process before this one has not been missed yet; its session ends with its connection.
             Err(ProposeError::Refused { refusal: Refusal::FormerSessionAlive { .. } }) => {
                 info!("waiting for the session of the former process of this broker to end");
+            }
+            // It is this process that says so, now, and no message of a former one.
+            Err(ProposeError::Refused { refusal: Refusal::OtherDataRegistered { registered, .. } }) => {
+                if let Proposal::RegisterBroker { registration } = &mut proposal {
+                    registration.replaces = Some(registered);
+                }
+                continue;
             }
             Err(ProposeError::Refused { refusal }) => return Err(StartError::Refused(refusal)),
             Err(error) => {

@@ -48,6 +48,7 @@ pub(in crate::meta) fn registration(n: u32) -> Registration {
         incarnation_seen: None,
         index_seen: MetaIndex(0),
         former_session_alive: false,
+        replaces: None,
     }
 }
 
@@ -134,13 +135,21 @@ pub(in crate::meta) fn start(state: &mut ClusterState, registration: Registratio
     entry
 }
 
-/// Decides and applies; the topic id, if one is needed, is made of `topic`.
+/// Decides and applies; the topic id, if one is needed, is made of `topic`. A registration that is asked whether it means
+/// it does.
 pub(in crate::meta) fn step(
     state: &mut ClusterState,
     proposal: &Proposal,
     topic: u32,
 ) -> Result<Entry, Refusal> {
-    let entry = state.decide(proposal, NOW_MS, &Minted { topic: topic_id(topic) })?;
+    let minted = Minted { topic: topic_id(topic) };
+    let entry = match (state.decide(proposal, NOW_MS, &minted), proposal) {
+        (Err(Refusal::OtherDataRegistered { registered, .. }), Proposal::RegisterBroker { registration }) => {
+            let replaces = Some(registered);
+            state.decide(&register(Registration { replaces, ..registration.clone() }), NOW_MS, &minted)?
+        }
+        (decided, _) => decided?,
+    };
     state.apply(state.index().next(), &entry).expect("what was decided applies");
     Ok(entry)
 }

@@ -124,7 +124,7 @@ impl World {
         let known = self.state.broker(BrokerId(n)).unwrap();
         let mut it = registration(n);
         it.start = StartId::from_random([self.starts; 16]);
-        it.directory = known.directory;
+        (it.directory, it.replaces) = (known.directory, Some(known.epoch));
         (it.generation_found, it.generation_new) = (known.generation, known.generation.next());
         match self.dice.roll(8) {
             0 => it.directory = DirectoryId::from_bytes([self.starts; 16]),

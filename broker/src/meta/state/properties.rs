@@ -97,6 +97,7 @@ fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
             (it.generation_found, it.generation_new) = (Generation(*found), Generation(found + 1));
             (it.directory, it.start) = (directory(*n), StartId::from_random([*start; 16]));
             it.clean = *clean;
+            it.replaces = state.broker(it.id).map(|known| known.epoch);
             register(it)
         }
         Wish::Create { name, partitions, replicas, min, id } => {

@@ -53,6 +53,10 @@ pub struct Registration {
     /// Filled by the node that receives the registration, which alone knows sessions: whether another process start
     /// of this broker still has one (N13).
     pub former_session_alive: bool,
+    /// The registration that it knows it replaces, once it was told that its directory is another one, or an older one,
+    /// than that registration's (N13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<BrokerEpoch>,
 }
 
 /// A partition, and the version of its entry by which something is said of a replica: on any later one it is not taken,

@@ -40,6 +40,13 @@ pub enum Refusal {
          id give one another, else wait until it ends"
     )]
     FormerSessionAlive { broker: BrokerId },
+    /// Its directory is not the one registered, or an older state of it: that costs it everything it held. A message of
+    /// a former start that was long under way looks the same, so whoever means it says so.
+    #[error(
+        "broker {broker}: its directory is another one, or an older one, than that of registration {registered}; name \
+         that registration to replace it"
+    )]
+    OtherDataRegistered { broker: BrokerId, registered: BrokerEpoch },
     /// A number, address or rack that cannot be.
     #[error("broker {broker}: {field} is {value:?}; expected {expected}")]
     InvalidRegistration { broker: BrokerId, field: String, value: String, expected: String },

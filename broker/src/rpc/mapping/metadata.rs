@@ -77,6 +77,7 @@ pub(in crate::rpc) fn refusal_failure(refusal: &Refusal) -> Failure {
             because(Reason::Unavailable)
         }
         Refusal::FormerSessionAlive { .. }
+        | Refusal::OtherDataRegistered { .. }
         | Refusal::GenerationNotRaised { .. }
         | Refusal::FeatureLevelTooLow { .. }
         | Refusal::FencedAlready { .. }

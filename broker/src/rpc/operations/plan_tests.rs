@@ -78,6 +78,7 @@ impl Random {
             incarnation_seen: None,
             index_seen: MetaIndex(0),
             former_session_alive: false,
+            replaces: None,
         };
         self.apply(&Proposal::RegisterBroker { registration }, 0);
         let broker_epoch = self.state.broker(BrokerId(n)).unwrap().epoch;

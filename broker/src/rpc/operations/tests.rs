@@ -106,6 +106,7 @@ fn registration(n: u32) -> Registration {
         incarnation_seen: None,
         index_seen: MetaIndex(0),
         former_session_alive: false,
+        replaces: None,
     }
 }
 

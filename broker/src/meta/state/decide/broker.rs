@@ -20,6 +20,11 @@ impl ClusterState {
         }
         let data = self.data_found(it);
         let former = self.broker(it.id);
+        if let Some(known) =
+            former.filter(|known| data != DataFound::Intact && it.replaces != Some(known.epoch))
+        {
+            return Err(Refusal::OtherDataRegistered { broker: it.id, registered: known.epoch });
+        }
         let broker = BrokerEntry {
             id: it.id,
             epoch: self.last_broker_epoch.next(),

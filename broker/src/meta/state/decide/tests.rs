@@ -95,6 +95,22 @@ fn a_rolled_back_follower_is_out_of_every_set_and_leaps_beyond_its_clones() {
     }
 }
 
+/// A registration was under way for so long that two later starts registered before it arrived. It looks like that of a
+/// rolled-back directory, and must cost the broker nothing.
+#[test]
+fn n13_a_registration_of_a_former_start_that_arrives_late_is_refused() {
+    let mut state = opened(3);
+    done(&mut state, &register(next_start(1, 3)));
+    done(&mut state, &register(next_start(1, 4)));
+    let registered = state.broker(BrokerId(1)).unwrap().epoch;
+    let refusal = refused(&state, &register(next_start(1, 2)));
+    assert_eq!(refusal, Refusal::OtherDataRegistered { broker: BrokerId(1), registered });
+    let mut of_old_disk = next_start(1, 2);
+    of_old_disk.directory = directory(0x11);
+    of_old_disk.replaces = Some(BrokerEpoch(registered.0 - 1));
+    assert!(matches!(refused(&state, &register(of_old_disk)), Refusal::OtherDataRegistered { .. }));
+}
+
 /// The answer to a registration was lost, and the same process sends it again: the generation it found is below the
 /// registered one by now, but it is its own.
 #[test]

@@ -209,8 +209,18 @@ impl Log {
         };
         if last.base == to && last.end() > to {
             let file = files.open_read(&last.files.log)?;
-            let range = SEGMENT_HEADER_BYTES..file.len()?;
-            self.home.aside().keep_copy(&files, &file, range, self.at, to, "cut")?;
+            // What a disk has forgotten of it may be all: then the file ends before its batches would begin.
+            let bytes = file.len()?;
+            if bytes > SEGMENT_HEADER_BYTES {
+                self.home.aside().keep_copy(
+                    &files,
+                    &file,
+                    SEGMENT_HEADER_BYTES..bytes,
+                    self.at,
+                    to,
+                    "cut",
+                )?;
+            }
         }
         // A new value, so that indexes of what was cut are forgotten; readers keep theirs.
         let mut state = self.shared.state.write();

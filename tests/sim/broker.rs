@@ -19,7 +19,9 @@ use fidelog_tests::process::Process;
 use fidelog_tests::story::Story;
 
 use crate::event::Own;
+use crate::groups::Owners;
 use crate::links::Outbox;
+use crate::slowness::{SYNC, WATCH};
 
 /// Where the data directory lies on the simulated disk.
 pub(crate) const ROOT: &str = "/data";
@@ -39,6 +41,10 @@ pub(crate) struct Broker {
     pub(crate) sync_micros_max: u64,
     /// What its watch shows comes so many microseconds late, at most.
     pub(crate) watch_micros_max: u64,
+    /// What it proposes takes so many microseconds longer, at most.
+    pub(crate) ask_micros_max: u64,
+    /// After so many changes its next start loses the power.
+    pub(crate) crash_next: Option<u64>,
     /// Directories it was given so far.
     pub(crate) directories: u64,
     /// Something was planned that excuses a start that fails.
@@ -47,8 +53,12 @@ pub(crate) struct Broker {
     pub(crate) needs_mount: bool,
     /// The disk as it was once, and the generation it had.
     pub(crate) copy: Option<(SimDisk, Generation)>,
+    /// Its syncs did nothing once, and it is not known to hold everything again.
+    pub(crate) lied: bool,
     /// Its syncs do nothing.
     pub(crate) lying: bool,
+    /// A bit of it flipped.
+    pub(crate) flipped: bool,
     /// Its data was destroyed, and it is not known to hold everything again.
     pub(crate) tainted: bool,
 }
@@ -71,11 +81,15 @@ pub(crate) struct Life {
     pub(crate) ready: bool,
     pub(crate) partitions: BTreeMap<TopicPartition, Arc<Partition>>,
     pub(crate) unopened: BTreeSet<TopicPartition>,
+    /// Of the group's positions.
+    pub(crate) owners: Owners,
     pub(crate) removing: BTreeSet<TopicId>,
     /// How often mending has failed, of what is damaged.
     pub(crate) unmended: BTreeMap<TopicPartition, u32>,
     /// Replicas it has asked to give up.
     pub(crate) refilling: BTreeSet<TopicPartition>,
+    /// Replicas that moved away and are being deleted.
+    pub(crate) leaving: BTreeSet<TopicPartition>,
     /// What is said to the quorum until it is answered.
     pub(crate) reports: BTreeMap<u64, Proposal>,
     pub(crate) next_report: u64,
@@ -100,13 +114,17 @@ impl Broker {
             life: None,
             lives: 0,
             paused: None,
-            sync_micros_max: 2_000,
-            watch_micros_max: 3_000,
+            sync_micros_max: SYNC,
+            watch_micros_max: WATCH,
+            ask_micros_max: 0,
+            crash_next: None,
             directories: 0,
             excused: false,
             needs_mount: false,
             copy: None,
+            lied: false,
             lying: false,
+            flipped: false,
             tainted: false,
         };
         broker.format(cluster);

@@ -5,20 +5,21 @@
 
 use std::sync::Arc;
 
+use fidelog_broker::meta::state::Proposal;
 use fidelog_broker::partition::{LogState, Machine, Partition, Setup};
 use fidelog_log::env::Clock;
-use fidelog_log::{FlushOutcome, Log, RecoveryReport};
+use fidelog_log::{Log, RecoveryReport};
 use fidelog_record::types::{ClusterId, TopicPartition};
 use fidelog_tests::story::Story;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::time::Duration;
 
 use crate::agenda::Agenda;
 use crate::broker::{Broker, Life};
 use crate::clients::Clients;
 use crate::control::Control;
-use crate::event::{Event, Own};
+use crate::event::{Event, Own, Purpose};
+use crate::groups::Group;
 use crate::judge::Judge;
 use crate::links::Said;
 use crate::network::Network;
@@ -27,8 +28,6 @@ use crate::settings::Settings;
 
 /// More happens in no run: beyond it something goes round in circles.
 const EVENTS_MAX: u64 = 300_000;
-/// What a flush waits for when syncs are quick, microseconds.
-const FLUSH_MICROS_MIN: u64 = 100;
 /// A quorum's wall clock when the run begins, Unix milliseconds.
 const WALL_MS: u64 = 1_767_225_600_000;
 
@@ -44,6 +43,7 @@ pub(crate) struct Sim {
     pub(crate) quorum: Quorum,
     pub(crate) control: Control,
     pub(crate) clients: Clients,
+    pub(crate) group: Group,
     pub(crate) judge: Judge,
     /// Faults are over.
     pub(crate) healing: bool,
@@ -90,6 +90,7 @@ impl Sim {
             quorum: Quorum::new(cluster),
             control: Control::new(),
             clients: Clients::default(),
+            group: Group::default(),
             judge: Judge::default(),
             healing: false,
             done: false,
@@ -151,7 +152,10 @@ impl Sim {
             Event::Produce(lane) => self.produce(lane),
             Event::Answer { request, answer } => self.answered(request, answer),
             Event::Read(reader) => self.read(reader),
+            Event::Member(member) => self.member_acts(member),
+            Event::Told { call, answer } => self.member_hears(call, answer),
             Event::Trouble => self.make_trouble(),
+            Event::Cut { one, other, micros } => self.cut_between(one, other, micros),
             Event::Over(trouble) => self.end_trouble(trouble),
             Event::Heal => self.heal(),
             Event::Look => self.look(),
@@ -162,8 +166,10 @@ impl Sim {
     fn of(&mut self, broker: usize, life: u64, what: Own) {
         let machine = &mut self.brokers[broker];
         if machine.life.as_ref().is_none_or(|it| it.number != life) {
-            if let Own::Request { request, .. } = what {
-                self.connection_lost(request);
+            match what {
+                Own::Request { request, .. } => self.connection_lost(request),
+                Own::Call(call) => self.agenda.after(1_000, Event::Told { call, answer: None }),
+                _ => {}
             }
             return;
         }
@@ -191,6 +197,16 @@ impl Sim {
             Own::Report(number) => self.report_again(broker, number),
             Own::OpenAgain => self.open_again(broker),
             Own::Remove(topic) => self.remove(broker, topic),
+            Own::Leave(at) => self.delete_replica(broker, at),
+            Own::Call(call) => self.called(broker, call),
+            Own::Paused(done) => {
+                let _heard = done.send(());
+                self.settle(broker);
+            }
+            Own::Testified(told, testimony) => {
+                drop(told.send(testimony));
+                self.settle(broker);
+            }
             Own::Request { request, at, epoch } => self.requested(broker, request, at, epoch),
             Own::Stop => self.stop(broker),
             Own::Mend => self.mend(broker),
@@ -252,14 +268,10 @@ impl Sim {
             self.hear(broker, said);
         }
         self.flush_soon(broker);
-    }
-
-    fn flush_soon(&mut self, broker: usize) {
-        let slow = self.brokers[broker].sync_micros_max;
-        let Some(life) = self.life_mut(broker).filter(|life| !life.flush_due) else { return };
-        life.flush_due = true;
-        let micros = FLUSH_MICROS_MIN + self.below(slow);
-        self.own_later(broker, micros, Own::Flush);
+        if self.life(broker).is_some_and(|life| life.owners.are_woken()) {
+            self.go_on(broker);
+            self.settle(broker);
+        }
     }
 
     fn hear(&mut self, broker: usize, said: Said) {
@@ -272,7 +284,13 @@ impl Sim {
             }
             Said::PushReady(stream, at) => self.push_ready(stream, at),
             Said::CommittedReady(stream, at) => self.committed_ready(stream, at),
-            Said::Propose(at, epoch, proposed) => self.propose_isr(broker, at, epoch, &proposed),
+            Said::Propose(at, epoch, proposed) => {
+                let Some(life) = self.life(broker) else { return };
+                let (Some(me), Some(view)) = (life.incarnate(), &life.view) else { return };
+                // Only the watch moves the set (N7).
+                let proposal = Proposal::change_isr(view, me, at, epoch, &proposed);
+                proposal.into_iter().for_each(|it| self.propose(broker, it, Purpose::Isr(at)));
+            }
             Said::Failed => self.tell_conditions(broker),
             Said::ReadProducers { at, epoch, below } => self.read_producers(broker, at, epoch, below),
             Said::ReadTail { at, from, epoch, start, end } => {
@@ -282,50 +300,15 @@ impl Sim {
         }
     }
 
-    fn flush(&mut self, broker: usize) {
-        let Some(life) = self.life_mut(broker) else { return };
-        life.flush_due = false;
-        let flusher = Arc::clone(&life.flusher);
-        let outcome = flusher.flush_once(Duration::ZERO);
-        drop(flusher);
-        let idle = matches!(outcome, FlushOutcome::Idle);
-        if let FlushOutcome::Flushed(counts) = &outcome
-            && let Some(life) = self.life_mut(broker)
-        {
-            life.flushed_bytes += counts.bytes;
-        }
-        if let FlushOutcome::Latched(reason) = &outcome
-            && let Some(life) = self.life_mut(broker)
-            && !life.exiting
-            && !life.process.has_ended()
-        {
-            life.exiting = true;
-            self.tell("latched", &[broker as u64], || format!("broker {} fails: {reason}", broker + 1));
-            self.own_later(broker, 30_000, Own::Exit);
-        }
-        if idle {
-            // Its thread waits for work, and looks after recovery points now and then.
-            if self.brokers[broker].disk.is_crashed() {
-                self.end(broker, "the power is gone");
-            }
-            return;
-        }
-        self.settle(broker);
-    }
-
-    fn tick(&mut self, broker: usize) {
-        self.own_later(broker, self.settings.tick, Own::Tick);
-        let Some(life) = self.life(broker) else { return };
-        for partition in life.partitions.values() {
-            if partition.wants_ticks() {
-                partition.tick();
-            }
-        }
-        self.settle(broker);
-    }
-
-    /// Puts a log under a partition, as the node does.
-    pub(crate) fn host(&mut self, broker: usize, at: TopicPartition, log: Log, report: &RecoveryReport) {
+    /// Puts a log under a partition, as the node does; `made` unless the metadata knows of none here yet.
+    pub(crate) fn host(
+        &mut self,
+        broker: usize,
+        at: TopicPartition,
+        log: Log,
+        report: &RecoveryReport,
+        made: bool,
+    ) {
         let limits = self.settings.machine;
         let id = self.brokers[broker].id;
         let clock: Arc<dyn Clock> = Arc::new(self.brokers[broker].clock.clone());
@@ -342,14 +325,17 @@ impl Sim {
         let partition =
             Partition::new(Machine::new(setup), Arc::clone(&life.flusher), clock, outbox as _, lease);
         partition.attach(log);
-        life.partitions.insert(at, partition);
+        life.partitions.insert(at, Arc::clone(&partition));
+        if life.view.as_ref().and_then(|view| view.topic(at.topic)).is_some_and(|topic| topic.internal) {
+            life.owners.host(at.topic, partition);
+        }
         self.tell("hosted", &[broker as u64, durable_end.0], || {
             let found: Vec<_> =
                 report.findings.iter().map(|it| format!("{:?} {}", it.case, it.detail)).collect();
             format!("broker {} hosts {at} up to {durable_end}: {}", broker + 1, found.join(", "))
         });
-        let whole = !self.brokers[broker].tainted;
-        self.judge.hosted(broker, at, durable_end, whole);
+        let (whole, unhurt) = (made && !self.brokers[broker].tainted, !self.brokers[broker].flipped);
+        self.judge.hosted(broker, at, durable_end, (whole, unhurt), report);
         if !report.damage.is_empty() {
             // Nothing else may be destroyed until it is mended.
             self.brokers[broker].tainted = true;

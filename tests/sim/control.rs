@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use fidelog_broker::group::POSITIONS_TOPIC;
 use fidelog_broker::meta::controller::duties::Duties;
 use fidelog_broker::meta::controller::heartbeat::{BrokerHealth, Heartbeat, SessionId};
 use fidelog_broker::meta::controller::liveness::{Liveness, Verdict};
@@ -151,10 +152,17 @@ impl Sim {
         let is_first = self.control.used.is_empty();
         if is_first && state.topics().next().is_none() && unfenced == self.brokers.len() {
             self.create_topic("t0", self.settings.partition_count);
+            if self.settings.group {
+                self.create_topic(POSITIONS_TOPIC, 1);
+            }
         }
         for topic in state.topics().filter(|topic| topic.state == TopicState::Open) {
-            if self.control.used.insert(topic.id) {
-                self.begin_clients(topic.id, topic.partition_count);
+            if !self.control.used.insert(topic.id) {
+                continue;
+            }
+            match topic.internal {
+                true => self.begin_group(topic.id),
+                false => self.begin_clients(topic.id, topic.partition_count),
             }
         }
         if is_first && !self.control.used.is_empty() {
@@ -166,12 +174,12 @@ impl Sim {
 
     pub(crate) fn create_topic(&mut self, name: &str, partition_count: u32) {
         let proposal = Proposal::CreateTopic {
-            name: TopicName::new(name).expect("a name"),
+            name: TopicName::internal(name).or_else(|_| TopicName::new(name)).expect("a name"),
             partition_count: Some(partition_count),
             replication_factor: Some(3),
             config: TopicConfig::default(),
             allow_unreplicated: false,
-            internal: false,
+            internal: name == POSITIONS_TOPIC,
             assignment: None,
         };
         self.consider(Asked { asker: None, proposal });

@@ -5,12 +5,17 @@
 
 use std::path::Path;
 
+use fidelog_broker::meta::state::PartitionEntry;
+use fidelog_broker::partition::Partition;
 use fidelog_log::env::{Disk, Latched};
+use fidelog_record::PlacedBatch;
+use fidelog_record::types::TopicPartition;
 use std::sync::Arc;
 
-use crate::broker::ROOT;
+use crate::broker::{Life, ROOT};
 use crate::cluster::Sim;
 use crate::event::Event;
+use crate::judge::held;
 use crate::mending::scrub;
 use crate::trouble::Trouble;
 
@@ -51,7 +56,7 @@ impl Sim {
         self.end(broker, "its disk is put back");
         let machine = &mut self.brokers[broker];
         machine.disk = copy;
-        machine.lying = false;
+        (machine.lying, machine.lied) = (false, false);
         machine.disk.set_lying(false);
         machine.disk.crash();
         machine.disk.clear_faults();
@@ -80,6 +85,7 @@ impl Sim {
         latched.remove_dir_all(Path::new(ROOT)).expect("the disk is well");
         latched.sync_dir(Path::new("/")).expect("the disk is well");
         (machine.copy, machine.tainted, machine.needs_mount) = (None, true, false);
+        (machine.flipped, machine.lied) = (false, false);
         machine.format(cluster);
     }
 
@@ -91,7 +97,7 @@ impl Sim {
         self.tell("lies", &[broker as u64], || format!("syncs of broker {} do nothing", broker + 1));
         self.brokers[broker].disk.set_lying(true);
         self.brokers[broker].tainted = true;
-        self.brokers[broker].lying = true;
+        (self.brokers[broker].lying, self.brokers[broker].lied) = (true, true);
         self.agenda.after(micros, Event::Over(Trouble::LyingDisk(broker)));
     }
 
@@ -124,6 +130,7 @@ impl Sim {
         let count = files.len() as u64;
         let Some(file) = files.get(usize::try_from(self.below(count)).expect("few files")) else { return };
         if disk.flip_bit(file, at, u8::try_from(bit).expect("below 8")).is_ok() {
+            self.brokers[broker].flipped = true;
             self.tell("flips", &[broker as u64, at], || {
                 format!("a bit of broker {} flips at {at}", broker + 1)
             });
@@ -140,18 +147,37 @@ impl Sim {
             let registered = self.life(broker).and_then(|life| life.registered).map(|(epoch, _)| epoch);
             let state = self.quorum.state();
             let known = registered.is_some() && state.broker(me).map(|entry| entry.epoch) == registered;
+            let hosted =
+                |at: TopicPartition| self.life(broker).is_some_and(|life| life.partitions.contains_key(&at));
+            // One that restarted uncleanly is no proof: what it holds is not looked at yet (N10).
+            let proven = |entry: &PartitionEntry| entry.isr.contains(&me) && !entry.unproven.contains(&me);
             let in_sync =
-                state.partitions().all(|(_, entry)| !entry.has_replica(me) || entry.isr.contains(&me));
+                state.partitions().all(|(at, entry)| !entry.has_replica(me) || proven(entry) && hosted(at));
             let damaged = self.life(broker).is_some_and(|life| {
                 life.partitions.values().for_each(|partition| scrub(partition));
                 life.partitions.values().any(|partition| partition.view().is_damaged())
             });
-            if known && in_sync && !damaged {
+            let readable = |life: &Life| life.partitions.values().all(|partition| is_readable(partition));
+            if known && in_sync && !damaged && self.life(broker).is_some_and(readable) {
                 self.tell("whole", &[broker as u64], || {
                     format!("broker {} holds everything again", broker + 1)
                 });
-                self.brokers[broker].tainted = false;
+                (self.brokers[broker].tainted, self.brokers[broker].lied) = (false, false);
             }
         }
     }
+}
+
+/// Whether every batch of a log is there.
+fn is_readable(partition: &Partition) -> bool {
+    let view = partition.view();
+    let (start, end) = (view.start(), view.durable_end());
+    let (batches, reached) = held(partition, partition.id(), start, end);
+    let mut next = start;
+    let follows = |batch: &PlacedBatch| {
+        let fits = batch.base_offset() <= next;
+        next = batch.end_offset();
+        fits
+    };
+    reached == end && batches.iter().all(follows) && next == end
 }

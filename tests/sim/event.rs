@@ -1,5 +1,6 @@
 //! What can happen.
 
+use fidelog_broker::group::Testimony;
 use fidelog_broker::meta::controller::heartbeat::Heartbeat;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::Proposal;
@@ -8,7 +9,9 @@ use fidelog_log::ProducerTable;
 use fidelog_log::env::Moment;
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use tokio::sync::oneshot;
 
+use crate::groups::Answer;
 use crate::network::{Lane, Way};
 use crate::trouble::Trouble;
 
@@ -37,8 +40,14 @@ pub(crate) enum Event {
     Answer { request: u64, answer: Option<fidelog_broker::partition::ProduceAnswer> },
     /// A reader asks.
     Read(usize),
+    /// A member of the group does something.
+    Member(usize),
+    /// An answer reaches it.
+    Told { call: u64, answer: Option<Answer> },
     /// Something goes wrong.
     Trouble,
+    /// A link is cut, and its streams break.
+    Cut { one: usize, other: usize, micros: u64 },
     /// Trouble of this kind is over.
     Over(Trouble),
     /// Faults end: from now on all must become well.
@@ -87,6 +96,14 @@ pub(crate) enum Own {
     OpenAgain,
     /// It tries again to delete.
     Remove(fidelog_record::types::TopicId),
+    /// A call on the group's positions reaches it.
+    Call(u64),
+    /// What it waited for has passed.
+    Paused(oneshot::Sender<()>),
+    /// The quorum testifies who leads.
+    Testified(oneshot::Sender<Testimony>, Testimony),
+    /// It deletes a replica that moved away.
+    Leave(TopicPartition),
     /// A produce reaches it.
     Request { request: u64, at: TopicPartition, epoch: LeaderEpoch },
     /// It looks after what is wrong with its logs.

@@ -1,8 +1,10 @@
 //! The end of a run: faults are over, everything must become writable, and all replicas the same.
 
+use fidelog_broker::meta::state::PartitionEntry;
 use fidelog_broker::partition::{Machine, Partition, Role};
-use fidelog_record::types::TopicPartition;
+use fidelog_record::types::{BrokerId, TopicPartition};
 
+use crate::broker::Broker;
 use crate::cluster::Sim;
 use crate::event::Event;
 use crate::judge::held;
@@ -26,8 +28,8 @@ impl Sim {
         for broker in 0..self.brokers.len() {
             self.end_lie(broker);
             self.mend_disk(broker);
+            self.hurry(broker);
             let machine = &mut self.brokers[broker];
-            (machine.sync_micros_max, machine.watch_micros_max) = (2_000, 3_000);
             if let Some(life) = machine.life.as_ref().map(|life| life.number) {
                 self.resume(broker, life);
             }
@@ -67,6 +69,12 @@ impl Sim {
         }
         for (at, entry) in state.partitions() {
             let end = self.judge.committed_end(at);
+            if entry.moving.is_some() {
+                return Some(format!("{at}: a move does not end: {entry:?}"));
+            }
+            if let Some(other) = self.holds_too_much(at, entry) {
+                return Some(format!("{at} has moved away from broker {other}, which still holds it"));
+            }
             if entry.isr.len() < entry.replicas.len() {
                 return Some(format!("{at}: not all are in sync: {entry:?}\n{}", self.tell_roles()));
             }
@@ -88,8 +96,20 @@ impl Sim {
                 }
             }
         }
+        if !self.group.is_served_since(self.judge.healing_since) {
+            return Some(format!("positions are not served\n{}", self.tell_roles()));
+        }
         let read = self.clients.have_read(|at| self.judge.committed_end(at));
         (!read).then(|| "readers are behind".to_owned())
+    }
+
+    /// A broker that holds this and is no replica any more.
+    fn holds_too_much(&self, at: TopicPartition, entry: &PartitionEntry) -> Option<BrokerId> {
+        let left = self.brokers.iter().filter(|broker| !entry.has_replica(broker.id));
+        let holds = |broker: &&Broker| {
+            broker.life.as_ref().is_some_and(|life| life.partitions.contains_key(&at) || life.home.holds(at))
+        };
+        left.filter(holds).map(|broker| broker.id).next()
     }
 
     fn tell_roles(&self) -> String {

@@ -125,6 +125,15 @@ impl Sim {
         let mine = |id: &TopicPartition| state.partition(*id).is_some_and(|entry| entry.has_replica(me));
         let of_topics = changes.topics.iter().flat_map(|&topic| partitions_of(state, topic));
         let touched: BTreeSet<_> = changes.partitions.iter().copied().chain(of_topics).filter(mine).collect();
+        self.leave(broker, state, changes);
+        let Some(life) = self.life_mut(broker) else { return };
+        let (back, touched): (BTreeSet<_>, BTreeSet<_>) =
+            touched.into_iter().partition(|at| life.leaving.contains(at));
+        // They are taken up as soon as nothing of their former data is left.
+        let first = back.into_iter().filter(|&at| life.unopened.insert(at)).count() > 0;
+        if first {
+            self.own_later(broker, AGAIN, Own::OpenAgain);
+        }
         let mut lost = Vec::new();
         for &at in &touched {
             self.empty_given_up(broker, state, at);
@@ -167,7 +176,7 @@ impl Sim {
         match open(life, at, made) {
             Ok(Opened::Log(log, report)) => {
                 life.unopened.remove(&at);
-                self.host(broker, at, *log, &report);
+                self.host(broker, at, *log, &report, made);
             }
             Ok(Opened::Lost) => {
                 life.unopened.remove(&at);

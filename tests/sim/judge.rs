@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use fidelog_broker::meta::state::ClusterState;
 use fidelog_broker::partition::{Positions, ProduceAnswer, Role};
-use fidelog_log::ReadError;
-use fidelog_record::types::{LeaderEpoch, Offset, TopicPartition};
+use fidelog_log::{ReadError, RecoveryReport};
+use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use fidelog_record::{Batches, EncodedBatch, PlacedBatch};
 
 use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::properties::{
-    acknowledgements, elected, history, in_sync, leaders, names, readers, settled, synced, views,
+    acknowledgements, elected, history, in_sync, leaders, names, positions, readers, settled, synced,
+    undamaged, views,
 };
 
 /// Read at once to see what became durable.
@@ -32,9 +33,11 @@ pub(crate) struct Shadow {
     pub(crate) start: Offset,
     pub(crate) committed_end: Offset,
     pub(crate) durable_end: Offset,
+    /// It was in the in-sync set, and believed, when its process ended.
+    was_member: bool,
     /// The epoch this process was seen to lead, open.
     opened: LeaderEpoch,
-    /// Synced, in order.
+    /// Synced, in order; without those that were damaged when they were to be read.
     pub(crate) batches: Vec<PlacedBatch>,
 }
 
@@ -45,18 +48,42 @@ pub(crate) struct Judge {
     pub(crate) history: BTreeMap<TopicPartition, history::History>,
     leaders: leaders::Leaders,
     pub(crate) settled: settled::Settled,
+    pub(crate) positions: positions::Positions,
     pub(crate) shadows: BTreeMap<(usize, TopicPartition), Shadow>,
     /// When the last fault was over.
     pub(crate) healing_since: fidelog_log::env::Moment,
 }
 
 impl Judge {
-    /// A process hosts a log that ends at `end`; `whole` unless its disk lost what was synced.
-    pub(crate) fn hosted(&mut self, broker: usize, at: TopicPartition, end: Offset, whole: bool) {
+    /// A process hosts a log that ends at `end`; `whole` unless its disk lost what was synced, `unhurt` unless bits of it
+    /// flipped.
+    pub(crate) fn hosted(
+        &mut self,
+        broker: usize,
+        at: TopicPartition,
+        end: Offset,
+        (whole, unhurt): (bool, bool),
+        report: &RecoveryReport,
+    ) {
         if let Some(before) = self.shadows.get(&(broker, at)).filter(|_| whole) {
             synced::outlives_its_process(broker, at, end, before.committed_end);
+            if before.was_member && unhurt {
+                undamaged::is_whole(broker, at, report);
+            }
         }
         self.shadows.insert((broker, at), Shadow::default());
+    }
+
+    /// What `broker` says is committed, and is damaged there, is what another of the `members` holds (N10): all had
+    /// synced it.
+    fn fill(&mut self, broker: usize, at: TopicPartition, committed_end: Offset, members: &[BrokerId]) {
+        let history = self.history.entry(at).or_default();
+        let holders: Vec<_> = std::iter::once(broker).chain(members.iter().copied().map(index_of)).collect();
+        while history.end() < committed_end {
+            let shadows = holders.iter().filter_map(|&holder| self.shadows.get(&(holder, at)));
+            let Some(batch) = shadows.filter_map(|it| it.at(history.end())).next() else { return };
+            history.committed(broker, batch);
+        }
     }
 
     pub(crate) fn unhosted(&mut self, broker: usize, at: TopicPartition) {
@@ -69,10 +96,6 @@ impl Judge {
 
     pub(crate) fn viewed(&mut self, broker: usize, shown: &ClusterState, committed: &ClusterState) {
         views::agree(broker, shown, committed);
-    }
-
-    pub(crate) fn parted(&self, message: &str) {
-        panic!("replicas have parted: {message}");
     }
 
     pub(crate) fn acknowledged(
@@ -111,7 +134,7 @@ struct Look {
 impl Sim {
     /// Looks at everything a process hosts.
     pub(crate) fn observe(&mut self, broker: usize) {
-        let Some(life) = self.life(broker) else { return };
+        let Some(life) = self.life(broker).filter(|_| !self.done) else { return };
         let hosted: Vec<_> = life.partitions.keys().copied().collect();
         for at in hosted {
             self.observe_one(broker, at);
@@ -151,8 +174,10 @@ impl Sim {
         if start > shadow.durable_end {
             *shadow = Shadow { durable_end: start, opened: shadow.opened, ..Shadow::default() };
         }
-        // Retention, or a new beginning.
-        shadow.batches.retain(|batch| batch.end_offset() > start);
+        if start > shadow.start {
+            // Retention, or a new beginning.
+            shadow.batches.retain(|batch| batch.end_offset() > start);
+        }
         shadow.committed_end = shadow.committed_end.max(start);
         shadow.start = start;
         if durable_end > shadow.durable_end {
@@ -165,9 +190,12 @@ impl Sim {
             shadow.durable_end = reached;
         }
         let shadow_committed = shadow.committed_end;
+        let members = self.quorum.state().partition(at).map(|entry| entry.isr.clone()).unwrap_or_default();
+        self.judge.fill(broker, at, committed_end, &members);
+        let Some(shadow) = self.judge.shadows.get_mut(&(broker, at)) else { return };
         let history = self.judge.history.entry(at).or_default();
-        let fresh = shadow.batches.iter().filter(|it| it.end_offset() > shadow_committed);
-        for batch in fresh.take_while(|it| it.end_offset() <= committed_end) {
+        let known = shadow.batches.partition_point(|it| it.end_offset() <= shadow_committed);
+        for batch in shadow.batches[known..].iter().take_while(|it| it.end_offset() <= committed_end) {
             history.committed(broker, batch);
         }
         history.reached(broker, shadow_committed, committed_end);
@@ -177,8 +205,16 @@ impl Sim {
         self.judge_leader(broker, at, &look, newly, shadow_committed);
     }
 
+    /// A promise was broken by what this broker leads with. A disk that lied may look as if it held more than those that
+    /// did not, when all of them restart uncleanly (N10): no rule saves that, and the run ends here.
+    pub(crate) fn blame(&mut self, broker: usize, why: &str) {
+        assert!(self.brokers[broker].tainted, "{why}");
+        self.tell("void", &[broker as u64], || format!("the disk of broker {} lied: {why}", broker + 1));
+        self.done = true;
+    }
+
     fn judge_leader(
-        &self,
+        &mut self,
         broker: usize,
         at: TopicPartition,
         look: &Look,
@@ -193,11 +229,23 @@ impl Sim {
         let shadow = &self.judge.shadows[&(broker, at)];
         let history = &self.judge.history[&at];
         let damaged = self.partition(broker, at).is_some_and(|it| !it.view().damage().is_empty());
-        if newly.is_some() && !damaged {
-            elected::holds_all(broker, shadow, history);
+        let lacks = elected::lacks(broker, shadow, history).filter(|_| newly.is_some() && !damaged);
+        if let Some(lacks) = lacks {
+            self.blame(broker, &lacks);
+            return;
         }
         if look.positions.committed_end > committed_before {
             self.judge_members(at);
+        }
+    }
+
+    /// A process is about to end: which of its replicas may be counted on.
+    pub(crate) fn note_members(&mut self, broker: usize) {
+        let me = self.brokers[broker].id;
+        for ((_, at), shadow) in self.judge.shadows.iter_mut().filter(|((owner, _), _)| *owner == broker) {
+            let entry = self.quorum.state().partition(*at);
+            shadow.was_member =
+                entry.is_some_and(|entry| entry.isr.contains(&me) && !entry.unproven.contains(&me));
         }
     }
 
@@ -217,6 +265,12 @@ impl Sim {
 }
 
 impl Shadow {
+    /// The batch that begins at `base`.
+    fn at(&self, base: Offset) -> Option<&PlacedBatch> {
+        let place = self.batches.partition_point(|it| it.base_offset() < base);
+        self.batches.get(place).filter(|it| it.base_offset() == base)
+    }
+
     /// The log was cut, or began anew.
     fn cut_to(&mut self, durable_end: Offset) {
         if durable_end < self.durable_end {

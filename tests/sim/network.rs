@@ -85,6 +85,8 @@ pub(crate) struct Stream {
     pub(crate) up: bool,
     /// It takes nothing more.
     pub(crate) broken: bool,
+    /// What is said on it takes so much longer, at most, microseconds.
+    pub(crate) slow_micros: u64,
     pub(crate) to_follower: Pipe<LeaderMessage>,
     pub(crate) to_leader: Pipe<FollowerMessage>,
     /// Partitions to be asked for pushes.
@@ -125,6 +127,7 @@ impl Network {
             incarnate,
             up: false,
             broken: false,
+            slow_micros: 0,
             to_follower: Pipe::default(),
             to_leader: Pipe::default(),
             ready: BTreeSet::new(),

@@ -1,7 +1,20 @@
 //! Bugs planted on purpose are found: a check that cannot fail is not a check.
 //!
 //! A test finds those that take few seeds. `FIDELOG_SIM_PLANTED` is the most seeds spent on each of all of them, and prints
-//! how many each needed.
+//! how many each needed. Of the first 2,000 from 2^40 on it found:
+//!
+//! | bug | seeds | bug | seeds |
+//! |---|---|---|---|
+//! | `AckBeforeFollowersSync` | 1 | `CutNotDurable` | 407 |
+//! | `SameEpochAfterRestart` | 1 | `GrowthNeverWithdrawn` | 72 |
+//! | `GrowthOnCommittedEndAlone` | 22 | `CutBelowCommitted` | 1 |
+//! | `ReplyBelieved` | 13 | `DamageTakenForTornTail` | 1 |
+//! | `UnionNotWaitedFor` | 5 | `TornTailTakenForDamage` | 1,509 |
+//! | `ResendAnsweredBeforeCommit` | 1 | `SecondSyncBelieved` | 130 |
+//! | `UncleanBelieved` | 349 | `ProducersNotRewound` | 130 |
+//! | `OffsetGivenTwice` | 321 | `ShrunkWithoutQuorum` | 7 |
+//! | `ReportEpochIgnored` | not | `StaleIncarnationAdded` | not |
+//! | `PositionUnconfirmed` | not | | |
 
 use fidelog_log::env::planted::{self, Planted};
 use fidelog_tests::seeds::{self, Failure};
@@ -12,17 +25,26 @@ use crate::cluster::run;
 /// Seeds begin here: others than those that are run without a bug.
 const FIRST_SEED: u64 = 1 << 40;
 
-/// What the first failing seed says, if one of so many fails.
+/// What the first seed says that fails with the bug, if one of so many does. One that fails without it found something
+/// else.
 fn first_found(bug: Planted, seeds_max: u64) -> Option<Failure> {
     let seeds: Vec<u64> = (FIRST_SEED..FIRST_SEED + seeds_max).collect();
-    seeds::first_failure(&seeds, |seed| {
-        planted::choose(Some(bug));
-        let outcome = seeds::caught(|| run(seed, &Story::untold()));
-        planted::choose(None);
-        if let Err(reason) = outcome {
+    let found = seeds::failures(&seeds, crate::threads(), 1, |seed| {
+        let outcome = outcome_with(Some(bug), seed);
+        if let Err(reason) = outcome
+            && outcome_with(None, seed).is_ok()
+        {
             panic!("{reason}");
         }
-    })
+    });
+    found.into_iter().next()
+}
+
+fn outcome_with(bug: Option<Planted>, seed: u64) -> Result<(), String> {
+    planted::choose(bug);
+    let outcome = seeds::caught(|| run(seed, &Story::untold()));
+    planted::choose(None);
+    outcome
 }
 
 fn report(bug: Planted, found: Option<&Failure>) {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
-use fidelog_broker::meta::state::{FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId};
+use fidelog_broker::meta::state::{
+    ClusterState, DataFound, FEATURE_LEVEL, Outcome, PartitionEntry, Proposal, Refusal, Registration, StartId,
+};
 use fidelog_log::Flusher;
 use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_tests::process::Process;
 
-use crate::broker::Life;
+use crate::broker::{Life, index_of};
 use crate::cluster::Sim;
 use crate::event::{Asked, Event, Own, Purpose};
+use crate::groups::Owners;
 use crate::links::Outbox;
 use crate::network::Lane;
 
@@ -30,6 +33,9 @@ impl Sim {
             machine.disk.crash();
         } else if machine.disk.is_crashed() {
             machine.disk.restart();
+        }
+        if let Some(changes) = machine.crash_next.take() {
+            machine.disk.crash_after(changes);
         }
         let (process, home) = machine.open(&self.story);
         let number = machine.lives;
@@ -84,9 +90,11 @@ impl Sim {
             ready: false,
             partitions: std::collections::BTreeMap::new(),
             unopened: std::collections::BTreeSet::new(),
+            owners: Owners::new(Arc::new(self.brokers[broker].clock.clone())),
             removing: std::collections::BTreeSet::new(),
             unmended: std::collections::BTreeMap::new(),
             refilling: std::collections::BTreeSet::new(),
+            leaving: std::collections::BTreeSet::new(),
             reports: std::collections::BTreeMap::new(),
             next_report: 0,
             flush_due: false,
@@ -216,7 +224,7 @@ impl Sim {
             let micros = self.hop() * 10;
             self.agenda.after(micros, Event::Consider(Box::new(asked.clone())));
         }
-        let micros = self.hop();
+        let micros = self.hop() + self.below(self.brokers[broker].ask_micros_max);
         self.agenda.after(micros, Event::Consider(Box::new(asked)));
     }
 
@@ -245,24 +253,45 @@ impl Sim {
             let (state, now) = (self.quorum.state().clone(), self.agenda.now());
             registration.former_session_alive = self.control.liveness.may_run(&state, registration.id, now);
         }
+        let before = Arc::clone(self.quorum.state());
         let answer = self.quorum.consider(&asked.proposal, now_ms);
         let index = self.quorum.state().index().0;
         self.tell("considered", &[index, u64::from(answer.is_ok())], || match &answer {
             Ok(accepted) => format!("the quorum takes, as {}: {:?}", accepted.index, asked.proposal),
             Err(error) => format!("the quorum says `{error}` to {:?}", asked.proposal),
         });
-        if answer.is_ok() {
+        if let (Proposal::RegisterBroker { registration }, Ok(accepted)) = (&asked.proposal, &answer)
+            && matches!(accepted.outcome, Outcome::BrokerRegistered { data: DataFound::Intact, .. })
+            && registration.clean
+            && self.brokers[index_of(registration.id)].lied
+        {
+            // It lied to a clean stop, which is believed (N10): no rule saves that, and the run ends here.
+            self.done = true;
+        }
+        if answer.is_ok() && !self.done {
             let all: Vec<_> = self.quorum.state().partitions().map(|(at, _)| at).collect();
             all.into_iter().for_each(|at| self.judge_members(at));
             for broker in 0..self.brokers.len() {
                 self.watch_soon(broker);
             }
+            self.disturb_moved(&before);
         }
         let Some((broker, life, purpose)) = asked.asker else { return };
         let lost = self.network.is_cut(self.quorum_node(), broker) || !self.healing && self.percent(3);
         let micros = self.hop();
         let answer = if lost { None } else { Some(answer) };
         self.agenda.after(micros, Event::Of { broker, life, what: Own::Answered(purpose, answer) });
+    }
+
+    /// Leaderships that began since `before` may be disturbed.
+    fn disturb_moved(&mut self, before: &ClusterState) {
+        let moved = |at, entry: &PartitionEntry| {
+            before.partition(at).is_some_and(|old| old.leader_epoch < entry.leader_epoch)
+        };
+        let state = Arc::clone(self.quorum.state());
+        for (at, _) in state.partitions().filter(|&(at, entry)| moved(at, entry)) {
+            self.disturb(at);
+        }
     }
 
     /// The process stands still.
@@ -288,6 +317,9 @@ impl Sim {
 
     /// The process ends, whatever of its memory is lost; the disk stays as it is.
     pub(crate) fn end(&mut self, broker: usize, why: &str) {
+        if self.life(broker).is_some() {
+            self.note_members(broker);
+        }
         let Some(life) = self.brokers[broker].life.take() else { return };
         let number = life.number;
         self.tell("ended", &[broker as u64, number], || format!("broker {} ends: {why}", broker + 1));

@@ -30,11 +30,22 @@ pub(crate) struct Settings {
     pub(crate) retention_bytes: Option<u64>,
     /// One way over the network, at most, when nothing is wrong with it.
     pub(crate) hop: u64,
+    /// Percent of new leaderships that are disturbed as they begin.
+    pub(crate) aftermath: u64,
+    /// Whether there is a group, whose positions are stored.
+    pub(crate) group: bool,
+    /// How long a producer waits after a refusal, at most.
+    pub(crate) client_pause: u64,
 }
 
 impl Settings {
     pub(crate) fn draw(random: &mut StdRng) -> Self {
-        let troubles = Kind::ALL.into_iter().filter(|_| random.random_ratio(2, 5)).collect();
+        let mut troubles: Vec<_> = Kind::ALL.into_iter().filter(|_| random.random_ratio(2, 5)).collect();
+        if random.random_ratio(1, 3) {
+            // A run that is mostly about one thing.
+            let favourite = Kind::ALL[random.random_range(0..Kind::ALL.len())];
+            troubles.extend([favourite; 6]);
+        }
         Self {
             broker_count: [3, 3, 3, 4, 5][random.random_range(0..5)],
             partition_count: random.random_range(1..=2),
@@ -63,6 +74,9 @@ impl Settings {
             troubles,
             retention_bytes: [None, None, Some(12 << 10)][random.random_range(0..3)],
             hop: [300, 2_000, 20_000][random.random_range(0..3)],
+            group: random.random_ratio(1, 3),
+            aftermath: [0, 15, 50][random.random_range(0..3)],
+            client_pause: [100_000, 100_000, 1_000_000][random.random_range(0..3)],
         }
     }
 }

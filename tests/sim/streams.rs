@@ -1,21 +1,16 @@
 //! What streams do: come up, carry messages, ask leaders for something to push, and end.
 
-use fidelog_broker::meta::state::{IsrMember, Proposal};
 use fidelog_broker::partition::NextPush;
+use fidelog_broker::replica::StreamId;
 use fidelog_broker::replica::message::{FollowerMessage, LeaderMessage, RefusalCause};
-use fidelog_broker::replica::{Incarnate, Proposed, StreamId};
-use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
-use fidelog_record::{Batches, PlacedBatch};
+use fidelog_record::types::{LeaderEpoch, TopicPartition};
 
-use crate::broker::index_of;
 use crate::cluster::Sim;
-use crate::event::{Event, Own, Purpose};
+use crate::event::{Event, Own};
 use crate::network::{Lane, Parcel, Way, later};
 
 /// Bytes of one push.
-const PUSH_BYTES: u64 = 1_000;
-/// Bytes read at once for a follower that is behind.
-const READ_BYTES: usize = 3_000;
+pub(crate) const PUSH_BYTES: u64 = 1_000;
 /// How long a link may be cut before a stream on it breaks, microseconds.
 const KEEP_ALIVE: u64 = 3_000_000;
 /// How long a committed end may wait for a push, microseconds.
@@ -78,6 +73,7 @@ impl Sim {
         else {
             return;
         };
+        let micros = micros + stream.slow_micros;
         let arrives = stream.to_follower.send(Parcel::Message(at, epoch, message), later(now, micros));
         self.agenda.at(arrives, Event::Arrive(id, Way::ToFollower));
     }
@@ -90,8 +86,10 @@ impl Sim {
         epoch: LeaderEpoch,
         message: FollowerMessage,
     ) {
-        if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } = &message {
-            self.judge.parted(message);
+        if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } = &message
+            && let Some(leader) = self.network.streams.get(&id).map(|stream| stream.from)
+        {
+            self.blame(leader, &format!("replicas have parted: {message}"));
         }
         let micros = self.hop();
         let now = self.agenda.now();
@@ -99,6 +97,7 @@ impl Sim {
         else {
             return;
         };
+        let micros = micros + stream.slow_micros;
         let arrives = stream.to_leader.send(Parcel::Message(at, epoch, message), later(now, micros));
         self.agenda.at(arrives, Event::Arrive(id, Way::ToLeader));
     }
@@ -344,112 +343,6 @@ impl Sim {
         self.step(from, at, |partition| partition.stream_up(target, incarnate));
         true
     }
-
-    /// The reader of a stream has what it wanted, as of now.
-    pub(crate) fn read_done(&mut self, id: StreamId, at: TopicPartition) {
-        let Some(stream) = self.network.streams.get_mut(&id) else { return };
-        stream.reading.remove(&at);
-        let (from, follower) = (stream.from, stream.incarnate.broker);
-        let next = self.step(from, at, |partition| match partition.next_push(follower, id, PUSH_BYTES) {
-            NextPush::Read { from, below, epoch } => {
-                let batches = read(partition, from, below).unwrap_or_default();
-                partition.read_for_push(follower, id, epoch, batches)
-            }
-            next => next,
-        });
-        if let Some(NextPush::Send(epoch, message)) = next {
-            self.send_to_follower(from, id, at, epoch, message);
-        }
-        self.push_ready(id, at);
-    }
-
-    /// An opening leader wants what a follower holds beyond it.
-    pub(crate) fn read_tail(
-        &mut self,
-        broker: usize,
-        at: TopicPartition,
-        from: BrokerId,
-        epoch: LeaderEpoch,
-        (start, end): (Offset, Offset),
-    ) {
-        let other = index_of(from);
-        let cut = self.network.is_cut(broker, other) || self.network.is_cut(other, broker);
-        let partition = self.partition(other, at).filter(|_| self.brokers[other].is_up() && !cut);
-        let batches = partition.filter(|_| self.healing || !self.percent(10)).and_then(|partition| {
-            let seen = partition.inspect(|machine| machine.assignment().map(|it| it.leader_epoch));
-            if seen == Some(epoch) { read(&partition, start, end) } else { None }
-        });
-        let micros = 2 * self.hop();
-        self.own_later(broker, micros, Own::Tail { at, from, batches });
-    }
-
-    pub(crate) fn tail_read(
-        &mut self,
-        broker: usize,
-        at: TopicPartition,
-        from: BrokerId,
-        batches: Option<Vec<PlacedBatch>>,
-    ) {
-        self.tell("tail", &[broker as u64, batches.as_ref().map_or(0, Vec::len) as u64], || {
-            let what = batches.as_ref().map_or("nothing".to_owned(), |it| format!("{} batches", it.len()));
-            format!("broker {} copied {what} of the tail of broker {from}", broker + 1)
-        });
-        self.step(broker, at, |partition| match batches {
-            Some(batches) => partition.tail_copied(from, batches),
-            None => partition.tail_not_copied(from),
-        });
-    }
-
-    /// A leader's change of the in-sync set, each member named by its life (N8).
-    pub(crate) fn propose_isr(
-        &mut self,
-        broker: usize,
-        at: TopicPartition,
-        epoch: LeaderEpoch,
-        proposed: &Proposed,
-    ) {
-        let Some(life) = self.life(broker) else { return };
-        let (Some(me), Some(view)) = (life.incarnate(), life.view.clone()) else { return };
-        let registered = |broker: BrokerId| {
-            let entry = view.broker(broker)?;
-            Some(Incarnate { broker, epoch: entry.epoch, directory: entry.directory })
-        };
-        let life = |broker: BrokerId| {
-            if broker == me.broker {
-                return Some(me);
-            }
-            proposed.added.iter().find(|added| added.broker == broker).copied().or_else(|| registered(broker))
-        };
-        let member =
-            |it: Incarnate| IsrMember { broker: it.broker, broker_epoch: it.epoch, directory: it.directory };
-        let Some(isr) = proposed.isr.iter().map(|&id| life(id).map(member)).collect::<Option<Vec<_>>>()
-        else {
-            return;
-        };
-        let proposal = Proposal::ChangeIsr {
-            partition: at,
-            broker: me.broker,
-            broker_epoch: me.epoch,
-            leader_epoch: epoch,
-            partition_epoch: proposed.partition_epoch,
-            isr,
-        };
-        self.propose(broker, proposal, Purpose::Isr(at));
-    }
-}
-
-/// Whole, verified batches of `from..below`, some of them.
-fn read(
-    partition: &fidelog_broker::partition::Partition,
-    from: Offset,
-    below: Offset,
-) -> Option<Vec<PlacedBatch>> {
-    let read = partition.view().read(from, READ_BYTES, below).ok()?;
-    let batches = Batches::new(read.batches, partition.id());
-    batches
-        .filter(|it| it.as_ref().map_or(true, |batch| batch.base_offset() >= from))
-        .collect::<Result<_, _>>()
-        .ok()
 }
 
 fn brief(message: &LeaderMessage) -> String {

@@ -1,14 +1,17 @@
 //! What goes wrong, and when it is over.
 
+use fidelog_broker::replica::StreamId;
 use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_log::env::sim::{Fault, FaultError};
 use fidelog_log::env::{Clock, Disk, Operation};
+use fidelog_record::types::TopicPartition;
 use rand::seq::IndexedRandom;
 use std::path::Path;
 
-use crate::broker::ROOT;
+use crate::broker::{ROOT, index_of};
 use crate::cluster::Sim;
 use crate::event::{Event, Own};
+use crate::slowness::{SYNC, WATCH};
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,16 @@ pub(crate) enum Kind {
     QuorumAway,
     /// Another controller becomes the active one.
     ControllerMoves,
+    /// What a broker proposes arrives late.
+    SlowProposals,
+    /// One stream is slow.
+    SlowStream,
+    /// A link is cut, and whole again, and cut again.
+    Flapping,
+    /// Other members are asked to lead.
+    Elect,
+    /// A partition moves.
+    Move,
     /// A topic is created, or deleted.
     Topics,
     /// A leader gives up its oldest records.
@@ -64,7 +77,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Kill,
         Self::PowerCut,
         Self::KillAll,
@@ -82,6 +95,11 @@ impl Kind {
         Self::SlowWatch,
         Self::QuorumAway,
         Self::ControllerMoves,
+        Self::SlowProposals,
+        Self::SlowStream,
+        Self::Flapping,
+        Self::Elect,
+        Self::Move,
         Self::Topics,
         Self::Retain,
         Self::CopyDisk,
@@ -99,6 +117,8 @@ pub(crate) enum Trouble {
     SlowDisk(usize),
     BadDisk(usize),
     SlowWatch(usize),
+    SlowProposals(usize),
+    SlowStream(StreamId),
     LyingDisk(usize),
     QuorumAway,
 }
@@ -122,7 +142,7 @@ impl Sim {
                 (0..self.brokers.len()).for_each(|broker| self.end(broker, "killed, with all others"))
             }
             Kind::PowerCutAll => (0..self.brokers.len()).for_each(|broker| self.cut_power(broker)),
-            Kind::EndAmidWork => self.end_amid_work(broker),
+            Kind::EndAmidWork => self.end_amid_work(broker, 40),
             Kind::Stop => {
                 self.life_mut(broker).into_iter().for_each(|life| life.stopping = true);
                 let micros = self.below(600_000);
@@ -137,28 +157,21 @@ impl Sim {
                 some.into_iter().for_each(|id| self.break_stream(id));
             }
             Kind::Clock => self.jump(broker),
-            Kind::SlowDisk => {
-                self.tell("slow disk", &[broker as u64], || {
-                    format!("the disk of broker {} is slow", broker + 1)
-                });
-                self.brokers[broker].sync_micros_max = 400_000;
-                self.agenda.after(micros, Event::Over(Trouble::SlowDisk(broker)));
-            }
+            Kind::SlowDisk => self.slow_disk(broker, micros),
             Kind::DiskFault => self.plan_fault(broker),
             Kind::FullDisk => self.fill_disk(broker, micros),
-            Kind::SlowWatch => {
-                self.tell("slow watch", &[broker as u64], || {
-                    format!("the watch of broker {} lags", broker + 1)
-                });
-                self.brokers[broker].watch_micros_max = 1_500_000;
-                self.agenda.after(micros, Event::Over(Trouble::SlowWatch(broker)));
-            }
+            Kind::SlowWatch => self.slow_watch(broker, micros),
             Kind::QuorumAway => {
                 self.tell("quorum away", &[], || "the quorum has no majority".to_owned());
                 self.quorum.away = true;
                 self.agenda.after(micros / 2, Event::Over(Trouble::QuorumAway));
             }
             Kind::ControllerMoves => self.move_controller(),
+            Kind::SlowProposals => self.slow_proposals(broker, micros),
+            Kind::SlowStream => self.slow_stream(broker, micros),
+            Kind::Flapping => self.flap(broker),
+            Kind::Elect => self.elect(),
+            Kind::Move => self.move_replicas(),
             Kind::Topics => self.change_topics(),
             Kind::Retain => self.retain(broker),
             Kind::CopyDisk => self.copy_disk(broker),
@@ -174,13 +187,17 @@ impl Sim {
         self.end(broker, "the power is cut");
     }
 
-    fn end_amid_work(&mut self, broker: usize) {
-        let changes = self.below(40);
+    fn end_amid_work(&mut self, broker: usize, changes_max: u64) {
+        let changes = self.below(changes_max);
         let cut = self.percent(60);
         self.tell("end planned", &[broker as u64, changes], || {
             format!("broker {} will end after {changes} more changes; power cut: {cut}", broker + 1)
         });
         match cut {
+            // A machine without power loses it again as it starts.
+            true if self.brokers[broker].disk.is_crashed() => {
+                self.brokers[broker].crash_next = Some(changes);
+            }
             true => self.brokers[broker].disk.crash_after(changes),
             false => self.life(broker).into_iter().for_each(|life| life.process.end_after(changes)),
         }
@@ -222,6 +239,46 @@ impl Sim {
             _ => vec![(broker, other), (other, broker)],
         };
         self.cut_links(cut, micros);
+    }
+
+    /// A link breaks and comes back, a few times.
+    fn flap(&mut self, broker: usize) {
+        let other = usize::try_from(self.below(self.brokers.len() as u64)).expect("few brokers");
+        let mut begins = 0;
+        for _ in 0..2 + self.below(4) {
+            let micros = 20_000 + self.below(700_000);
+            self.agenda.after(begins, Event::Cut { one: broker, other, micros });
+            begins += micros + self.below(600_000);
+        }
+    }
+
+    /// Nothing passes between two machines for a while, and every stream between them breaks.
+    pub(crate) fn cut_between(&mut self, one: usize, other: usize, micros: u64) {
+        if one == other || self.healing {
+            return;
+        }
+        self.cut_links(vec![(one, other), (other, one)], micros);
+        for id in self.network.of(one) {
+            if self.network.streams.get(&id).is_some_and(|stream| stream.from == other || stream.to == other)
+            {
+                self.break_stream(id);
+            }
+        }
+    }
+
+    /// A leadership has just moved: what follows from that is disturbed, as likely as the run wants it.
+    pub(crate) fn disturb(&mut self, at: TopicPartition) {
+        if self.healing || !self.percent(self.settings.aftermath) {
+            return;
+        }
+        let Some(entry) = self.quorum.state().partition(at) else { return };
+        let replicas: Vec<_> = entry.replicas.iter().map(|replica| index_of(replica.broker)).collect();
+        let Some(&broker) = replicas.choose(&mut self.random) else { return };
+        match self.below(4) {
+            0 | 1 => self.end_amid_work(broker, 60),
+            2 => self.slow_stream(broker, 500_000),
+            _ => self.cut_link(broker, 500_000),
+        }
     }
 
     fn cut_links(&mut self, cut: Vec<(usize, usize)>, micros: u64) {
@@ -294,9 +351,13 @@ impl Sim {
         machine.excused = false;
     }
 
+    /// Leaders of this broker give up their oldest records.
     fn retain(&mut self, broker: usize) {
         let Some(life) = self.life(broker) else { return };
-        let hosted: Vec<_> = life.partitions.keys().copied().collect();
+        let state = self.quorum.state();
+        // Positions are given up by their owners alone.
+        let records = |at: &TopicPartition| state.topic(at.topic).is_some_and(|topic| !topic.internal);
+        let hosted: Vec<_> = life.partitions.keys().copied().filter(records).collect();
         for at in hosted {
             let Some(history) = self.judge.history.get(&at) else { continue };
             let bases: Vec<_> = history.batches().iter().map(|batch| batch.base_offset()).collect();
@@ -317,9 +378,13 @@ impl Sim {
                 cut.iter().for_each(|&(from, to)| self.network.mend(from, to));
                 self.free_held();
             }
-            Trouble::SlowDisk(broker) => self.brokers[broker].sync_micros_max = 2_000,
+            Trouble::SlowDisk(broker) => self.brokers[broker].sync_micros_max = SYNC,
             Trouble::BadDisk(broker) => self.mend_disk(broker),
-            Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = 3_000,
+            Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = WATCH,
+            Trouble::SlowProposals(broker) => self.brokers[broker].ask_micros_max = 0,
+            Trouble::SlowStream(id) => {
+                self.network.streams.get_mut(&id).into_iter().for_each(|stream| stream.slow_micros = 0);
+            }
             Trouble::LyingDisk(broker) => self.end_lie(broker),
             Trouble::QuorumAway => {
                 self.quorum.away = false;

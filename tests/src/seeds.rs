@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Threads that run seeds: as many as the smallest machine the tests are made for has processors.
+/// Threads that run the seeds of [`first_failure`]: as many as the smallest machine the tests are made for has processors.
 const THREADS: usize = 2;
 
 /// The seeds of one suite, from the environment: `FIDELOG_SEED` is the first of them (then there is one, unless
@@ -49,7 +49,7 @@ pub fn number(variable: &str) -> Option<u64> {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
-    /// How many runs had begun when it failed; it counts among them.
+    /// Which of the seeds it was, from 1.
     pub run_count: usize,
     /// What the panic said.
     pub reason: String,
@@ -57,22 +57,36 @@ pub struct Failure {
 
 /// Runs every seed, until one fails; that one is the answer.
 pub fn first_failure(seeds: &[u64], run: impl Fn(u64) + Sync) -> Option<Failure> {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(None));
+    failures(seeds, THREADS, 1, run).pop()
+}
+
+/// Runs seeds on so many threads until `count_max` of them have failed; the failures, in the order of `seeds`.
+///
+/// Always true: how many threads there are changes neither which seeds fail nor, with a `count_max` of 1, which of
+/// them is the answer: all before it were run.
+pub fn failures(seeds: &[u64], threads: usize, count_max: usize, run: impl Fn(u64) + Sync) -> Vec<Failure> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&seed) = seeds.get(index) else { return };
                     if let Err(reason) = caught(|| run(seed)) {
-                        let run_count = next.fetch_max(seeds.len(), Ordering::Relaxed).min(seeds.len());
                         let mut found = found.lock().expect("nobody panics while holding it");
-                        found.get_or_insert(Failure { seed, run_count, reason });
-                        return;
+                        found.push(Failure { seed, run_count: index + 1, reason });
+                        if found.len() >= count_max {
+                            next.fetch_max(seeds.len(), Ordering::Relaxed);
+                        }
                     }
                 }
             });
         }
     });
-    found.into_inner().expect("nobody panics while holding it")
+    let mut found = found.into_inner().expect("nobody panics while holding it");
+    found.sort_by_key(|failure| failure.run_count);
+    found.truncate(count_max);
+    found
 }
 
 /// Runs `run`; a panic of it is an error that says what the panic said.

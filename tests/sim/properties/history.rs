@@ -48,14 +48,13 @@ impl History {
             return;
         }
         assert_eq!(batch.base_offset(), self.end(), "broker {}: a hole in what is committed", broker + 1);
-        let (lane, number) = named(batch);
-        if let Some(&last) = self.last.get(&lane) {
+        if let Some((lane, number)) = named(batch) {
+            let last = self.last.insert(lane, number);
             assert!(
-                number > last || batch.header().producer.id.0 == 0 && number != last,
-                "lane {lane}: batch {number} is committed after {last}: twice, or out of order"
+                last.is_none_or(|last| number > last || batch.header().producer.id.0 == 0 && number != last),
+                "lane {lane}: batch {number} is committed after {last:?}: twice, or out of order"
             );
         }
-        self.last.insert(lane, number);
         self.batches.push(batch.clone());
     }
 

@@ -15,6 +15,11 @@ impl Settled {
         self.0.insert((lane, number), fate);
     }
 
+    /// Whether its producer was told that it is stored.
+    pub(crate) fn is_stored(&self, lane: usize, number: u64) -> bool {
+        self.0.get(&(lane, number)) == Some(&Fate::Stored)
+    }
+
     /// How many were told each.
     pub(crate) fn counts(&self) -> (usize, usize, usize) {
         let count = |fate| self.0.values().filter(|it| **it == fate).count();
@@ -24,7 +29,7 @@ impl Settled {
     /// At the end: what was refused, and only refused, is nowhere.
     pub(crate) fn refused_is_nowhere(&self, history: &History) {
         for batch in history.batches() {
-            let (lane, number) = named(batch);
+            let Some((lane, number)) = named(batch) else { continue };
             assert!(
                 self.0.get(&(lane, number)) != Some(&Fate::Refused),
                 "lane {lane}: batch {number} was definitely not stored, and lies at {}",

@@ -18,6 +18,16 @@ const FREE_BYTES_MIN: u64 = 4 << 20;
 
 /// A cluster whose broker `id` has a small disk; nothing where none can be had.
 async fn with_small_disk(name: &'static str, id: u32) -> Option<(SmallDisk, Cluster)> {
+    // Who votes is another story: `voters`.
+    small_disk_of(name, id, &[Some("both"), Some("broker"), Some("broker")]).await
+}
+
+/// The same, of nodes with these roles.
+pub(crate) async fn small_disk_of(
+    name: &'static str,
+    id: u32,
+    roles: &[Option<&'static str>],
+) -> Option<(SmallDisk, Cluster)> {
     let disk = match SmallDisk::mount(DISK_MIB) {
         Ok(disk) => disk,
         Err(why) => {
@@ -26,9 +36,8 @@ async fn with_small_disk(name: &'static str, id: u32) -> Option<(SmallDisk, Clus
             return None;
         }
     };
-    // Who votes needs room of its own to go on; here it is the data that finds none.
     let cluster = Builder::new(name)
-        .roles(&[Some("both"), Some("broker"), Some("broker")])
+        .roles(roles)
         .keep_in(id, &disk.data_dir())
         .set("log.free_bytes_min", FREE_BYTES_MIN)
         .set("log.replica_lag_max_ms", 1_000)
@@ -39,7 +48,7 @@ async fn with_small_disk(name: &'static str, id: u32) -> Option<(SmallDisk, Clus
 }
 
 /// A topic nobody needs, of several times what must stay free.
-async fn spare(cluster: &Cluster, client: &Client) {
+pub(crate) async fn spare(cluster: &Cluster, client: &Client) {
     cluster.topic_of(client, "spare", 1, &[]).await;
     let recorder = Recorder::default();
     for counter in 0..300 {

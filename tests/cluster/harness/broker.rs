@@ -119,6 +119,7 @@ impl Broker {
         self.environment.push((name.to_owned(), value.to_string()));
     }
 
+    /// `verb`: one word, or a few.
     fn command(&self, verb: &str) -> Command {
         let daemon = env!("CARGO_BIN_EXE_fidelogd-under-test");
         let mut command = match self.launcher.split_first() {
@@ -129,14 +130,19 @@ impl Broker {
                 command
             }
         };
-        command.arg(verb).arg("--config").arg(self.config_path());
+        command.args(verb.split(' ')).arg("--config").arg(self.config_path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
     /// Runs `fidelogd format`; yields what it said and whether it succeeded.
     pub(crate) fn format(&self) -> Result<String, String> {
-        let output = self.command("format").output().expect("the daemon can be run");
+        self.offline("format", &[])
+    }
+
+    /// Runs a verb that ends by itself; yields what it said and whether it succeeded.
+    pub(crate) fn offline(&self, verb: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command(verb).args(arguments).output().expect("the daemon can be run");
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match output.status.success() {
             true => Ok(said(&output.stdout)),

@@ -93,20 +93,18 @@ impl Builder {
         let listed: Vec<String> =
             brokers.iter().zip(&self.roles).map(|(broker, role)| listed(broker, *role)).collect();
         let known_by_all = listed.len() - usize::from(self.last_joins_later);
-        let cluster_id = Uuid::new_v4().to_string();
+        let id = Uuid::new_v4().to_string();
         for (id, data_dir) in &self.data_dirs {
             brokers[*id as usize - 1].keep_in(data_dir);
         }
         for broker in &mut brokers {
             let knows = if broker.id as usize > known_by_all { listed.len() } else { known_by_all };
-            broker.configure(&cluster_id, &listed[..knows].concat());
+            broker.configure(&id, &listed[..knows].concat());
             for (key, value) in &self.settings {
                 broker.set(key, value);
             }
         }
-        let voters =
-            (1..).zip(&self.roles).filter(|(_, role)| **role == Some("controller")).map(|(id, _)| id);
-        Cluster { home: Some(home), voters: voters.collect(), brokers }
+        Cluster { home: Some(home), id, voters: only_voters(&self.roles), brokers }
     }
 
     /// Formats, starts, and waits until everybody serves.
@@ -121,6 +119,10 @@ impl Builder {
     }
 }
 
+fn only_voters(roles: &[Option<&'static str>]) -> Vec<u32> {
+    (1..).zip(roles).filter(|(_, role)| **role == Some("controller")).map(|(id, _)| id).collect()
+}
+
 fn listed(broker: &Broker, role: Option<&str>) -> String {
     let (client, peer) = (broker.client_address(), broker.peer_address());
     let role = role.map(|role| format!(", role = \"{role}\"")).unwrap_or_default();
@@ -132,6 +134,7 @@ fn listed(broker: &Broker, role: Option<&str>) -> String {
 pub(crate) struct Cluster {
     /// Taken, and kept on disk, when the test fails.
     home: Option<TempDir>,
+    id: String,
     /// Who of them only votes, and so is nobody's replica.
     voters: Vec<u32>,
     brokers: Vec<Broker>,
@@ -141,6 +144,15 @@ impl Cluster {
     /// Three brokers with small segments.
     pub(crate) async fn start(name: &'static str) -> Self {
         Builder::new(name).start().await
+    }
+
+    /// From their next starts on, brokers are configured to have these roles.
+    pub(crate) fn give_roles(&mut self, roles: &[Option<&'static str>]) {
+        let listed: String = self.brokers.iter().zip(roles).map(|(it, role)| listed(it, *role)).collect();
+        self.voters = only_voters(roles);
+        for broker in &self.brokers {
+            broker.configure(&self.id, &listed);
+        }
     }
 
     /// Broker `id`, from 1.

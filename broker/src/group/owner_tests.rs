@@ -143,7 +143,12 @@ impl Broker {
 
     async fn served(&self) {
         while let Err(error) = self.fetch().await {
-            assert!(matches!(error, PositionsError::Unavailable { retriable: true, .. }), "{error}");
+            // At first the owner may not have heard yet that it leads.
+            let early = matches!(
+                error,
+                PositionsError::Unavailable { retriable: true, .. } | PositionsError::NotOwner { .. }
+            );
+            assert!(early, "{error}");
             tokio::task::yield_now().await;
         }
     }

@@ -67,7 +67,9 @@ impl<T: Clone> Lane<T> {
         }
     }
 
-    /// The cluster forgot this producer: what may have been stored cannot be asked about any more.
+    /// The cluster forgot this producer, idle for long: what may have been stored cannot be asked about any more and is
+    /// told as unknown. Everything else was refused definitely, by every attempt, and goes on in order under a new
+    /// identity.
     pub(super) fn start_over(&mut self, effects: &mut Vec<Effect<T>>) {
         let mut index = 0;
         while index < self.entries.len() {

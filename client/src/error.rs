@@ -71,6 +71,11 @@ impl Refusal {
         )
     }
 
+    /// Records that are damaged at their leader, and are mended from another copy or read at another leader.
+    pub(crate) fn awaits_mending(&self) -> bool {
+        self.reason == Reason::DataLoss && self.details.contains_key("mendable")
+    }
+
     pub(crate) fn from_wire(error: v1::Error) -> Self {
         Self {
             reason: error.reason(),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "shell/damage.rs"]
+mod damage;
 #[path = "shell/failover.rs"]
 mod failover;
 #[path = "shell/partial.rs"]

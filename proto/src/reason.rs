@@ -19,7 +19,8 @@ pub enum Certainty {
 pub struct Meaning {
     /// Whether the attempt may have changed anything.
     pub certainty: Certainty,
-    /// Whether the very same request may succeed later, or elsewhere, without anybody changing anything.
+    /// Whether the very same request may succeed later, or elsewhere, without anybody changing anything. One exception is
+    /// told by its details: a read refused with DATA_LOSS and `mendable`.
     pub retriable: bool,
 }
 

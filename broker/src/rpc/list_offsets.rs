@@ -83,7 +83,10 @@ async fn at_time(
         Failure::new(Reason::Unavailable, format!("the search was not finished: {error}"))
     })?;
     let at = partition.id();
-    searched.map_err(|refusal| read_failure(refusal, &context.name_of(at), below, || context.not_leader(at)))
+    searched.map_err(|refusal| {
+        let (name, copies) = (context.name_of(at), context.copies_of(at));
+        read_failure(refusal, &name, below, copies, || context.not_leader(at))
+    })
 }
 
 /// The first record below `below` at or after a time: its batch by the index, the record by reading that batch.

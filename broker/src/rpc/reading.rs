@@ -207,7 +207,8 @@ impl Context {
             Ok(Some(read)) => read,
             Ok(None) => return Ok(None),
             Err(Unread::Refused(refusal)) => {
-                return Err(read_failure(refusal, &self.name_of(at), offset, || self.not_leader(at)));
+                let (name, copies) = (self.name_of(at), self.copies_of(at));
+                return Err(read_failure(refusal, &name, offset, copies, || self.not_leader(at)));
             }
             Err(Unread::Failed(failure)) => return Err(failure),
         };

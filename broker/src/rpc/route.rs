@@ -42,6 +42,12 @@ impl Context {
         name_in(self.meta.state().as_deref(), at)
     }
 
+    /// How many brokers are to hold a copy of the partition; 0: it is not known here.
+    pub(super) fn copies_of(&self, at: TopicPartition) -> usize {
+        let state = self.meta.state();
+        state.and_then(|state| state.partition(at).map(|entry| entry.replicas.len())).unwrap_or_default()
+    }
+
     /// The failure that names the leader, as the caller of a partition at `at` must hear it.
     pub(super) fn not_leader(&self, at: TopicPartition) -> Failure {
         let Ok(state) = self.state() else { return hint_of(None, at, None, LeaderEpoch(0)) };

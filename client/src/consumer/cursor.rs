@@ -57,6 +57,8 @@ pub(crate) struct Cursor {
     /// Since when nothing came although it was asked for.
     failing_since_ms: Option<u64>,
     unfit: u32,
+    /// What was said last, if it was that records are damaged and will be mended.
+    damaged: Option<Box<Refusal>>,
 }
 
 /// What has to be done after an event.
@@ -78,7 +80,17 @@ impl Cursor {
     pub(crate) fn new(at: TopicPartition, next: u64, end: Option<u64>, out_of_range: WhenOutOfRange) -> Self {
         let over = end.is_some_and(|end| next >= end);
         let state = if over { State::Over } else { State::Resting { until_ms: 0 } };
-        Self { at, next, end, out_of_range, state, failures: 0, failing_since_ms: None, unfit: 0 }
+        Self {
+            at,
+            next,
+            end,
+            out_of_range,
+            state,
+            failures: 0,
+            failing_since_ms: None,
+            unfit: 0,
+            damaged: None,
+        }
     }
 
     pub(crate) fn next(&self) -> u64 {
@@ -129,6 +141,9 @@ impl Cursor {
         }
         self.state = State::Over;
         let partition = self.at.partition.0;
+        if let Some(refusal) = self.damaged.take() {
+            return Some(ConsumeError::Refused { partition, refusal });
+        }
         Some(ConsumeError::Unreachable { partition, cause: format!("nothing came for {waited_ms} ms") })
     }
 
@@ -140,7 +155,7 @@ impl Cursor {
     }
 
     fn deliver(&mut self, mut batch: ConsumedBatch) -> Move {
-        (self.failures, self.unfit, self.failing_since_ms) = (0, 0, None);
+        (self.failures, self.unfit, self.failing_since_ms, self.damaged) = (0, 0, None, None);
         if let Some(end) = self.end {
             batch.cut(end);
         }
@@ -165,6 +180,13 @@ impl Cursor {
         let meaning = refusal.meaning();
         if refusal.reason == Reason::OffsetOutOfRange {
             return self.out_of_range(&refusal, now_ms);
+        }
+        self.damaged = None;
+        if refusal.awaits_mending() {
+            // A replica mends it in seconds, or another leads by then.
+            self.rest_at(backoff::wait, now_ms, chance);
+            self.damaged = Some(refusal);
+            return Move::Refresh;
         }
         if meaning.retriable || refusal.reason == Reason::FencedEpoch {
             let pace = if refusal.asks_for_relief() { backoff::wait } else { backoff::search };

@@ -117,9 +117,47 @@ fn a_new_leader_is_asked_at_once_for_exactly_the_next_offset() {
     assert_eq!((cursor.next(), cursor.resting_until_ms()), (12, Some(77)));
 }
 
+fn damaged() -> Box<Refusal> {
+    let mut refusal = refusal(Reason::DataLoss);
+    refusal.details.insert("mendable".to_owned(), "true".to_owned());
+    refusal
+}
+
+/// A reader died for good of damage that was mended seconds later.
+#[test]
+fn damage_that_is_being_mended_is_waited_for_and_read_on_from() {
+    let mut cursor = reading(10, None, WhenOutOfRange::Error);
+    let mut now_ms = 0;
+    for _ in 0..50 {
+        assert!(matches!(cursor.ended(damaged(), now_ms, 0), Move::Refresh));
+        let until_ms = cursor.resting_until_ms().unwrap();
+        assert!((now_ms + 1..=now_ms + 1_000).contains(&until_ms), "{until_ms} at {now_ms}");
+        now_ms = until_ms;
+        cursor.subscribed(1, 1);
+    }
+    assert!(matches!(cursor.records(answer(10, 2), now_ms, 0), Move::Deliver(_)));
+    assert_eq!(cursor.next(), 12);
+    assert!(cursor.give_up(now_ms + 60_000, 1).is_none(), "nothing is waited for");
+}
+
+#[test]
+fn whoever_reads_to_the_end_is_told_of_damage_that_is_not_mended_in_time() {
+    let mut cursor = reading(10, Some(20), WhenOutOfRange::Error);
+    let _rests = cursor.ended(damaged(), 0, 0);
+    assert!(cursor.give_up(99, 100).is_none());
+    let error = cursor.give_up(100, 100).unwrap();
+    assert!(
+        matches!(&error, ConsumeError::Refused { refusal, .. } if refusal.reason == Reason::DataLoss),
+        "{error}"
+    );
+    assert!(cursor.is_over());
+}
+
 #[test]
 fn what_cannot_be_mended_ends_the_partition() {
-    let mut cursor = reading(10, None, WhenOutOfRange::Error);
-    assert!(matches!(cursor.ended(refusal(Reason::UnknownTopic), 0, 0), Move::Fail(_)));
-    assert!(cursor.is_over());
+    for reason in [Reason::UnknownTopic, Reason::DataLoss] {
+        let mut cursor = reading(10, None, WhenOutOfRange::Error);
+        assert!(matches!(cursor.ended(refusal(reason), 0, 0), Move::Fail(_)));
+        assert!(cursor.is_over());
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! It ends when every partition is over, or the consumer is dropped.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,11 +55,18 @@ pub(crate) struct Driver {
     /// Bounded by the credit granted.
     deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
     consumed: mpsc::UnboundedReceiver<Spent>,
-    /// Partitions that were told to wait.
-    waiting: BTreeSet<u32>,
+    /// Partitions that were told to wait, and for what.
+    waiting: BTreeMap<u32, WaitsFor>,
     refreshing: Option<BoxFuture<'static, bool>>,
     refresh: bool,
     began_at: Instant,
+}
+
+/// What a partition that cannot be read waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum WaitsFor {
+    Leader,
+    Mending,
 }
 
 struct OpenStream {
@@ -110,7 +117,7 @@ impl Driver {
             events_to,
             deliver,
             consumed,
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             refreshing: None,
             refresh: false,
             began_at: Instant::now(),
@@ -234,7 +241,7 @@ impl Driver {
                 };
                 let offset = cursor.next();
                 let moved = cursor.records(answer, now_ms, rand::random());
-                if matches!(moved, Move::Deliver(_)) && self.waiting.remove(&partition) {
+                if matches!(moved, Move::Deliver(_)) && self.waiting.remove(&partition).is_some() {
                     let topic = self.topic.clone();
                     self.core.listener.tell(Event::ConsumerResumed { topic, partition, offset });
                 }
@@ -248,9 +255,12 @@ impl Driver {
                 let cursor = self.cursors.iter_mut().find(|(_, cursor)| cursor.reads(stream, subscription));
                 let Some((&partition, cursor)) = cursor else { return };
                 let _news = self.core.learn_leader(&self.topic, partition, &refusal);
-                let cause = refusal.to_string();
+                let (waits_for, cause) = match refusal.awaits_mending() {
+                    true => (WaitsFor::Mending, format!("damaged records wait to be mended ({refusal})")),
+                    false => (WaitsFor::Leader, refusal.to_string()),
+                };
                 let moved = cursor.ended(refusal, now_ms, rand::random());
-                self.tell_waiting(partition, &cause);
+                self.tell_waiting(partition, waits_for, &cause);
                 self.carry_out(partition, moved, None);
             }
             Said::Over { cause } => self.over(stream, &cause),
@@ -292,7 +302,7 @@ impl Driver {
             self.cursors.iter().filter(|(_, cursor)| reading(cursor)).map(|(p, _)| *p).collect();
         for partition in orphans {
             self.rest(partition);
-            self.tell_waiting(partition, cause);
+            self.tell_waiting(partition, WaitsFor::Leader, cause);
             self.refresh = true;
         }
     }
@@ -304,12 +314,14 @@ impl Driver {
         }
     }
 
-    /// Tells, once, that a partition has to wait.
-    fn tell_waiting(&mut self, partition: u32, cause: &str) {
+    /// Tells that a partition has to wait: once, and once more when what it waits for is found to be damaged.
+    fn tell_waiting(&mut self, partition: u32, waits_for: WaitsFor, cause: &str) {
         let now_ms = self.now_ms();
         let Some(cursor) = self.cursors.get(&partition) else { return };
         let waits = cursor.resting_until_ms().is_some_and(|until| until > now_ms);
-        if waits && self.waiting.insert(partition) {
+        let told = self.waiting.get(&partition).is_some_and(|told| *told >= waits_for);
+        if waits && !told {
+            self.waiting.insert(partition, waits_for);
             let (topic, offset, cause) = (self.topic.clone(), cursor.next(), cause.to_owned());
             self.core.listener.tell(Event::ConsumerWaiting { topic, partition, offset, cause });
         }

@@ -34,7 +34,7 @@ pub enum ConsumeError {
         /// What was heard last.
         cause: String,
     },
-    /// A broker refused, for a reason that waiting does not mend.
+    /// A broker refused, for a reason that waiting does not mend, or did not mend in time where reading ends at the end.
     #[error("partition {partition}: {refusal}")]
     Refused {
         /// The partition.
@@ -90,7 +90,11 @@ impl ConsumeError {
 
     /// Waiting may mend it.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { refusal, .. } => refusal.awaits_mending(),
+            _ => false,
+        }
     }
 }
 

@@ -74,6 +74,7 @@ impl Service {
                     Ok(Some(request)) => match request.action {
                         Some(consume_request::Action::Subscribe(s)) => {
                             subscriptions.insert(s.subscription_id, (s.partition, s.offset, s.max_bytes));
+                            self.shared.change(|state| state.subscriptions += 1);
                         }
                         Some(consume_request::Action::Unsubscribe(u)) => {
                             subscriptions.remove(&u.subscription_id);
@@ -100,11 +101,16 @@ impl Service {
             subscriptions.iter().find(|(_, (partition, offset, _))| {
                 state.leader != self.id
                     || state.away.contains(partition)
+                    || state.damaged.contains(partition)
                     || *offset != state.end(*partition as usize)
             })?;
         let end = state.end(partition as usize);
         let away = state.away.contains(&partition).then(|| state.error(Reason::LeaderNotAvailable));
-        let ended = away.or_else(|| match (state.leader == self.id, offset > end) {
+        let damaged = state.damaged.contains(&partition).then(|| v1::Error {
+            details: [("mendable".to_owned(), "true".to_owned())].into(),
+            ..state.error(Reason::DataLoss)
+        });
+        let ended = away.or(damaged).or_else(|| match (state.leader == self.id, offset > end) {
             (false, _) => Some(state.error(Reason::NotLeader)),
             (true, true) => {
                 let details =

@@ -57,10 +57,13 @@ struct State {
     sent_bytes: u64,
     granted_bytes: u64,
     requests: u64,
+    subscriptions: u64,
     /// Answers wait until this is false.
     held: bool,
     /// Partitions whose leader does not answer.
     away: BTreeSet<u32>,
+    /// Partitions whose records are damaged at their leader.
+    damaged: BTreeSet<u32>,
     /// A broker that is cut off from the others: it stores, acknowledges nothing, and believes that it leads.
     isolated: Option<Isolated>,
     /// What the next commits are refused with, each partition of them.
@@ -105,6 +108,11 @@ impl Partitions {
         self.change(|state| state.away = partitions.into_iter().collect());
     }
 
+    /// The records of these partitions, and of no others, are damaged at their leader, and will be mended.
+    pub(crate) fn damage(&self, partitions: impl IntoIterator<Item = u32>) {
+        self.change(|state| state.damaged = partitions.into_iter().collect());
+    }
+
     /// The others do not hear this broker any more; clients do.
     pub(crate) fn isolate(&self, broker: u32) {
         self.change(|state| state.isolated = Some(Isolated { broker, believes: state.hint() }));
@@ -127,6 +135,11 @@ impl Partitions {
     /// Batches that arrived, however often.
     pub(crate) fn requests(&self) -> u64 {
         self.state.lock().requests
+    }
+
+    /// How often a consumer subscribed.
+    pub(crate) fn subscriptions(&self) -> u64 {
+        self.state.lock().subscriptions
     }
 
     /// Values stored in a partition, in order.

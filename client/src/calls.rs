@@ -24,12 +24,18 @@ mod attempts;
 
 use attempts::{Attempts, Next};
 
+pub(crate) use attempts::LAGGING_ANSWERS;
+
 /// After how much silence of a broker another one is asked.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The same for routes, which every broker has in memory.
 const ROUTES_SILENCE: Duration = Duration::from_millis(200);
 /// How long one attempt of a request that is made one at a time may take, if it can be repeated.
 const TURN: Duration = Duration::from_secs(5);
+
+/// How long a topic or partition that brokers do not know is asked for, at most: one that lags behind may not have heard
+/// of it yet.
+pub(crate) const LAG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether a request may be sent again when its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +148,21 @@ impl Core {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
+        self.ask_for(patience, addresses, send, |_| Ok(())).await
+    }
+
+    /// As [`Self::ask`]; an answer that is an error to `judge` is one, and somebody else is asked.
+    pub(crate) async fn ask_for<T, F, Fut>(
+        &self,
+        patience: Patience,
+        addresses: Vec<String>,
+        send: F,
+        judge: impl Fn(&T) -> Result<(), RequestError>,
+    ) -> Result<(String, T), RequestError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let began = Instant::now();
         let give_up_at = began + patience.budget;
         let mut attempts = Attempts::new(addresses, patience);
@@ -151,7 +172,11 @@ impl Core {
             tokio::select! {
                 biased;
                 Some((index, outcome)) = asked.next() => {
-                    let error = match outcome {
+                    let judged = match outcome {
+                        Ok(answer) => judge(&answer).map(|()| answer),
+                        Err(error) => Err(error),
+                    };
+                    let error = match judged {
                         Ok(answer) => return Ok((attempts.address(index).to_owned(), answer)),
                         Err(error) => error,
                     };
@@ -202,11 +227,13 @@ impl Core {
         F: Fn(Channel) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let give_up_at = Instant::now() + budget;
+        let began = Instant::now();
+        let give_up_at = began + budget;
         let mut failures = 0;
+        let mut addresses = self.addresses();
         loop {
             let left = give_up_at.saturating_duration_since(Instant::now());
-            let address = self.responsive(Patience::for_routes(left)).await?;
+            let address = self.responsive(Patience::for_routes(left), addresses.clone()).await?;
             let turn_ends_at = match repeat {
                 Repeat::InTurn => give_up_at.min(Instant::now() + TURN),
                 _ => give_up_at,
@@ -219,12 +246,17 @@ impl Core {
             let wait = error.wait(failures, rand::random());
             let again = match repeat {
                 Repeat::IfDefinite => error.certainty() == Certainty::Definite && error.is_passing(),
-                _ => may_repeat(&error),
+                _ => may_repeat(&error) || (error.may_lag() && began.elapsed() < LAG_PATIENCE),
             };
             if !again || Instant::now() + wait >= give_up_at {
                 return Err(error);
             }
             self.listener.tell(Event::RequestRetried { cause: error.to_string() });
+            addresses = self.addresses();
+            if error.may_lag() {
+                let behind = failures as usize % addresses.len().max(1);
+                addresses.rotate_left(behind);
+            }
             tokio::time::sleep(wait).await;
         }
     }

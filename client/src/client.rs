@@ -15,7 +15,8 @@ use tonic::transport::Channel;
 
 use crate::address;
 use crate::admin::Admin;
-use crate::calls::{Patience, asks_routes};
+use crate::backoff;
+use crate::calls::{LAG_PATIENCE, LAGGING_ANSWERS, Patience, asks_routes};
 use crate::connection::{ConnectionSettings, Connections};
 use crate::consumer::ConsumerBuilder;
 use crate::error::{Leader, Refusal, RequestError};
@@ -198,15 +199,25 @@ impl Core {
     async fn get_routes(
         &self,
         addresses: Vec<String>,
-        topics: Vec<String>,
+        topic: &str,
     ) -> Result<v1::GetRoutesResponse, RequestError> {
         let patience = Patience::for_routes(self.request_timeout);
-        Ok(self.ask(patience, addresses, asks_routes(topics)).await?.1)
+        // The error of a topic comes inside a good answer.
+        let judge = |answer: &v1::GetRoutesResponse| {
+            let route = answer.topics.iter().find(|route| route.topic == topic);
+            let error = route.and_then(|route| route.error.clone());
+            error.map_or(Ok(()), |error| Err(Refusal::from_wire(error).into()))
+        };
+        Ok(self.ask_for(patience, addresses, asks_routes(vec![topic.to_owned()]), judge).await?.1)
     }
 
     /// A broker that answers, found by a question that costs it nothing.
-    pub(crate) async fn responsive(&self, patience: Patience) -> Result<String, RequestError> {
-        let (address, answer) = self.ask(patience, self.addresses(), asks_routes(Vec::new())).await?;
+    pub(crate) async fn responsive(
+        &self,
+        patience: Patience,
+        addresses: Vec<String>,
+    ) -> Result<String, RequestError> {
+        let (address, answer) = self.ask(patience, addresses, asks_routes(Vec::new())).await?;
         self.routes.adopt_brokers(&answer.brokers, answer.metadata_index);
         self.prefer(&address);
         Ok(address)
@@ -226,6 +237,26 @@ impl Core {
         self.ask_routes(topic, self.addresses_in_turn()).await
     }
 
+    /// Routes that know at least so many partitions, if any broker does: one that lags behind knows fewer.
+    pub(crate) async fn routes_of(
+        &self,
+        topic: &str,
+        partition_count: u32,
+    ) -> Result<Arc<TopicRoutes>, RequestError> {
+        let give_up_at = Instant::now() + LAG_PATIENCE.min(self.request_timeout);
+        let brokers = u32::try_from(self.addresses().len()).expect("a handful");
+        let mut asked = 0;
+        loop {
+            let routes = self.refresh_routes(topic).await?;
+            asked += 1;
+            let told = asked >= brokers.saturating_mul(LAGGING_ANSWERS) || Instant::now() >= give_up_at;
+            if routes.partition_count() >= partition_count || told {
+                return Ok(routes);
+            }
+            tokio::time::sleep(backoff::search(asked / brokers.max(1), rand::random())).await;
+        }
+    }
+
     async fn ask_routes(
         &self,
         topic: &str,
@@ -237,7 +268,7 @@ impl Core {
             return Ok(routes);
         }
         let asked_at = Instant::now();
-        let answer = self.get_routes(addresses, vec![topic.to_owned()]).await?;
+        let answer = self.get_routes(addresses, topic).await?;
         let (routes, changes) = self.routes.adopt(topic, answer, asked_at)?;
         for change in changes {
             self.tell_leader(topic, change);

@@ -76,6 +76,11 @@ impl Refusal {
         self.reason == Reason::DataLoss && self.details.contains_key("mendable")
     }
 
+    /// The broker may only lag behind the others: a topic just created, or grown, reaches it a moment later.
+    pub(crate) fn may_lag(&self) -> bool {
+        matches!(self.reason, Reason::UnknownTopic | Reason::UnknownPartition)
+    }
+
     pub(crate) fn from_wire(error: v1::Error) -> Self {
         Self {
             reason: error.reason(),
@@ -182,6 +187,11 @@ impl RequestError {
             Self::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         }
+    }
+
+    /// See [`Refusal::may_lag`].
+    pub(crate) fn may_lag(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.may_lag())
     }
 
     /// The same request may succeed if sent again.

@@ -6,6 +6,8 @@
 mod damage;
 #[path = "shell/failover.rs"]
 mod failover;
+#[path = "shell/lag.rs"]
+mod lag;
 #[path = "shell/partial.rs"]
 mod partial;
 mod support;

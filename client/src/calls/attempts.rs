@@ -2,16 +2,20 @@
 //! outcomes, time and chance come in.
 //!
 //! What is always true: every broker is tried before any is tried again, and one that is silent is not asked again
-//! while another one is free.
+//! while another one is free. That a topic or partition does not exist is believed when every broker said so several
+//! times: one may lag behind.
 
 use std::time::Duration;
 
 use crate::error::RequestError;
 
-use super::{Patience, may_repeat};
+use super::{LAG_PATIENCE, Patience, may_repeat};
 
 /// How often the silence before the next attempt doubles.
 const DOUBLINGS_MAX: usize = 3;
+
+/// How often each broker has to say that a topic or partition does not exist; the pauses between are about 70 ms.
+pub(crate) const LAGGING_ANSWERS: u32 = 4;
 
 /// What to do after an attempt failed.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ struct Asked {
     address: String,
     /// Attempts without an answer yet.
     silent: usize,
+    /// How often it said that the topic or partition does not exist.
+    denials: u32,
     /// Why no connection could be made, the last time.
     unconnected: Option<String>,
 }
@@ -52,7 +58,7 @@ pub(super) struct Attempts {
 
 impl Attempts {
     pub(super) fn new(addresses: Vec<String>, patience: Patience) -> Self {
-        let asked = |address| Asked { address, silent: 0, unconnected: None };
+        let asked = |address| Asked { address, silent: 0, denials: 0, unconnected: None };
         let brokers = addresses.into_iter().map(asked).collect();
         Self { brokers, patience, begun: 0, next: 0, failed: 0, rounds: 0, last: None }
     }
@@ -83,18 +89,21 @@ impl Attempts {
     ) -> Next {
         let broker = &mut self.brokers[index];
         broker.silent -= 1;
-        if !may_repeat(&error) {
+        broker.denials += u32::from(error.may_lag());
+        if !may_repeat(&error) && !self.may_be_behind(&error, elapsed) {
             return Next::GiveUp(Box::new(error));
         }
         let cause = error.to_string();
         let wait = error.wait(self.rounds + 1, chance);
+        let broker = &mut self.brokers[index];
         match error {
             RequestError::Unreachable { cause, .. } => broker.unconnected = Some(cause),
             error => self.last = Some(error),
         }
         self.failed += 1;
         let silent = self.silent();
-        let left = match self.last {
+        let left = match &self.last {
+            Some(last) if last.may_lag() => LAG_PATIENCE.min(self.patience.budget),
             None => self.patience.unreachable.min(self.patience.budget),
             Some(_) => self.patience.budget,
         }
@@ -108,6 +117,12 @@ impl Attempts {
         }
         (self.failed, self.rounds) = (0, self.rounds.saturating_add(1));
         Next::Later { wait, cause }
+    }
+
+    /// Whether brokers that know no such topic, or partition, may only not have heard of it yet.
+    fn may_be_behind(&self, error: &RequestError, elapsed: Duration) -> bool {
+        let certain = self.brokers.iter().all(|broker| broker.denials >= LAGGING_ANSWERS);
+        error.may_lag() && !certain && elapsed < LAG_PATIENCE
     }
 
     fn silent(&self) -> usize {
@@ -185,8 +200,37 @@ mod tests {
         let next = attempts.failed(0, refused(Reason::OutcomeUnknown), Duration::ZERO, 0);
         assert!(matches!(next, Next::At(_)), "it may be repeated at will: {next:?}");
         attempts.begin();
-        let next = attempts.failed(1, refused(Reason::UnknownTopic), Duration::ZERO, 0);
+        let next = attempts.failed(1, refused(Reason::InvalidName), Duration::ZERO, 0);
         assert!(matches!(next, Next::GiveUp(_)), "{next:?}");
+    }
+
+    #[test]
+    fn that_a_topic_does_not_exist_is_believed_when_everyone_said_so_repeatedly() {
+        let mut attempts = three();
+        for asked in 1..=3 * LAGGING_ANSWERS {
+            let (index, _) = attempts.begin();
+            let next = attempts.failed(index, refused(Reason::UnknownTopic), Duration::ZERO, 0);
+            let over = matches!(&next, Next::GiveUp(error) if error.reason() == Some(Reason::UnknownTopic));
+            assert_eq!(over, asked == 3 * LAGGING_ANSWERS, "{asked}: {next:?}");
+        }
+    }
+
+    /// One broker that lags behind the others ended `open` with UNKNOWN_TOPIC.
+    #[test]
+    fn whoever_does_not_know_a_topic_is_not_believed_for_long_when_others_cannot_be_asked() {
+        let mut attempts = three();
+        let unknown = || refused(Reason::UnknownPartition);
+        assert_eq!(attempts.begin().0, 0);
+        let next = attempts.failed(0, unknown(), Duration::ZERO, 0);
+        assert!(matches!(next, Next::At(Duration::ZERO)), "the others are asked at once: {next:?}");
+        for (index, address) in [(1, "b:1"), (2, "c:1")] {
+            assert_eq!(attempts.begin().0, index);
+            attempts.failed(index, dead(address), Duration::ZERO, 0);
+        }
+        assert_eq!(attempts.begin().0, 0);
+        let next = attempts.failed(0, unknown(), LAG_PATIENCE, 0);
+        let Next::GiveUp(error) = next else { panic!("{next:?}") };
+        assert_eq!(error.reason(), Some(Reason::UnknownPartition));
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl ConsumerBuilder {
     /// When the topic, a partition or the group's name does not exist, or no broker answered in time.
     pub async fn open(self) -> Result<Consumer, RequestError> {
         check_topic(&self.topic)?;
-        let routes = self.core.refresh_routes(&self.topic).await?;
+        let routes = self.core.routes_of(&self.topic, self.partitions_named()).await?;
         let partitions = self.chosen(routes.partition_count())?;
         let group = match &self.group {
             Some(group) => Some(self.open_group(group, routes.id, &partitions).await?),
@@ -221,6 +221,18 @@ impl ConsumerBuilder {
             over: false,
             fenced: None,
         })
+    }
+
+    /// One past the last partition that was named; 0: none was.
+    fn partitions_named(&self) -> u32 {
+        let named = match (&self.partitions, &self.from) {
+            (Some(partitions), _) => partitions.last(),
+            (None, Some(StartAt::Offsets(offsets))) => {
+                offsets.last_key_value().map(|(partition, _)| partition)
+            }
+            (None, _) => None,
+        };
+        named.map_or(0, |last| last.saturating_add(1))
     }
 
     fn chosen(&self, partition_count: u32) -> Result<Vec<u32>, RequestError> {

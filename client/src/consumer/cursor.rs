@@ -18,6 +18,7 @@ use fidelog_proto::v1::{FetchResponse, Reason};
 use fidelog_record::types::TopicPartition;
 
 use crate::backoff;
+use crate::calls::LAG_PATIENCE;
 use crate::error::Refusal;
 
 use super::batch::{ConsumedBatch, Unfit};
@@ -188,7 +189,10 @@ impl Cursor {
             self.damaged = Some(refusal);
             return Move::Refresh;
         }
-        if meaning.retriable || refusal.reason == Reason::FencedEpoch {
+        let since_ms = self.failing_since_ms.unwrap_or(now_ms);
+        let lags =
+            refusal.may_lag() && u128::from(now_ms.saturating_sub(since_ms)) < LAG_PATIENCE.as_millis();
+        if meaning.retriable || lags || refusal.reason == Reason::FencedEpoch {
             let pace = if refusal.asks_for_relief() { backoff::wait } else { backoff::search };
             self.rest_at(pace, now_ms, chance);
             if refusal.reason == Reason::NotLeader && refusal.leader.is_some() && self.failures <= 1 {

@@ -154,8 +154,18 @@ fn whoever_reads_to_the_end_is_told_of_damage_that_is_not_mended_in_time() {
 }
 
 #[test]
+fn a_leader_that_has_not_heard_of_its_partition_yet_is_given_a_moment() {
+    let mut cursor = reading(0, None, WhenOutOfRange::Error);
+    assert!(matches!(cursor.ended(refusal(Reason::UnknownPartition), 500, 0), Move::Refresh));
+    cursor.subscribed(1, 1);
+    assert!(matches!(cursor.ended(refusal(Reason::UnknownPartition), 2_400, 0), Move::Refresh));
+    cursor.subscribed(1, 1);
+    assert!(matches!(cursor.ended(refusal(Reason::UnknownPartition), 2_500, 0), Move::Fail(_)));
+}
+
+#[test]
 fn what_cannot_be_mended_ends_the_partition() {
-    for reason in [Reason::UnknownTopic, Reason::DataLoss] {
+    for reason in [Reason::StaleTopicId, Reason::DataLoss] {
         let mut cursor = reading(10, None, WhenOutOfRange::Error);
         assert!(matches!(cursor.ended(refusal(reason), 0, 0), Move::Fail(_)));
         assert!(cursor.is_over());

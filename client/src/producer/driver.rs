@@ -342,6 +342,8 @@ impl Driver {
                 | Reason::FencedEpoch
                 | Reason::UnknownEpoch
                 | Reason::OutcomeUnknown
+                | Reason::UnknownTopic
+                | Reason::UnknownPartition
         );
         if !elsewhere {
             return false;

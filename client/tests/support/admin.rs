@@ -22,9 +22,11 @@ impl ClusterService for Service {
             ..Default::default()
         });
         let topics = request.into_inner().topics.into_iter().map(|topic| {
-            let error = (topic != TOPIC).then(|| state.error(Reason::UnknownTopic));
+            let known = state.known_to(self.id);
+            let error = (topic != TOPIC || known == 0).then(|| state.error(Reason::UnknownTopic));
             let partitions = (0..)
                 .zip(&state.logs)
+                .take(known)
                 .map(|(partition, _)| v1::PartitionRoute { partition, leader: Some(state.hint_of(self.id)) });
             v1::TopicRoute {
                 topic,
@@ -50,6 +52,10 @@ impl PositionService for Service {
         request: Request<v1::OpenPositionsRequest>,
     ) -> Result<Response<v1::OpenPositionsResponse>, Status> {
         let request = request.into_inner();
+        let last = request.partitions.iter().max().copied().unwrap_or_default();
+        if let Some(reason) = self.shared.state.lock().denial(self.id, last) {
+            return Err(refuse(reason));
+        }
         let positions = self.shared.change(|state| {
             let open = |partition: &u32| {
                 let position = state.positions.entry((request.group.clone(), *partition)).or_default();

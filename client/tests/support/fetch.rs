@@ -32,6 +32,9 @@ impl FetchService for Service {
     ) -> Result<Response<v1::ListOffsetsResponse>, Status> {
         let request = request.into_inner();
         let state = self.shared.state.lock();
+        if let Some(reason) = state.denial(self.id, request.partition) {
+            return Err(refuse(reason));
+        }
         if state.away.contains(&request.partition) {
             return Err(refuse(Reason::Unavailable));
         }

@@ -64,6 +64,8 @@ struct State {
     away: BTreeSet<u32>,
     /// Partitions whose records are damaged at their leader.
     damaged: BTreeSet<u32>,
+    /// How many partitions a broker that lags behind has heard of; 0: not even of the topic.
+    heard_of: BTreeMap<u32, usize>,
     /// A broker that is cut off from the others: it stores, acknowledges nothing, and believes that it leads.
     isolated: Option<Isolated>,
     /// What the next commits are refused with, each partition of them.
@@ -111,6 +113,11 @@ impl Partitions {
     /// The records of these partitions, and of no others, are damaged at their leader, and will be mended.
     pub(crate) fn damage(&self, partitions: impl IntoIterator<Item = u32>) {
         self.change(|state| state.damaged = partitions.into_iter().collect());
+    }
+
+    /// This broker lags behind: it has heard of so many partitions only; of none means not of the topic.
+    pub(crate) fn lag(&self, broker: u32, partitions: usize) {
+        self.change(|state| state.heard_of.insert(broker, partitions));
     }
 
     /// The others do not hear this broker any more; clients do.
@@ -175,6 +182,20 @@ impl Partitions {
 impl State {
     fn end(&self, partition: usize) -> u64 {
         self.logs[partition].last().map_or(0, |batch| batch.end_offset().0)
+    }
+
+    /// How many partitions this broker has heard of.
+    fn known_to(&self, broker: u32) -> usize {
+        self.heard_of.get(&broker).copied().unwrap_or(self.logs.len())
+    }
+
+    /// What a broker that has not heard of the partition says.
+    fn denial(&self, broker: u32, partition: u32) -> Option<Reason> {
+        match self.known_to(broker) {
+            0 => Some(Reason::UnknownTopic),
+            known if partition as usize >= known => Some(Reason::UnknownPartition),
+            _ => None,
+        }
     }
 
     fn hint(&self) -> v1::LeaderHint {

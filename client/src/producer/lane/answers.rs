@@ -10,6 +10,9 @@ use super::*;
 /// How often damage on the way is repaired by sending the same bytes again.
 const DAMAGED_ATTEMPTS_MAX: u32 = 3;
 
+/// How often a batch is sent to leaders that do not know its topic or partition: for about 2 s.
+const LAGGING_ATTEMPTS_MAX: u32 = 24;
+
 impl<T: Clone> Lane<T> {
     /// Takes the answer to an attempt. An attempt that is not in flight is ignored.
     pub(crate) fn answered(
@@ -91,7 +94,8 @@ impl<T: Clone> Lane<T> {
         }
         let damaged = refusal.reason == Reason::DataCorrupt && entry.attempts < DAMAGED_ATTEMPTS_MAX;
         let asked_for = meaning.certainty == Certainty::Unknown && idempotent;
-        let again = meaning.retriable || damaged || asked_for || forgotten;
+        let lags = refusal.may_lag() && entry.attempts < LAGGING_ATTEMPTS_MAX;
+        let again = meaning.retriable || damaged || asked_for || forgotten || lags;
         if entry.ghost {
             self.drop_ghost(index);
         } else if entry.out_of_order {

@@ -22,7 +22,7 @@ use crate::consumer::ConsumerBuilder;
 use crate::error::{Leader, Refusal, RequestError};
 use crate::event::{Event, Listener};
 use crate::producer::ProducerBuilder;
-use crate::routes::{Change, Routes, TopicRoutes};
+use crate::routes::{Adopted, Change, Routes, TopicRoutes};
 
 /// How long the first connection is tried while every broker refuses it.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_secs(2);
@@ -34,6 +34,7 @@ pub struct ClientBuilder {
     connections_per_broker: usize,
     connect_timeout: Duration,
     request_timeout: Duration,
+    routes_age_max: Duration,
     client_id: String,
     listener: Listener,
 }
@@ -58,6 +59,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout.clamp(Duration::from_millis(10), Duration::from_secs(600));
+        self
+    }
+
+    /// How old the number of a topic's partitions may get, as producers and consumers know it, before it is asked for
+    /// again: partitions that were added are taken up after that long. 10 ms to 1 h, default 30 s.
+    #[must_use]
+    pub fn routes_age_max(mut self, age: Duration) -> Self {
+        self.routes_age_max = age.clamp(Duration::from_millis(10), Duration::from_secs(3_600));
         self
     }
 
@@ -96,6 +105,7 @@ impl ClientBuilder {
         let core = Core {
             bootstrap: self.addresses,
             request_timeout: self.request_timeout,
+            routes_age_max: self.routes_age_max,
             connections: Connections::new(settings, self.listener.clone()),
             routes: Routes::default(),
             listener: self.listener,
@@ -133,6 +143,7 @@ impl Client {
             connections_per_broker: 2,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(15),
+            routes_age_max: Duration::from_secs(30),
             client_id: "fidelog-rust".into(),
             listener: Listener::default(),
         }
@@ -174,6 +185,7 @@ impl fmt::Debug for Client {
 pub(crate) struct Core {
     pub(crate) bootstrap: Vec<String>,
     pub(crate) request_timeout: Duration,
+    pub(crate) routes_age_max: Duration,
     pub(crate) connections: Connections,
     pub(crate) routes: Routes,
     pub(crate) listener: Listener,
@@ -223,11 +235,16 @@ impl Core {
         Ok(address)
     }
 
-    /// The topic's routes as known, asked for when nothing is known.
+    /// The topic's routes as known, asked for when nothing is known, or what is known is old. Old ones are better than
+    /// none.
     pub(crate) async fn routes(&self, topic: &str) -> Result<Arc<TopicRoutes>, RequestError> {
-        match self.routes.topic(topic) {
-            Some(routes) => Ok(routes),
-            None => self.ask_routes(topic, self.addresses()).await,
+        let known = self.routes.topic(topic);
+        if let Some(fresh) = known.clone().filter(|known| known.age() < self.routes_age_max) {
+            return Ok(fresh);
+        }
+        match (self.ask_routes(topic, self.addresses_in_turn()).await, known) {
+            (Err(error), Some(known)) if error.is_passing() => Ok(known),
+            (asked, _) => asked,
         }
     }
 
@@ -269,9 +286,13 @@ impl Core {
         }
         let asked_at = Instant::now();
         let answer = self.get_routes(addresses, topic).await?;
-        let (routes, changes) = self.routes.adopt(topic, answer, asked_at)?;
+        let Adopted { routes, changes, grew_from } = self.routes.adopt(topic, answer, asked_at)?;
         for change in changes {
             self.tell_leader(topic, change);
+        }
+        if let Some(from) = grew_from {
+            let to = routes.partition_count();
+            self.listener.tell(Event::PartitionsGrew { topic: topic.to_owned(), from, to });
         }
         Ok(routes)
     }

@@ -37,6 +37,16 @@ pub enum Event {
         /// In which epoch.
         epoch: LeaderEpoch,
     },
+    /// A topic has more partitions than before. Consumers of all its partitions read the new ones from their start, and
+    /// producers send new records to them: a key may go to another partition from now on.
+    PartitionsGrew {
+        /// The topic's name.
+        topic: String,
+        /// How many there were.
+        from: u32,
+        /// How many there are.
+        to: u32,
+    },
     /// A batch will be sent again.
     BatchRetried {
         /// The topic's name.

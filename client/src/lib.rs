@@ -71,12 +71,17 @@
 //! | `connections_per_broker` | 2 | 1 – 16 | one is about one core of work |
 //! | `connect_timeout` | 5 s | 10 ms – 60 s | for one connection; the first, to any broker, is tried for 2 s when all refuse |
 //! | `request_timeout` | 15 s | 10 ms – 10 min | for a request that is not a produce or a consume, retries included |
+//! | `routes_age_max` | 30 s | 10 ms – 1 h | after which partitions that were added to a topic are looked for |
 //! | `client_id` | `fidelog-rust` | printable ASCII | how brokers name the program |
 //! | `on_event` | nobody | | hears of reconnects, new leaders, retries ([`Event`]) |
 //!
 //! A leader that dies, hangs or is cut off is left by itself: routes are asked of another broker each time, the newest
 //! leader epoch counts, and what was in flight goes to the new leader under the same sequences. A leader that is silent
 //! for 500 ms with batches in flight is doubted; a consumer's connection is given up after 5 s without a sign of life.
+//!
+//! When a topic gets more partitions, consumers of all of them read the new ones from their start, and producers send new
+//! records to them. A key may then go to another partition than before: its records are in order before the growth and
+//! after it, and not across it; two producers may differ for as long as `routes_age_max`.
 //!
 //! Waits between retries double from 10 ms and are jittered: up to 100 ms for the first five seconds that a leader is
 //! looked for, up to 1 s afterwards and for brokers that are overloaded.

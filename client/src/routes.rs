@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fidelog_proto::v1;
 use fidelog_record::types::TopicId;
@@ -30,6 +30,11 @@ impl TopicRoutes {
         self.id != other.id && self.index > other.index
     }
 
+    /// How long ago the cluster told it.
+    pub(crate) fn age(&self) -> Duration {
+        self.asked_at.elapsed()
+    }
+
     pub(crate) fn partition_count(&self) -> u32 {
         u32::try_from(self.leaders.len()).expect("a topic has at most PARTITION_COUNT_MAX partitions")
     }
@@ -42,11 +47,20 @@ pub(crate) struct Change {
     pub(crate) leader: Leader,
 }
 
+/// What an answer of the cluster came to.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) routes: Arc<TopicRoutes>,
+    pub(crate) changes: Vec<Change>,
+    /// How many partitions there were before, if there are more now.
+    pub(crate) grew_from: Option<u32>,
+}
+
 /// The cache.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     state: Mutex<State>,
-    /// Rises with every leader that is not the one known before.
+    /// Rises with every leader that is not the one known before, and with new partitions.
     version: AtomicU64,
     /// One question per client at a time; who waited behind one uses its answer.
     pub(crate) asking: tokio::sync::Mutex<()>,
@@ -61,7 +75,8 @@ struct State {
 }
 
 impl Routes {
-    /// Rises with every leader that is not the one known before: while it stands, no route changed.
+    /// Rises with every leader that is not the one known before, and with new partitions: while it stands, no route
+    /// changed.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -88,13 +103,13 @@ impl Routes {
         self.topic(topic)?.leaders.get(partition as usize)?.clone()
     }
 
-    /// Takes the cluster's answer to a question asked at `asked_at`; tells which leaders changed.
+    /// Takes the cluster's answer to a question asked at `asked_at`; tells what changed.
     pub(crate) fn adopt(
         &self,
         topic: &str,
         answer: v1::GetRoutesResponse,
         asked_at: Instant,
-    ) -> Result<(Arc<TopicRoutes>, Vec<Change>), RequestError> {
+    ) -> Result<Adopted, RequestError> {
         let mut state = self.state.lock();
         state.adopt_brokers(&answer.brokers, answer.metadata_index);
         let route = answer.topics.into_iter().find(|route| route.topic == topic);
@@ -108,13 +123,15 @@ impl Routes {
             // Of a topic that was deleted and created again, the answering broker knows only the former one.
             let routes = Arc::new(TopicRoutes { asked_at, ..TopicRoutes::clone(former) });
             state.topics.insert(topic.to_owned(), routes.clone());
-            return Ok((routes, Vec::new()));
+            return Ok(Adopted { routes, changes: Vec::new(), grew_from: None });
         }
-        let changes = former.map(|former| merge(&mut routes, &former)).unwrap_or_default();
-        self.note_change(!changes.is_empty());
+        let changes = former.as_ref().map(|former| merge(&mut routes, former)).unwrap_or_default();
+        let same = former.filter(|former| former.id == routes.id).map(|former| former.partition_count());
+        let grew_from = same.filter(|before| *before < routes.partition_count());
+        self.note_change(!changes.is_empty() || grew_from.is_some());
         let routes = Arc::new(routes);
         state.topics.insert(topic.to_owned(), routes.clone());
-        Ok((routes, changes))
+        Ok(Adopted { routes, changes, grew_from })
     }
 
     pub(crate) fn adopt_brokers(&self, brokers: &[v1::Broker], metadata_index: u64) {
@@ -161,7 +178,7 @@ fn read(route: v1::TopicRoute, index: u64, asked_at: Instant) -> Result<TopicRou
     Ok(TopicRoutes { id, record_bytes_max: route.record_bytes_max as usize, leaders, index, asked_at })
 }
 
-/// Keeps what an error told of a newer epoch than the answer knows.
+/// Keeps what was told of a newer epoch, and of more partitions, than the answer knows: partitions are never taken away.
 fn merge(routes: &mut TopicRoutes, former: &TopicRoutes) -> Vec<Change> {
     if routes.id != former.id {
         return Vec::new();
@@ -176,6 +193,7 @@ fn merge(routes: &mut TopicRoutes, former: &TopicRoutes) -> Vec<Change> {
             _ => {}
         }
     }
+    routes.leaders.extend(former.leaders.iter().skip(routes.leaders.len()).cloned());
     changes
 }
 
@@ -202,8 +220,8 @@ mod tests {
         let leader = Leader::from_hint(Some(hint(2, 5))).unwrap();
         assert!(routes.learn("t", 0, leader.clone()).is_some());
         assert!(routes.learn("t", 0, leader.clone()).is_none(), "no news");
-        let (_, changes) = routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
-        assert!(changes.is_empty());
+        let adopted = routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        assert!(adopted.changes.is_empty());
         assert_eq!(routes.leader("t", 0), Some(leader));
     }
 
@@ -213,9 +231,9 @@ mod tests {
         let mut young = answer(1, 4);
         young.metadata_index = 20;
         young.topics[0].topic_id = bytes::Bytes::from_static(&[8; 16]);
-        let (adopted, _) = routes.adopt("t", young, Instant::now()).unwrap();
-        let (kept, changes) = routes.adopt("t", answer(2, 9), Instant::now()).unwrap();
-        assert_eq!((kept.id, changes), (adopted.id, Vec::new()));
+        let adopted = routes.adopt("t", young, Instant::now()).unwrap();
+        let kept = routes.adopt("t", answer(2, 9), Instant::now()).unwrap();
+        assert_eq!((kept.routes.id, kept.changes), (adopted.routes.id, Vec::new()));
         assert_eq!(routes.leader("t", 0).unwrap().broker.0, 1);
     }
 
@@ -228,6 +246,24 @@ mod tests {
         assert_eq!(routes.version(), known);
         routes.adopt("t", answer(2, 5), Instant::now()).unwrap();
         assert!(routes.version() > known);
+    }
+
+    #[test]
+    fn partitions_that_were_added_are_told_once_and_stay() {
+        let routes = Routes::default();
+        let mut grown = answer(1, 4);
+        grown.topics[0].partitions.push(v1::PartitionRoute { partition: 1, leader: Some(hint(3, 1)) });
+        routes.adopt("t", answer(1, 4), Instant::now()).unwrap();
+        let version = routes.version();
+        let adopted = routes.adopt("t", grown.clone(), Instant::now()).unwrap();
+        assert_eq!((adopted.grew_from, adopted.routes.partition_count()), (Some(1), 2));
+        assert!(routes.version() > version);
+        // A broker that lags behind knows only the first.
+        for answer in [answer(1, 4), grown] {
+            let adopted = routes.adopt("t", answer, Instant::now()).unwrap();
+            assert_eq!((adopted.grew_from, adopted.routes.partition_count()), (None, 2));
+        }
+        assert_eq!(routes.leader("t", 1).unwrap().broker.0, 3);
     }
 
     #[test]

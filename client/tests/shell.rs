@@ -6,6 +6,8 @@
 mod damage;
 #[path = "shell/failover.rs"]
 mod failover;
+#[path = "shell/growth.rs"]
+mod growth;
 #[path = "shell/lag.rs"]
 mod lag;
 #[path = "shell/partial.rs"]

@@ -51,6 +51,9 @@ fn sentence(event: &Event) -> (String, bool) {
         Event::LeaderChanged { topic, partition, leader, epoch } => {
             return (format!("{topic}/{partition} is led by broker {leader} now, in epoch {epoch}"), true);
         }
+        Event::PartitionsGrew { topic, from, to } => {
+            return (format!("{topic} has {to} partitions now, and had {from}"), true);
+        }
         Event::BatchRetried { topic, partition, reason, .. } => {
             format!("{topic}/{partition}: a batch is sent again: {}", refusal(*reason))
         }

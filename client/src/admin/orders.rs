@@ -118,7 +118,13 @@ impl Admin {
         plan(call!(self, Repeat::IfDefinite, operations, rebalance, request)?.plan)
     }
 
-    /// Gives a topic more partitions; tells how many it has. Producers opened before go on with those they know.
+    /// Gives a topic more partitions; tells how many it has.
+    ///
+    /// Keys move: `murmur2(key) % partitions` names another partition for most of them from now on. Records of a key are in
+    /// order before the growth and after it, and not across it, because those in the former partition stay there. Clients
+    /// take up the new partitions within their `routes_age_max`, 30 s by default; until then two producers may send a key
+    /// to two partitions. Who needs one order across the growth stops producing, waits until consumers have read all, and
+    /// grows then. Consumers of all partitions read the new ones from their start; those that named partitions do not.
     ///
     /// # Errors
     /// When there is no such topic, it has as many already, or the outcome is unknown.

@@ -15,6 +15,8 @@ use crate::event::Event;
 use crate::fetch::OffsetAt;
 
 use super::driver::{Driver, Wish};
+use super::growth::{Growth, Membership};
+use super::heard::Heard;
 use super::placement::{Begin, Plan};
 use super::position::GroupPositions;
 use super::{Consumer, ConsumerPosition, WhenOutOfRange};
@@ -75,7 +77,8 @@ impl ConsumerBuilder {
         }
     }
 
-    /// Reads only these partitions. Default: all.
+    /// Reads only these partitions. Default: all, and those that the topic gets while the consumer is open, from their
+    /// start; not with `until`, `stop_at_end` or [`StartAt::Offsets`], which name what is read.
     #[must_use]
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = u32>) -> Self {
         self.partitions = Some(partitions.into_iter().collect());
@@ -178,6 +181,7 @@ impl ConsumerBuilder {
             give_up_after: self.stop_at_end.then_some(self.core.request_timeout),
             cursors: BTreeMap::new(),
             unplaced: Vec::new(),
+            growth: self.growth(routes.id, routes.partition_count(), group.as_ref()),
         };
         let mut positions = BTreeMap::new();
         let patience = self.core.patience();
@@ -203,7 +207,7 @@ impl ConsumerBuilder {
                 Err(error) if error.is_passing() && !self.stop_at_end => wish.unplaced.push(plan),
                 Err(error) => {
                     // The receiver is ours.
-                    let _held = deliver.send(Err(error));
+                    let _held = deliver.send(Heard::Failed(error));
                 }
             }
         }
@@ -247,6 +251,21 @@ impl ConsumerBuilder {
                 self.topic
             ))),
         }
+    }
+
+    /// How partitions that are added are taken up, if all are read for ever.
+    fn growth(&self, topic_id: TopicId, known: u32, group: Option<&GroupPositions>) -> Option<Growth> {
+        let named = self.partitions.is_some() || matches!(self.from, Some(StartAt::Offsets(_)));
+        if named || self.stop_at_end || !self.until.is_empty() {
+            return None;
+        }
+        let membership = self.group.as_ref().zip(group).map(|(group, positions)| Membership {
+            group: group.clone(),
+            owner: self.owner.clone(),
+            generations: positions.generations().collect(),
+        });
+        let (topic, out_of_range) = (self.topic.clone(), self.out_of_range);
+        Some(Growth { topic, topic_id, known, out_of_range, group: membership })
     }
 
     async fn open_group(

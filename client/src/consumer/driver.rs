@@ -16,27 +16,15 @@ use tokio::sync::mpsc;
 
 use crate::backoff;
 use crate::client::Core;
+use crate::error::RequestError;
 use crate::event::Event;
 
-use super::batch::ConsumedBatch;
 use super::cursor::{Cursor, Move};
 use super::error::ConsumeError;
+use super::growth::{Grown, Growth};
+use super::heard::{Delivered, Heard, Spent};
 use super::placement::{Placed, Plan};
 use super::stream::{Said, Stream, StreamEvent};
-
-/// A batch on its way to the program, and the stream whose credit it used.
-#[derive(Debug)]
-pub(crate) struct Delivered {
-    pub(crate) batch: ConsumedBatch,
-    pub(crate) spent: Spent,
-}
-
-/// Credit that was used on a stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spent {
-    pub(crate) stream: u64,
-    pub(crate) bytes: u64,
-}
 
 /// What a driver is made of.
 pub(crate) struct Driver {
@@ -53,12 +41,17 @@ pub(crate) struct Driver {
     events: mpsc::UnboundedReceiver<StreamEvent>,
     events_to: mpsc::UnboundedSender<StreamEvent>,
     /// Bounded by the credit granted.
-    deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
+    deliver: mpsc::UnboundedSender<Heard>,
     consumed: mpsc::UnboundedReceiver<Spent>,
     /// Partitions that were told to wait, and for what.
     waiting: BTreeMap<u32, WaitsFor>,
     refreshing: Option<BoxFuture<'static, bool>>,
     refresh: bool,
+    /// `None`: partitions that are added are nothing to this consumer.
+    growth: Option<Growth>,
+    growing: Option<BoxFuture<'static, Result<Grown, RequestError>>>,
+    /// When to look whether the topic has grown.
+    look_at: Instant,
     began_at: Instant,
 }
 
@@ -87,17 +80,20 @@ pub(crate) struct Wish {
     pub(crate) cursors: BTreeMap<u32, Cursor>,
     /// Partitions whose leader has not told yet where to begin.
     pub(crate) unplaced: Vec<Plan>,
+    /// `None`: partitions that are added are not read.
+    pub(crate) growth: Option<Growth>,
 }
 
 impl Driver {
     pub(crate) fn new(
         core: Arc<Core>,
         wish: Wish,
-        deliver: mpsc::UnboundedSender<Result<Delivered, ConsumeError>>,
+        deliver: mpsc::UnboundedSender<Heard>,
         consumed: mpsc::UnboundedReceiver<Spent>,
     ) -> Self {
         let (events_to, events) = mpsc::unbounded_channel();
-        let Wish { topic, topic_id, bytes_max, buffer_bytes, give_up_after, cursors, unplaced } = wish;
+        let Wish { topic, topic_id, bytes_max, buffer_bytes, give_up_after, cursors, unplaced, growth } =
+            wish;
         let placing = FuturesUnordered::new();
         for plan in unplaced {
             placing.push(place(core.clone(), topic.clone(), plan).boxed());
@@ -120,6 +116,9 @@ impl Driver {
             waiting: BTreeMap::new(),
             refreshing: None,
             refresh: false,
+            growth,
+            growing: None,
+            look_at: Instant::now(),
             began_at: Instant::now(),
         }
     }
@@ -127,9 +126,11 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             self.give_up();
-            if self.placing.is_empty() && self.cursors.values().all(Cursor::is_over) {
+            let nothing_comes = self.placing.is_empty() && self.growing.is_none();
+            if nothing_comes && self.cursors.values().all(Cursor::is_over) {
                 return;
             }
+            self.grow();
             self.subscribe_rested();
             if self.refresh && self.refreshing.is_none() {
                 self.start_refresh();
@@ -145,6 +146,7 @@ impl Driver {
                 Some((partition, placed)) = self.placing.next(), if !self.placing.is_empty() => {
                     self.placed(partition, placed);
                 }
+                Some(grown) = OptionFuture::from(self.growing.as_mut()) => self.grown(grown),
                 Some(_) = OptionFuture::from(self.refreshing.as_mut()) => self.refreshing = None,
                 Some(()) = OptionFuture::from(sleep) => {}
             }
@@ -160,8 +162,51 @@ impl Driver {
                 }
                 self.cursors.insert(partition, cursor);
             }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// The partition is over; a consumer that is gone does not mind.
+    fn fail(&self, error: ConsumeError) {
+        let _gone = self.deliver.send(Heard::Failed(error));
+    }
+
+    /// Takes up partitions that the topic got, and looks for them now and then.
+    fn grow(&mut self) {
+        let Some(growth) = self.growth.as_ref().filter(|_| self.growing.is_none()) else { return };
+        let routes =
+            self.core.routes.topic(&self.topic).expect("it was asked for when the consumer was opened");
+        let count = routes.partition_count();
+        if routes.id == growth.topic_id && count > growth.known {
+            self.growing = Some(growth.clone().take_up(self.core.clone(), count).boxed());
+        } else if Instant::now() >= self.look_at {
+            let left = self.core.routes_age_max.saturating_sub(routes.age());
+            self.refresh |= left.is_zero();
+            // An answer that does not come is not waited for in a tight loop.
+            let next = if left.is_zero() { self.core.routes_age_max } else { left };
+            self.look_at = Instant::now() + next;
+        }
+    }
+
+    fn grown(&mut self, grown: Result<Grown, RequestError>) {
+        self.growing = None;
+        let Some(growth) = &mut self.growth else { return };
+        match grown {
+            Ok(Grown::Taken { plans, held, count }) => {
+                growth.known = count;
+                if let (Some(group), Some(held)) = (&mut growth.group, &held) {
+                    group.hold(held);
+                }
+                let _gone = self.deliver.send(Heard::Grown { partitions: plans.len(), held });
+                for plan in plans {
+                    self.placing.push(place(self.core.clone(), self.topic.clone(), plan).boxed());
+                }
+            }
+            // Its next commit tells it that it is over.
+            Ok(Grown::Superseded) => self.growth = None,
             Err(error) => {
-                let _gone = self.deliver.send(Err(error));
+                self.growth = None;
+                self.fail(error.into());
             }
         }
     }
@@ -172,7 +217,7 @@ impl Driver {
         let now_ms = self.now_ms();
         for cursor in self.cursors.values_mut() {
             if let Some(error) = cursor.give_up(now_ms, give_up_after_ms) {
-                let _gone = self.deliver.send(Err(error));
+                let _gone = self.deliver.send(Heard::Failed(error));
             }
         }
     }
@@ -271,14 +316,12 @@ impl Driver {
         match moved {
             Move::Deliver(batch) => {
                 let spent = spent.unwrap_or(Spent { stream: 0, bytes: 0 });
-                let _gone = self.deliver.send(Ok(Delivered { batch, spent }));
+                let _gone = self.deliver.send(Heard::Records(Delivered { batch, spent }));
                 return;
             }
             Move::Nothing => {}
             Move::Refresh => self.refresh = true,
-            Move::Fail(error) => {
-                let _gone = self.deliver.send(Err(*error));
-            }
+            Move::Fail(error) => self.fail(*error),
             Move::Reset { from, to } => {
                 self.core.listener.tell(Event::ConsumerReset {
                     topic: self.topic.clone(),
@@ -352,8 +395,10 @@ impl Driver {
         if self.refreshing.is_some() {
             return None;
         }
-        let first = self.cursors.values().filter_map(Cursor::resting_until_ms).min()?;
-        Some(self.began_at + Duration::from_millis(first))
+        let rested = self.cursors.values().filter_map(Cursor::resting_until_ms).min();
+        let rested = rested.map(|first| self.began_at + Duration::from_millis(first));
+        let look = self.growth.as_ref().filter(|_| self.growing.is_none()).map(|_| self.look_at);
+        rested.into_iter().chain(look).min()
     }
 
     fn now_ms(&self) -> u64 {

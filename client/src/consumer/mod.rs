@@ -8,6 +8,8 @@
 //! | `cursor` | where one partition's reading stands: pure |
 //! | `driver` | the task of one consumer |
 //! | `stream` | one `Consume` stream to one broker |
+//! | `heard` | what the driver tells the consumer |
+//! | `growth` | partitions that are added meanwhile |
 //! | `position` | where a consumer stands, and committing it |
 //! | `error` | what ends reading, and why a commit did not count |
 
@@ -16,6 +18,8 @@ mod builder;
 mod cursor;
 mod driver;
 mod error;
+mod growth;
+mod heard;
 mod placement;
 mod position;
 mod stream;
@@ -35,7 +39,7 @@ pub use cursor::WhenOutOfRange;
 pub use error::{CommitError, ConsumeError};
 pub use position::ConsumerPosition;
 
-use driver::{Delivered, Spent};
+use heard::{Delivered, Heard, Spent};
 use position::GroupPositions;
 
 /// Reads one topic. It reconnects, finds new leaders and goes on at exactly the next offset by itself.
@@ -46,10 +50,10 @@ pub struct Consumer {
     core: Arc<Core>,
     topic: String,
     topic_id: TopicId,
-    incoming: mpsc::UnboundedReceiver<Result<Delivered, ConsumeError>>,
+    incoming: mpsc::UnboundedReceiver<Heard>,
     consumed: mpsc::UnboundedSender<Spent>,
     current: Option<Current>,
-    /// How many partitions it was opened for.
+    /// How many partitions it reads.
     partitions: usize,
     /// Of those whose beginning is known.
     positions: BTreeMap<u32, ConsumerPosition>,
@@ -82,12 +86,29 @@ impl Consumer {
             if let Some(next) = self.next_of_current() {
                 return Some(next);
             }
-            let Delivered { batch, spent } = match self.incoming.recv().await? {
+            let Delivered { batch, spent } = match self.hear().await? {
                 Ok(delivered) => delivered,
                 Err(error) => return Some(Err(error)),
             };
             let records = batch.records();
             self.current = Some(Current { batch, records, spent });
+        }
+    }
+
+    /// What comes next; partitions that were added are taken note of. Stopping at the await is safe: nothing is taken out
+    /// before it is there.
+    async fn hear(&mut self) -> Option<Result<Delivered, ConsumeError>> {
+        loop {
+            match self.incoming.recv().await? {
+                Heard::Records(delivered) => return Some(Ok(delivered)),
+                Heard::Failed(error) => return Some(Err(error)),
+                Heard::Grown { partitions, held } => {
+                    self.partitions += partitions;
+                    if let (Some(group), Some(held)) = (&mut self.group, held) {
+                        group.extend(held);
+                    }
+                }
+            }
         }
     }
 
@@ -134,7 +155,7 @@ impl Consumer {
                 return Some(Ok(rest));
             }
         }
-        let Delivered { batch, spent } = match self.incoming.recv().await? {
+        let Delivered { batch, spent } = match self.hear().await? {
             Ok(delivered) => delivered,
             Err(error) => return Some(Err(error)),
         };
@@ -154,7 +175,8 @@ impl Consumer {
         let _over = self.consumed.send(spent);
     }
 
-    /// How many partitions it was opened for, those whose leader is away included.
+    /// How many partitions it reads: those it was opened for, also when their leader is away, and those that the topic got
+    /// since.
     #[must_use]
     pub fn partition_count(&self) -> usize {
         self.partitions

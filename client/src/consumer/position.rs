@@ -71,6 +71,16 @@ impl GroupPositions {
         }
     }
 
+    /// The generations that are held, by partition.
+    pub(crate) fn generations(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.held.values().map(|position| (position.partition, position.generation))
+    }
+
+    /// Holds these as well.
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.held.extend(more.held);
+    }
+
     /// Where the group stands; `None`: nowhere yet, which is not offset 0.
     pub(crate) fn stored(&self, partition: u32) -> Option<u64> {
         self.held.get(&partition)?.offset

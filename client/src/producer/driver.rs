@@ -359,6 +359,9 @@ impl Driver {
 
     fn linked(&mut self, linked: Result<Found, String>) {
         self.linking = None;
+        if let Some(routes) = self.shared.core.routes.topic(&self.shared.topic) {
+            self.shared.take_up(&routes);
+        }
         match linked {
             Ok(Found { link, epoch }) => {
                 self.link = Some(link);

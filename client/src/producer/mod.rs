@@ -8,7 +8,9 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `builder` | setting it up, and opening it |
 //! | `queue` | records on their way into a batch, and the memory they take |
+//! | `partitions` | the queues of all partitions, more when the topic grows |
 //! | `lane` | what to send, in which order, under which sequence; what to report: pure |
 //! | `driver` | the task of one partition |
 //! | `leader` | finding the broker that leads a partition |
@@ -17,191 +19,45 @@
 //! | `failures` | what was not acknowledged since the last flush |
 //! | `refusal` | why a record was not taken |
 
+mod builder;
 mod delivery;
 mod driver;
 mod failures;
 mod lane;
 mod leader;
 mod link;
+mod partitions;
 mod queue;
 mod refusal;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use fidelog_record::batch::BatchLimits;
+use fidelog_record::Record;
 use fidelog_record::partitioner::partition_for_key;
 use fidelog_record::types::TopicId;
-use fidelog_record::types::limits::{
-    ACK_WAIT_MS_DEFAULT, ACK_WAIT_MS_MAX, BATCH_BYTES_MAX, PRODUCER_WINDOW_BATCHES, RECORD_BYTES_MAX_DEFAULT,
-};
-use fidelog_record::{Codec, Record};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
 
-use crate::client::{Core, check_topic};
-use crate::error::RequestError;
+use crate::client::Core;
+use crate::routes::TopicRoutes;
 
+pub use builder::{ProducerBuilder, WhenFull};
 pub use delivery::{Cause, Delivery, DeliveryError};
 pub use failures::FlushError;
 pub use refusal::{SendCause, SendError};
 
+use builder::ProducerSettings;
 use delivery::Settled;
 use driver::Driver;
 use failures::Failures;
 use lane::Identity;
 use link::Links;
-use queue::{BatchShape, Memory, Queue, Refused};
-
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-
-/// What a producer does with a record when its memory is used up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// `send` waits until there is room: the default.
-    #[default]
-    Wait,
-    /// `send` hands the record back with [`SendCause::Full`].
-    Error,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct ProducerSettings {
-    idempotence: bool,
-    delivery_budget: Duration,
-    ack_timeout: Duration,
-    memory_bytes_max: usize,
-    batches_in_flight: usize,
-    batch_bytes_max: usize,
-    codec: Codec,
-    when_full: WhenFull,
-}
-
-/// A producer to be set up. Nothing needs tuning; every setting has a default.
-#[derive(Debug)]
-pub struct ProducerBuilder {
-    core: Arc<Core>,
-    topic: String,
-    settings: ProducerSettings,
-}
-
-impl ProducerBuilder {
-    pub(crate) fn new(core: Arc<Core>, topic: &str) -> Self {
-        let settings = ProducerSettings {
-            idempotence: true,
-            delivery_budget: Duration::from_secs(120),
-            ack_timeout: Duration::from_millis(ACK_WAIT_MS_DEFAULT.into()),
-            memory_bytes_max: 64 * MIB,
-            batches_in_flight: 5,
-            batch_bytes_max: 256 * KIB,
-            codec: Codec::None,
-            when_full: WhenFull::Wait,
-        };
-        Self { core, topic: topic.to_owned(), settings }
-    }
-
-    /// Whether resends are recognised, so that nothing is stored twice. Default true. Without it one batch per
-    /// partition is in flight, and an attempt whose outcome is unknown is the last.
-    #[must_use]
-    pub fn idempotence(mut self, idempotence: bool) -> Self {
-        self.settings.idempotence = idempotence;
-        self
-    }
-
-    /// How long delivery of a record is tried, from its hand-over. 1 ms to 1 day, default 120 s.
-    #[must_use]
-    pub fn delivery_budget(mut self, budget: Duration) -> Self {
-        self.settings.delivery_budget = budget.clamp(Duration::from_millis(1), Duration::from_secs(86_400));
-        self
-    }
-
-    /// How long a broker may wait for an acknowledgement before it answers "unknown" and the batch is sent again.
-    /// 1 ms to 60 s, default 10 s.
-    #[must_use]
-    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
-        let longest = Duration::from_millis(ACK_WAIT_MS_MAX.into());
-        self.settings.ack_timeout = timeout.clamp(Duration::from_millis(1), longest);
-        self
-    }
-
-    /// What records handed over and not yet answered may take, bytes. 64 KiB to 512 MiB, default 64 MiB.
-    /// A compressed batch takes up to twice as much while it is made.
-    #[must_use]
-    pub fn memory_bytes_max(mut self, bytes: usize) -> Self {
-        self.settings.memory_bytes_max = bytes.clamp(64 * KIB, 512 * MIB);
-        self
-    }
-
-    /// Batches of one partition that may be unanswered. 1 to 1,024 and to what the cluster grants, default 5.
-    #[must_use]
-    pub fn batches_in_flight(mut self, batches: usize) -> Self {
-        self.settings.batches_in_flight = batches.clamp(1, PRODUCER_WINDOW_BATCHES);
-        self
-    }
-
-    /// How large a batch grows before compression, while an earlier one is in flight. 1 KiB to 8 MiB, default
-    /// 256 KiB. A single record may be larger.
-    #[must_use]
-    pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
-        self.settings.batch_bytes_max = bytes.clamp(KIB, BATCH_BYTES_MAX);
-        self
-    }
-
-    /// How batches are compressed. Default not at all.
-    #[must_use]
-    pub fn compression(mut self, codec: Codec) -> Self {
-        self.settings.codec = codec;
-        self
-    }
-
-    /// What happens when the memory is used up. Default: `send` waits.
-    #[must_use]
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.settings.when_full = when_full;
-        self
-    }
-
-    /// Finds the topic, gets an identity. Must be called within a Tokio runtime, on which the producer's tasks run.
-    ///
-    /// # Errors
-    /// When the topic does not exist, or no broker answered within the client's request timeout.
-    pub async fn open(self) -> Result<Producer, RequestError> {
-        check_topic(&self.topic)?;
-        let routes = self.core.routes(&self.topic).await?;
-        let identity = match self.settings.idempotence {
-            true => Some(driver::open_producer(self.core.clone()).await?),
-            false => None,
-        };
-        let record_bytes_max = match routes.record_bytes_max {
-            0 => RECORD_BYTES_MAX_DEFAULT,
-            bytes => bytes,
-        };
-        let limits = BatchLimits { record_bytes_max, batch_bytes_max: self.settings.batch_bytes_max };
-        let shape = BatchShape { codec: self.settings.codec, limits };
-        let queues = (0..routes.partition_count()).map(|partition| Arc::new(Queue::new(partition, shape)));
-        let shared = ProducerShared {
-            topic_id: Bytes::copy_from_slice(routes.id.as_bytes()),
-            topic: self.topic,
-            identity: identity.map(|granted| granted.identity),
-            batches_in_flight: granted_window(identity, self.settings.batches_in_flight),
-            ack_timeout_ms: u32::try_from(self.settings.ack_timeout.as_millis()).expect("at most 60,000"),
-            links: Links::default(),
-            failures: Failures::default(),
-            queues: queues.collect(),
-            sticky: AtomicU32::new(rand::random::<u32>() % routes.partition_count()),
-            core: self.core,
-            settings: self.settings,
-        };
-        Ok(Producer { inner: Arc::new(Inner::new(shared, routes.id)) })
-    }
-}
-
-fn granted_window(granted: Option<driver::Granted>, wanted: usize) -> usize {
-    granted.map_or(1, |granted| wanted.min(granted.batches_in_flight_max))
-}
+use partitions::Partitions;
+use queue::{Memory, Refused};
 
 /// Sends records to one topic. Cheap to clone; clones share everything.
 ///
@@ -217,6 +73,8 @@ struct Inner {
     shared: Arc<ProducerShared>,
     topic_id: TopicId,
     memory: Memory,
+    /// The task that looks for new partitions.
+    following: AbortHandle,
     runtime: tokio::runtime::Handle,
 }
 
@@ -232,7 +90,7 @@ pub(crate) struct ProducerShared {
     settings: ProducerSettings,
     links: Links,
     failures: Failures,
-    queues: Vec<Arc<Queue>>,
+    partitions: Partitions,
     /// The partition that records without a key go to just now.
     sticky: AtomicU32,
 }
@@ -280,7 +138,7 @@ impl Producer {
     /// # Errors
     /// When records failed since the last flush: how many, and how the first did. Each delivery tells its own.
     pub async fn flush(&self) -> Result<(), FlushError> {
-        for completion in self.inner.shared.queues.iter().flat_map(|queue| queue.outstanding()) {
+        for completion in self.inner.shared.partitions.all().iter().flat_map(|queue| queue.outstanding()) {
             Settled::new(completion).await;
         }
         self.inner.shared.failures.take()
@@ -307,7 +165,8 @@ impl Producer {
         self.inner.topic_id
     }
 
-    /// How many partitions the topic has.
+    /// How many partitions the topic has, as far as the producer knows: new ones are taken up within the client's
+    /// `routes_age_max`, and keys go to other partitions from then on.
     #[must_use]
     pub fn partition_count(&self) -> u32 {
         self.inner.shared.partition_count()
@@ -331,11 +190,14 @@ enum Place {
 impl Inner {
     fn new(shared: ProducerShared, topic_id: TopicId) -> Self {
         let bytes_max = u32::try_from(shared.settings.memory_bytes_max).expect("at most 512 MiB");
+        let shared = Arc::new(shared);
+        let following = tokio::spawn(partitions::follow(Arc::downgrade(&shared)));
         Self {
             topic_id,
             memory: Memory::new(bytes_max),
+            following: following.abort_handle(),
             runtime: tokio::runtime::Handle::current(),
-            shared: Arc::new(shared),
+            shared,
         }
     }
 
@@ -373,7 +235,7 @@ impl Inner {
         memory: OwnedSemaphorePermit,
     ) -> Result<Delivery, SendError> {
         let (Place::Fixed(partition) | Place::Sticky(partition)) = place;
-        let Some(queue) = self.shared.queues.get(partition as usize) else {
+        let Some(queue) = self.shared.partitions.queue(partition) else {
             let partition_count = self.shared.partition_count();
             return Err(SendError::new(record, SendCause::UnknownPartition { partition, partition_count }));
         };
@@ -385,7 +247,7 @@ impl Inner {
         match queue.push(&record, Instant::now(), &mut memory, matches!(place, Place::Sticky(_))) {
             Ok(pushed) => {
                 if pushed.first {
-                    self.runtime.spawn(Driver::new(self.shared.clone(), queue.clone()).run());
+                    self.runtime.spawn(Driver::new(self.shared.clone(), queue).run());
                 }
                 Ok(pushed.delivery)
             }
@@ -405,8 +267,13 @@ impl Inner {
 
 impl ProducerShared {
     fn close(&self, cause: &SendCause) {
-        for queue in &self.queues {
-            queue.close(cause.clone());
+        self.partitions.close(cause);
+    }
+
+    /// Takes up partitions that were added to the topic: new records go to them.
+    fn take_up(&self, routes: &TopicRoutes) {
+        if routes.id.as_bytes()[..] == self.topic_id[..] {
+            self.partitions.grow(routes.partition_count());
         }
     }
 
@@ -419,13 +286,14 @@ impl ProducerShared {
     }
 
     fn partition_count(&self) -> u32 {
-        u32::try_from(self.queues.len()).expect("a topic has at most PARTITION_COUNT_MAX partitions")
+        self.partitions.count()
     }
 }
 
 impl Drop for Inner {
     /// The last handle is gone: drivers end once everything handed over is answered.
     fn drop(&mut self) {
+        self.following.abort();
         self.shared.close(&SendCause::Closed);
     }
 }

@@ -100,6 +100,7 @@ impl PositionService for Service {
         request: Request<v1::FetchPositionsRequest>,
     ) -> Result<Response<v1::FetchPositionsResponse>, Status> {
         let group = request.into_inner().group;
+        self.shared.change(|state| state.position_reads += 1);
         let state = self.shared.state.lock();
         let ours = state.positions.iter().filter(|((owner, _), _)| *owner == group);
         let positions = ours.map(|(_, position)| position.clone()).collect();

@@ -58,6 +58,7 @@ struct State {
     granted_bytes: u64,
     requests: u64,
     subscriptions: u64,
+    position_reads: u64,
     /// Answers wait until this is false.
     held: bool,
     /// Partitions whose leader does not answer.
@@ -115,6 +116,11 @@ impl Partitions {
         self.change(|state| state.damaged = partitions.into_iter().collect());
     }
 
+    /// The topic has so many partitions from now on.
+    pub(crate) fn grow(&self, count: usize) {
+        self.change(|state| state.logs.resize(count, Vec::new()));
+    }
+
     /// This broker lags behind: it has heard of so many partitions only; of none means not of the topic.
     pub(crate) fn lag(&self, broker: u32, partitions: usize) {
         self.change(|state| state.heard_of.insert(broker, partitions));
@@ -147,6 +153,11 @@ impl Partitions {
     /// How often a consumer subscribed.
     pub(crate) fn subscriptions(&self) -> u64 {
         self.state.lock().subscriptions
+    }
+
+    /// How often a group's positions were read.
+    pub(crate) fn position_reads(&self) -> u64 {
+        self.state.lock().position_reads
     }
 
     /// Values stored in a partition, in order.

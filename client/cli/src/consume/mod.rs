@@ -183,7 +183,13 @@ async fn open(client: &Client, command: &Consume) -> Result<(Consumer, Missing),
         missing.judge()?;
         return Err(Failure::usage("no partition was named"));
     }
-    let mut builder: ConsumerBuilder = client.consumer(topic).partitions(partitions).from(begin).until(until);
+    let mut builder: ConsumerBuilder = client.consumer(topic);
+    // Of a topic that is followed as a whole, partitions that are added are read as well.
+    let bounded = !until.is_empty() || matches!(begin, StartAt::Offsets(_));
+    if bounded || !command.partitions.is_empty() {
+        builder = builder.partitions(partitions);
+    }
+    builder = builder.from(begin).until(until);
     if command.exit_at_end {
         builder = builder.stop_at_end();
     }

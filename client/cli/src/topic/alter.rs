@@ -20,7 +20,8 @@ use crate::moves::{MovesReport, Wait, moving};
   fidelog topic alter orders --partitions 12 --yes
   fidelog topic alter orders --replication-factor 3 --yes --wait
 
-Partitions are only ever added, and keys go to other partitions from then on. Another number of replicas is reached by
+Partitions are only ever added, and keys go to other partitions from then on: records of a key are in order before and after,
+not across. Running producers and consumers take up new partitions within 30 s. Another number of replicas is reached by
 moves; given again, it begins those that are left.")]
 pub(super) struct Alter {
     /// The topic

@@ -136,6 +136,7 @@ impl Broker {
             partition_epoch: PartitionEpoch(u64::from(epoch)),
             min_insync: 1,
             damaged: Default::default(),
+            copies: Default::default(),
             lost_leader: None,
             recoveries: Vec::new(),
         });
@@ -311,6 +312,7 @@ async fn who_does_not_lead_says_who_does() {
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
         damaged: Default::default(),
+        copies: Default::default(),
         lost_leader: None,
         recoveries: Vec::new(),
     });
@@ -370,6 +372,7 @@ async fn n18_a_position_is_told_only_after_the_epoch_was_confirmed() {
         partition_epoch: PartitionEpoch(2),
         min_insync: 1,
         damaged: Default::default(),
+        copies: Default::default(),
         lost_leader: None,
         recoveries: Vec::new(),
     });

@@ -328,6 +328,7 @@ fn assignment(entry: &PartitionEntry, topic: &TopicEntry) -> Assignment {
     };
     Assignment {
         replicas: entry.replicas.iter().map(|replica| replica.broker).collect(),
+        copies: entry.copies(),
         isr: entry.isr.iter().copied().collect(),
         leader: entry.leader,
         leader_epoch: entry.leader_epoch,

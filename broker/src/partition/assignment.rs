@@ -1,6 +1,6 @@
 //! What the metadata says about a partition, as far as a replica needs it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fidelog_record::types::{BrokerId, LeaderEpoch, PartitionEpoch};
 
@@ -11,6 +11,9 @@ use crate::meta::state::Recovery;
 pub struct Assignment {
     /// Everyone who holds a copy, the preferred leader first.
     pub replicas: Vec<BrokerId>,
+    /// Those of them that are made, each with the version of the entry its copy was begun with: when that changes, what the
+    /// leader knows of the replica is of a copy that is gone.
+    pub copies: BTreeMap<BrokerId, PartitionEpoch>,
     /// The in-sync set.
     pub isr: BTreeSet<BrokerId>,
     /// Who leads; `None` when nobody can.

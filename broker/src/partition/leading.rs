@@ -99,7 +99,9 @@ impl<W> Machine<W> {
     /// A stream to a follower is up: begin on it.
     pub fn stream_up(&mut self, stream: StreamId, incarnate: Incarnate) {
         let Role::Leader(leading) = &mut self.role else { return };
-        if leading.followers.get(incarnate.broker).is_none() {
+        // A copy that is not made yet may be an earlier one that is still being removed.
+        let is_made = self.assignment.as_ref().is_some_and(|it| it.copies.contains_key(&incarnate.broker));
+        if leading.followers.get(incarnate.broker).is_none() || !is_made {
             return;
         }
         leading.followers.begin(stream, incarnate);

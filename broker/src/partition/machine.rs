@@ -245,7 +245,7 @@ impl<W> Machine<W> {
         if !new_epoch && same_leader && was_out && assignment.isr.contains(&self.me) {
             self.unclean = false;
         }
-        self.assignment = Some(assignment.clone());
+        let before = self.assignment.replace(assignment.clone());
         if matches!(self.role, Role::Stopped(_)) {
             self.effects.push(Effect::Publish);
             return;
@@ -254,7 +254,8 @@ impl<W> Machine<W> {
             self.leave_role(Unknown::EpochEnded);
             self.enter_role(&assignment, now);
         } else if let Role::Leader(_) = self.role {
-            self.members_seen(&assignment, now);
+            let former = before.map(|before| before.copies).unwrap_or_default();
+            self.members_seen(&assignment, &former, now);
         } else {
             self.report_sound(); // Whether it is in sync decides what damage means.
         }

@@ -1,11 +1,11 @@
 //! How the in-sync set changes (N7): the leader examines its followers and proposes; only the watch decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
 use fidelog_log::env::planted::{Planted, is_planted};
-use fidelog_record::types::BrokerId;
+use fidelog_record::types::{BrokerId, PartitionEpoch};
 
 use super::assignment::Assignment;
 use super::effect::Effect;
@@ -31,8 +31,13 @@ impl ShrinkBelow {
 }
 
 impl<W> Machine<W> {
-    /// The watch shows a later entry of the same epoch.
-    pub(super) fn members_seen(&mut self, assignment: &Assignment, now: Moment) {
+    /// The watch shows a later entry of the same epoch; `former` are the copies as the one before showed them.
+    pub(super) fn members_seen(
+        &mut self,
+        assignment: &Assignment,
+        former: &BTreeMap<BrokerId, PartitionEpoch>,
+        now: Moment,
+    ) {
         let synced_by = self.synced_by(assignment);
         let followers: Vec<_> = assignment.replicas.iter().copied().filter(|&id| id != self.me).collect();
         let Role::Leader(leading) = &mut self.role else { return };
@@ -44,6 +49,8 @@ impl<W> Machine<W> {
         leading.synced_by = synced_by;
         leading.proposed_at = None;
         leading.followers.retain(&followers, now);
+        let anew = followers.iter().filter(|id| former.get(id) != assignment.copies.get(id));
+        anew.for_each(|&id| leading.followers.forget(id, now));
         self.advance_committed(now);
         self.open_if_told(now);
     }

@@ -241,6 +241,14 @@ impl Followers {
         }
     }
 
+    /// Its copy is another one by now, and empty.
+    pub fn forget(&mut self, id: BrokerId, now: Moment) {
+        if let Some(follower) = self.by_id.get_mut(&id) {
+            follower.forget_position(FollowerState::Down);
+            follower.down_since = now;
+        }
+    }
+
     /// The stream ended. Ignored when the follower is on another one by now.
     pub fn down(&mut self, id: BrokerId, stream: StreamId, now: Moment) {
         if let Some(follower) = self.by_id.get_mut(&id)

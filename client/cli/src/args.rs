@@ -130,7 +130,7 @@ mod tests {
             assert!(help.contains("Examples:"), "`{}` has no examples", command.get_name());
             assert!(command.get_about().is_some(), "`{}` does not say what it does", command.get_name());
         });
-        assert_eq!(seen, 49, "commands were added or removed");
+        assert_eq!(seen, 51, "commands were added or removed");
     }
 
     #[test]

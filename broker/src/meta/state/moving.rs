@@ -37,7 +37,9 @@ impl PartitionEntry {
     }
 
     /// It is to move to `targets`; `added` are new replicas on those of them that have none.
-    pub(super) fn start_move(&mut self, targets: &[BrokerId], added: Vec<ReplicaEntry>) -> Step {
+    pub(super) fn start_move(&mut self, targets: &[BrokerId], mut added: Vec<ReplicaEntry>) -> Step {
+        let since = self.epoch.next();
+        added.iter_mut().for_each(|replica| replica.since = since);
         let moving =
             Moving { targets: targets.to_vec(), added: added.iter().map(|replica| replica.broker).collect() };
         self.replicas.extend(added);

@@ -14,6 +14,8 @@
 //!
 //! Not here: whether a step may be taken (`decide`), and who leads afterwards (`election`).
 
+use std::collections::BTreeMap;
+
 use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,13 @@ pub struct ReplicaEntry {
     /// Whether the broker has made and synced its directory there. From then on a missing directory means lost,
     /// never empty (N14).
     pub made: bool,
+    /// The version of the entry this copy was begun with: what an earlier copy on the same broker held says nothing of it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub since: PartitionEpoch,
+}
+
+fn is_first(since: &PartitionEpoch) -> bool {
+    *since == PartitionEpoch(0)
 }
 
 /// Where a replica that restarted uncleanly ends, as it found it on its disk (N10).
@@ -190,6 +199,12 @@ impl PartitionEntry {
         Step::Changed
     }
 
+    /// The replicas that are made, and since when each is the copy it is.
+    #[must_use]
+    pub fn copies(&self) -> BTreeMap<BrokerId, PartitionEpoch> {
+        self.replicas.iter().filter(|it| it.made).map(|it| (it.broker, it.since)).collect()
+    }
+
     /// The isr becomes `isr`. Who joins was found in sync by the leader, and is what it says again.
     pub(super) fn change_isr(&mut self, isr: &[BrokerId]) -> Step {
         let joined = |broker: &BrokerId| isr.contains(broker) && !self.isr.contains(broker);
@@ -231,12 +246,16 @@ impl PartitionEntry {
 
     /// The replica on `broker` is proven lost; its next home is `directory`. It is in no set until it is filled again.
     pub(super) fn replica_lost(&mut self, broker: BrokerId, directory: DirectoryId) -> Step {
-        let was_member = self.is_member(broker);
+        let (was_member, since) = (self.is_member(broker), self.epoch.next());
         let Some(replica) = self.replicas.iter_mut().find(|replica| replica.broker == broker) else {
             return Step::Changed;
         };
         let lost = std::mem::replace(&mut replica.directory, directory);
         replica.made = false;
+        // Another directory is another copy by its name.
+        if lost == directory {
+            replica.since = since;
+        }
         for set in
             [&mut self.isr, &mut self.eligible, &mut self.unproven, &mut self.damaged, &mut self.unusable]
         {

@@ -77,6 +77,7 @@ fn log(committed_end: u64, end: u64, epochs: &[(u32, u64)]) -> LogState {
 fn entry(partition_epoch: u32, isr: &[BrokerId]) -> Assignment {
     Assignment {
         replicas: vec![ONE, TWO, THREE],
+        copies: [ONE, TWO, THREE].map(|id| (id, PartitionEpoch(0))).into(),
         isr: isr.iter().copied().collect(),
         leader: Some(ONE),
         leader_epoch: EPOCH,

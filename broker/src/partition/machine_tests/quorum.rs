@@ -33,6 +33,7 @@ impl Quorum {
     pub(super) fn new(ids: &[BrokerId], min_insync: usize) -> Self {
         let entry = Assignment {
             replicas: ids.to_vec(),
+            copies: ids.iter().map(|&id| (id, PartitionEpoch(0))).collect(),
             isr: ids.iter().copied().collect(),
             leader: Some(ids[0]),
             leader_epoch: LeaderEpoch(1),

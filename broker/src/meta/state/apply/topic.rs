@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fidelog_record::types::{BrokerId, PartitionIndex, TopicId, TopicPartition};
+use fidelog_record::types::{BrokerId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition};
 
 use super::super::partition::Step;
 use super::super::{
@@ -147,6 +147,6 @@ impl ClusterState {
     /// A replica on `broker` that has yet to be made.
     pub(super) fn new_replica(&self, broker: BrokerId) -> Result<ReplicaEntry, String> {
         let known = self.broker(broker).ok_or_else(|| format!("no broker {broker}"))?;
-        Ok(ReplicaEntry { broker, directory: known.directory, made: false })
+        Ok(ReplicaEntry { broker, directory: known.directory, made: false, since: PartitionEpoch(0) })
     }
 }

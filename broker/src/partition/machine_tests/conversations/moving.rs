@@ -260,6 +260,31 @@ fn n11_whoever_asked_to_shrink_below_the_minimum_asks_less_and_less() {
     assert_eq!(asked[0], 1);
 }
 
+/// It was given up and is refilled, or moved away and back, on the same stream: what it held is gone.
+#[test]
+fn n7_a_copy_that_was_begun_anew_counts_for_nothing_until_it_says_where_it_ends() {
+    let mut talk = Talk::with(ONE, log(2, 2, &[(3, 0)]), false, &[ONE, TWO]);
+    talk.matched(TWO, 2, 3);
+    talk.matched(THREE, 2, 3);
+    let copies = |three: Option<u64>, partition_epoch| {
+        let three = three.map(|since| (THREE, PartitionEpoch(since)));
+        let copies = [ONE, TWO].map(|id| (id, PartitionEpoch(0))).into_iter().chain(three).collect();
+        Assignment { copies, ..entry(partition_epoch, &[ONE, TWO]) }
+    };
+    talk.machine.assigned(copies(None, 2), talk.now);
+    assert!(talk.machine.is_down(THREE));
+    assert_eq!(begins(&talk.up(THREE, StreamId(9))), 0, "it is still being removed");
+    talk.machine.assigned(copies(Some(2), 3), talk.now);
+    talk.effects();
+    assert!(talk.machine.is_down(THREE));
+    assert!(proposed(&talk.later(LIMITS.retry_ms)).is_empty(), "an empty copy joins nothing");
+    assert_eq!(begins(&talk.up(THREE, StreamId(9))), 1);
+    // Both at once, as a slow watch shows them.
+    talk.matched(THREE, 2, 3);
+    talk.machine.assigned(copies(Some(4), 5), talk.now);
+    assert!(talk.machine.is_down(THREE));
+}
+
 #[test]
 fn n15_a_replica_added_while_leading_is_filled_and_one_removed_is_heard_no_more() {
     let four = BrokerId(4);
@@ -267,6 +292,7 @@ fn n15_a_replica_added_while_leading_is_filled_and_one_removed_is_heard_no_more(
     talk.matched(TWO, 2, 3);
     let replicas = |ids: &[BrokerId], partition_epoch| Assignment {
         replicas: ids.to_vec(),
+        copies: ids.iter().map(|&id| (id, PartitionEpoch(0))).collect(),
         ..entry(partition_epoch, &[ONE, TWO])
     };
     talk.machine.assigned(replicas(&[ONE, TWO, THREE, four], 2), talk.now);

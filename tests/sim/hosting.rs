@@ -223,22 +223,19 @@ impl Sim {
         }
     }
 
-    /// Says that all replicas of a topic on this broker are made, once, while the metadata does not show it.
+    /// Says which replicas of a topic on this broker are made, while the metadata does not show it.
     fn report_ready(&mut self, broker: usize, state: &ClusterState, topic: TopicId) {
         let me = self.brokers[broker].id;
         let Some(life) = self.life(broker) else { return };
         let Some((broker_epoch, _)) = life.registered else { return };
-        let mut unreported = false;
-        for at in partitions_of(state, topic) {
-            let Some(replica) = state.partition(at).and_then(|entry| entry.replica(me)) else { continue };
-            if !life.partitions.contains_key(&at) || life.refilling.contains(&at) && !replica.made {
-                return;
-            }
-            unreported |= !replica.made;
-        }
-        if unreported {
+        let mut made = state.unmade(me, topic);
+        made.retain(|it| {
+            let at = TopicPartition { topic, partition: it.partition };
+            life.partitions.contains_key(&at) && !life.refilling.contains(&at)
+        });
+        if !made.is_empty() {
             let directory = life.registration.directory;
-            let ready = Proposal::ReplicasReady { broker: me, broker_epoch, directory, topic };
+            let ready = Proposal::ReplicasReady { broker: me, broker_epoch, directory, topic, made };
             self.report(broker, ready);
         }
     }

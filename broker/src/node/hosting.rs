@@ -265,25 +265,17 @@ impl Hosting {
         }
     }
 
-    /// Says that all replicas of a topic on this broker are made, once, while the metadata does not show it.
+    /// Says which replicas of a topic on this broker are made, while the metadata does not show it.
     fn report_ready(&self, state: &ClusterState, topic: TopicId) {
-        let all = partitions_of(state, topic);
-        let mut mine =
-            all.iter().filter_map(|id| Some((id, state.partition(*id)?.replica(self.me)?))).peekable();
-        if mine.peek().is_none() {
-            return;
-        }
-        let mut unreported = false;
-        for (id, replica) in mine {
+        let mut made = state.unmade(self.me, topic);
+        made.retain(|it| {
+            let id = TopicPartition { topic, partition: it.partition };
             // What is given up stays for a moment, and is made anew.
-            if self.partitions.get(*id).is_none() || self.leaving.lock().contains(id) {
-                return;
-            }
-            unreported |= !replica.made;
-        }
-        if unreported {
+            self.partitions.get(id).is_some() && !self.leaving.lock().contains(&id)
+        });
+        if !made.is_empty() {
             let (broker, broker_epoch, directory) = (self.me, self.epoch, self.directory);
-            self.propose(Proposal::ReplicasReady { broker, broker_epoch, directory, topic });
+            self.propose(Proposal::ReplicasReady { broker, broker_epoch, directory, topic, made });
         }
     }
 

@@ -15,8 +15,8 @@ use fidelog_record::types::{
 };
 
 use super::{
-    Ancestor, BrokerEntry, ConfigError, ControllerEntry, EffectiveConfig, PartitionEntry, Tombstone,
-    TopicDefaults, TopicEntry,
+    Ancestor, BrokerEntry, ConfigError, ControllerEntry, EffectiveConfig, MadeReplica, PartitionEntry,
+    Tombstone, TopicDefaults, TopicEntry,
 };
 
 /// The highest feature level this version knows, and the one of a new cluster.
@@ -188,6 +188,16 @@ impl ClusterState {
     #[must_use]
     pub fn partitions_of(&self, topic: TopicId) -> &[Arc<PartitionEntry>] {
         self.partitions.get(&topic).map_or(&[], |partitions| partitions.as_slice())
+    }
+
+    /// The replicas of a topic on a broker that it has not said to be made.
+    #[must_use]
+    pub fn unmade(&self, broker: BrokerId, topic: TopicId) -> Vec<MadeReplica> {
+        let replicas = (0..).zip(self.partitions_of(topic)).filter_map(|(index, entry)| {
+            let replica = entry.replica(broker).filter(|replica| !replica.made)?;
+            Some(MadeReplica { partition: PartitionIndex(index), since: replica.since })
+        });
+        replicas.collect()
     }
 
     /// One partition.

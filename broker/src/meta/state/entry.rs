@@ -5,7 +5,8 @@
 //! node that meets one stops.
 
 use fidelog_record::types::{
-    BrokerEpoch, BrokerId, DirectoryId, Generation, LeaderEpoch, Offset, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, Generation, LeaderEpoch, Offset, PartitionIndex, TopicId,
+    TopicPartition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,8 +126,7 @@ pub enum Entry {
         /// The brokers of each partition's replicas, the first replica first.
         assignment: Vec<Vec<BrokerId>>,
     },
-    /// A broker has made and synced its directories for all its replicas of a topic. Opens the topic when it was
-    /// the last one needed (N14).
+    /// A broker has made and synced its directories for replicas of a topic. Opens what needed only these (N14).
     ReplicasReady {
         /// Which broker.
         broker: BrokerId,
@@ -134,6 +134,9 @@ pub enum Entry {
         directory: DirectoryId,
         /// Which topic.
         topic: TopicId,
+        /// Of which partitions, in rising order; none, as entries of old: of all.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partitions: Vec<PartitionIndex>,
     },
     /// Replica directories that must exist are missing.
     ReplicasLost {

@@ -89,6 +89,7 @@ pub(in crate::meta) fn ready(state: &ClusterState, n: u32, topic: u32) -> Propos
         broker_epoch: broker.epoch,
         directory: broker.directory,
         topic: topic_id(topic),
+        made: state.unmade(broker.id, topic_id(topic)),
     }
 }
 

@@ -5,7 +5,9 @@
 
 use super::fixture::{at, directory, founded, opened, topic_id};
 use super::*;
-use fidelog_record::types::{BrokerEpoch, BrokerId, Generation, LeaderEpoch, MetaIndex, Offset, TopicName};
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, Generation, LeaderEpoch, MetaIndex, Offset, PartitionIndex, TopicName,
+};
 
 fn entries() -> Vec<(&'static str, Entry)> {
     let broker = BrokerEntry {
@@ -97,7 +99,24 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("generation_raised", Entry::GenerationRaised { broker: one, generation: Generation(4) }),
         ("topic_defaults_set", Entry::TopicDefaultsSet { defaults: TopicDefaults::default() }),
         ("topic_created", Entry::TopicCreated { topic, assignment: vec![vec![one, two], vec![two, one]] }),
-        ("replicas_ready", Entry::ReplicasReady { broker: one, directory: directory(1), topic: topic_id }),
+        (
+            "replicas_ready",
+            Entry::ReplicasReady {
+                broker: one,
+                directory: directory(1),
+                topic: topic_id,
+                partitions: Vec::new(),
+            },
+        ),
+        (
+            "replicas_ready_named",
+            Entry::ReplicasReady {
+                broker: one,
+                directory: directory(1),
+                topic: topic_id,
+                partitions: vec![PartitionIndex(0), PartitionIndex(3)],
+            },
+        ),
         ("replicas_lost", Entry::ReplicasLost { broker: one, partitions: vec![at(0xaa, 1)] }),
         ("isr_changed", Entry::IsrChanged { partition: at(0xaa, 1), isr: vec![two] }),
         ("topic_altered", Entry::TopicAltered { topic: topic_id, config: config.clone() }),
@@ -179,6 +198,7 @@ const GOLDEN: &[(&str, &[u8])] = golden_files![
     "topic_defaults_set",
     "topic_created",
     "replicas_ready",
+    "replicas_ready_named",
     "replicas_lost",
     "isr_changed",
     "topic_altered",

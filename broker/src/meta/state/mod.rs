@@ -79,8 +79,8 @@ pub use outcome::Outcome;
 pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
 pub use plan::{Plan, PlannedMove};
 pub use proposal::{
-    ConfigChange, IsrMember, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX, Registration,
-    SeenPartition,
+    ConfigChange, IsrMember, MadeReplica, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX,
+    Registration, SeenPartition,
 };
 pub use rebuilt::Ancestor;
 pub use recovery::{KnownFor, RECOVERY_WAIT_MS, Recovery, RecoveryPlan};

@@ -303,6 +303,23 @@ fn added_partitions_open_one_by_one() {
     }
 }
 
+/// Brokers say that they made what they saw; by the time it is decided there is more, of which nobody has made anything.
+#[test]
+fn n14_replicas_that_were_added_since_are_not_taken_for_made() {
+    let mut state = opened(3);
+    let add = |total| Proposal::AddPartitions { topic: topic_id(0xaa), total };
+    done(&mut state, &add(2));
+    let said = [1, 2, 3].map(|n| ready(&state, n, 0xaa));
+    done(&mut state, &add(3));
+    for proposal in &said {
+        done(&mut state, proposal);
+    }
+    assert!(state.partition(at(0xaa, 1)).unwrap().leader.is_some());
+    let later = state.partition(at(0xaa, 2)).unwrap();
+    assert!(later.replicas.iter().all(|replica| !replica.made), "{later:?}");
+    assert_eq!(later.offline, Some(OfflineReason::BeingMade {}));
+}
+
 #[test]
 fn another_replication_factor_is_reached_by_moves_and_keeps_the_minimum_possible() {
     let mut state = with_four();

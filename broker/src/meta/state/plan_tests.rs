@@ -38,8 +38,10 @@ fn carry_out(state: &mut ClusterState, plan: &Plan) {
             &Proposal::MoveReplicas { partition: at, replicas: planned.to.clone(), partition_epoch: None },
         );
         for broker in &planned.to {
-            let proposal = ready(state, broker.0, 0xaa);
-            done(state, &proposal);
+            if !state.unmade(*broker, topic_id(0xaa)).is_empty() {
+                let proposal = ready(state, broker.0, 0xaa);
+                done(state, &proposal);
+            }
         }
         if state.partition(at).unwrap().moving.is_some() {
             let all: Vec<u32> = state.partition(at).unwrap().replicas.iter().map(|it| it.broker.0).collect();

@@ -114,7 +114,8 @@ fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
         Wish::Ready { broker, topic } => {
             let directory = state.broker(BrokerId(*broker)).map(|it| it.directory).unwrap_or_default();
             let (broker_epoch, topic) = (epoch_of(state, *broker), nth_topic(state, *topic));
-            Proposal::ReplicasReady { broker: BrokerId(*broker), broker_epoch, directory, topic }
+            let made = state.unmade(BrokerId(*broker), topic);
+            Proposal::ReplicasReady { broker: BrokerId(*broker), broker_epoch, directory, topic, made }
         }
         Wish::Lost { broker, partition } => {
             let partitions = vec![nth_partition(state, *partition)];

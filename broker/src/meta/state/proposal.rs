@@ -5,7 +5,7 @@
 
 use fidelog_record::types::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, Incarnation, LeaderEpoch, MetaIndex,
-    PartitionEpoch, TopicId, TopicName, TopicPartition,
+    PartitionEpoch, PartitionIndex, TopicId, TopicName, TopicPartition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,16 @@ use crate::replica::{Incarnate, Proposed};
 pub const PRODUCER_IDS_PER_GRANT_MAX: u32 = 1_000_000;
 /// The most ends of one report: an entry of them stays well below a message.
 pub const REPORTED_ENDS_MAX: usize = 5_000;
+
+/// A replica whose directory is made, as the broker that made it saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeReplica {
+    /// Of which partition of the topic.
+    pub partition: PartitionIndex,
+    /// Which copy: the version of the entry it was begun with.
+    pub since: PartitionEpoch,
+}
 
 /// What a broker says of itself when its process starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,7 +208,7 @@ pub enum Proposal {
         /// The brokers of each partition's replicas; none: spread evenly.
         assignment: Option<Vec<Vec<BrokerId>>>,
     },
-    /// The directories of all replicas of a topic on this broker are made and synced.
+    /// The directories of these replicas of a topic on this broker are made and synced.
     ReplicasReady {
         /// Which broker.
         broker: BrokerId,
@@ -208,6 +218,8 @@ pub enum Proposal {
         directory: DirectoryId,
         /// Which topic.
         topic: TopicId,
+        /// Which replicas: a topic may have more by the time this is decided (N14).
+        made: Vec<MadeReplica>,
     },
     /// Replica directories that must exist are missing.
     ReplicasLost {

@@ -118,6 +118,7 @@ impl Random {
                     broker_epoch: broker.epoch,
                     directory: broker.directory,
                     topic: id,
+                    made: self.state.unmade(broker.id, id),
                 };
                 self.apply(&ready, topic);
             }

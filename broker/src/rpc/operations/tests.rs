@@ -45,6 +45,7 @@ impl Cluster {
                 broker_epoch: broker.epoch,
                 directory: broker.directory,
                 topic: TopicId::from_bytes([7; 16]),
+                made: cluster.state.unmade(broker.id, TopicId::from_bytes([7; 16])),
             });
         }
         cluster

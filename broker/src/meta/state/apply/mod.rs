@@ -84,8 +84,8 @@ impl ClusterState {
                 Ok(Changes { defaults: true, ..Changes::default() })
             }
             Entry::TopicCreated { topic, assignment } => self.apply_creation(topic, assignment),
-            Entry::ReplicasReady { broker, directory, topic } => {
-                self.apply_ready(*broker, *directory, *topic)
+            Entry::ReplicasReady { broker, directory, topic, partitions } => {
+                self.apply_ready(*broker, *directory, *topic, partitions)
             }
             Entry::ReplicasLost { broker, partitions } => self.apply_lost(*broker, partitions),
             Entry::EndsReported { broker, broker_epoch, ends } => {

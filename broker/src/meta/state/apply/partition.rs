@@ -1,6 +1,8 @@
 //! What is reported of replicas, and what leaders change: made, lost, ends, in-sync sets.
 
-use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicPartition};
+use fidelog_record::types::{
+    BrokerEpoch, BrokerId, DirectoryId, Offset, PartitionIndex, TopicId, TopicPartition,
+};
 
 use super::super::partition::Step;
 use super::super::{Changes, ClusterState, EndReport, ReplicaEnd, ReplicaFailure};
@@ -11,15 +13,17 @@ impl ClusterState {
         broker: BrokerId,
         directory: DirectoryId,
         topic: TopicId,
+        partitions: &[PartitionIndex],
     ) -> Result<Changes, String> {
         self.known_topic(topic)?;
         let mut changes = Changes::default();
         for at in self.ids_of(topic) {
+            let is_named = partitions.is_empty() || partitions.binary_search(&at.partition).is_ok();
             let is_new = self
                 .partition(at)
                 .and_then(|it| it.replica(broker))
                 .is_some_and(|replica| !replica.made && replica.directory == directory);
-            if is_new {
+            if is_new && is_named {
                 self.touch(at, &mut changes, |partition, _| partition.replica_made(broker));
             }
         }

@@ -76,8 +76,8 @@ impl ClusterState {
             }
             Proposal::SetTopicDefaults { defaults } => self.decide_defaults(defaults),
             Proposal::CreateTopic { .. } => self.decide_creation(proposal, now_ms, minted),
-            Proposal::ReplicasReady { broker, broker_epoch, directory, topic } => {
-                self.decide_ready(*broker, *broker_epoch, *directory, *topic)
+            Proposal::ReplicasReady { broker, broker_epoch, directory, topic, made } => {
+                self.decide_ready((*broker, *broker_epoch), *directory, *topic, made)
             }
             Proposal::ReplicasLost { broker, broker_epoch, partitions } => {
                 self.decide_lost(*broker, *broker_epoch, partitions)

@@ -1,26 +1,34 @@
 //! What brokers report of their replica directories: made, lost, failed, deleted.
 
+use std::collections::BTreeSet;
+
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, TopicId, TopicPartition};
 
-use super::super::{ClusterState, Entry, Refusal, SeenPartition};
+use super::super::{ClusterState, Entry, MadeReplica, Refusal, SeenPartition};
 
 impl ClusterState {
     pub(super) fn decide_ready(
         &self,
-        broker: BrokerId,
-        epoch: BrokerEpoch,
+        (broker, epoch): (BrokerId, BrokerEpoch),
         directory: DirectoryId,
         topic: TopicId,
+        made: &[MadeReplica],
     ) -> Result<Entry, Refusal> {
         let current = self.current(broker, epoch)?.directory;
         if current != directory {
             return Err(Refusal::WrongDirectory { broker, given: directory, current });
         }
         self.existing(topic)?;
-        if !self.partitions_of(topic).iter().any(|partition| partition.has_replica(broker)) {
+        // Of a copy that is gone by now nothing is said by this.
+        let is_present = |it: &&MadeReplica| {
+            let entry = self.partition(TopicPartition { topic, partition: it.partition });
+            entry.and_then(|entry| entry.replica(broker)).is_some_and(|replica| replica.since == it.since)
+        };
+        let partitions: BTreeSet<_> = made.iter().filter(is_present).map(|it| it.partition).collect();
+        if partitions.is_empty() {
             return Err(Refusal::NoReplicaOfTopic { broker, topic });
         }
-        Ok(Entry::ReplicasReady { broker, directory, topic })
+        Ok(Entry::ReplicasReady { broker, directory, topic, partitions: partitions.into_iter().collect() })
     }
 
     pub(super) fn decide_lost(

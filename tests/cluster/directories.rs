@@ -162,7 +162,10 @@ async fn an_emptied_only_replica_says_what_it_lost_and_serves_none_of_it() {
     assert_eq!((partition.leader, partition.isr.len()), (0, 0), "{partition:?}");
     let why = format!("broker {broker}, the last that held everything, came back without directory ");
     assert!(partition.offline.starts_with(&why), "{partition:?}");
-    assert!(partition.offline.ends_with(" and its data; bring that disk back"), "{partition:?}");
+    assert!(
+        partition.offline.ends_with(" and its data; `fidelog partition recover` shows what is left"),
+        "{partition:?}"
+    );
     let refused = client.fetch(Fetch::new("singles", 0, 0)).await.expect_err("it is lost");
     assert!(refused.to_string().contains("DATA_LOSS"), "{refused}");
 }

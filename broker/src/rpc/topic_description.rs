@@ -97,7 +97,7 @@ pub(super) fn offline_text(reason: &OfflineReason) -> String {
     match reason {
         OfflineReason::LeaderLostItsData { broker, directory } => format!(
             "broker {broker}, the last that held everything, came back without directory {directory} and its data; \
-             bring that disk back"
+             `fidelog partition recover` shows what is left"
         ),
         OfflineReason::NoLiveMember {} => {
             "all brokers that hold everything are down; it waits for one of them".to_owned()

@@ -82,7 +82,7 @@ const PARTITIONS: [Check; 5] = [
         severity: Severity::Critical,
         kind: "partition_lost",
         what: "partitions can be led by nobody, since the last disk that held all acknowledged records is gone",
-        advice: "bring that disk back; if it is gone for good, `fidelog partition desc` tells what is left",
+        advice: "`fidelog partition recover` shows what is left, what is lost by taking it, and takes it",
         applies: |_, entry| matches!(entry.offline, Some(OfflineReason::LeaderLostItsData { .. })),
     },
     Check {

@@ -25,6 +25,14 @@ fn rebuild(cluster: &mut Cluster, id: u32) -> String {
     plan
 }
 
+/// Those whose disks were destroyed begin anew.
+fn format_and_start(cluster: &mut Cluster, ids: [u32; 2]) {
+    for id in ids {
+        cluster.broker(id).format().expect("an empty directory is formatted");
+        cluster.broker(id).start();
+    }
+}
+
 async fn add(client: &Client, broker: u32) {
     wait_until(&format!("broker {broker} votes"), LONG, async || client.admin().add_voter(broker).await.ok())
         .await;
@@ -55,10 +63,7 @@ async fn of_three_voters_two_disks_are_destroyed_and_nothing_acknowledged_is_los
     assert!(plan.contains("broker 2 at") && plan.contains(", here"), "{plan}");
 
     cluster.broker(1).start();
-    for id in [2, 3] {
-        cluster.broker(id).format().expect("an empty directory is formatted");
-        cluster.broker(id).start();
-    }
+    format_and_start(&mut cluster, [2, 3]);
     cluster.ready().await;
     let client = cluster.client().await;
     cluster.in_sync(&client, "orders").await;
@@ -115,10 +120,7 @@ async fn who_saw_more_than_the_copy_holds_is_told_apart() {
     let shown = cluster.broker(4).offline("quorum accept", &[]).expect("it shows what it has seen");
     cluster.broker(4).offline("quorum accept", &["--agree", &hash_in(&shown)]).expect("it is agreed to");
     cluster.broker(4).start();
-    for id in [2, 3] {
-        cluster.broker(id).format().expect("an empty directory is formatted");
-        cluster.broker(id).start();
-    }
+    format_and_start(&mut cluster, [2, 3]);
     cluster.ready().await;
     let client = cluster.client().await;
     cluster.in_sync(&client, "orders").await;

@@ -15,6 +15,9 @@
 //! | `OffsetGivenTwice` | 321 | `ShrunkWithoutQuorum` | 7 |
 //! | `ReportEpochIgnored` | not | `StaleIncarnationAdded` | not |
 //! | `PositionUnconfirmed` | not | | |
+//!
+//! Bits flip only where `DamageTakenForTornTail` is planted, so that its 1 says less than the others: without the bug that
+//! seed has no damage at all.
 
 use fidelog_log::env::planted::{self, Planted};
 use fidelog_tests::seeds::{self, Failure};

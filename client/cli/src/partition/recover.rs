@@ -19,7 +19,7 @@ use crate::quantity::duration_ms;
 
 Without --plan it shows what would be lost, and the hash to give back; nothing is changed. Bring a broker back that
 holds everything, if any can be: then nothing is lost. Whoever may hold everything must be down for 12 s. One that
-comes back later cuts what the new leader does not have, and keeps it in its directory `aside`.")]
+comes back later cuts what the new leader does not have; segments that go as a whole are kept in its directory `aside`.")]
 pub(super) struct Recover {
     /// The partition
     #[arg(value_name = "TOPIC/PARTITION")]

@@ -2,7 +2,7 @@
 
 use fidelog_client::Client;
 
-use crate::harness::{Builder, Cluster, LONG, wait_until};
+use crate::harness::{Builder, Cluster, LONG, SmallDisk, wait_until};
 use crate::small_disk::{small_disk_of, spare};
 use crate::workload::{Workload, Writer};
 
@@ -105,7 +105,32 @@ async fn a_broker_that_did_not_vote_becomes_a_voter_with_the_data_it_has() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voter_with_a_full_disk_is_only_behind() {
     let roles = [None, None, None];
-    let Some((disk, mut cluster)) = small_disk_of("full-voter", 3, &roles).await else { return };
+    let Some((disk, cluster)) = small_disk_of("full-voter", 3, &roles).await else { return };
+    goes_on_while_full(disk, cluster).await;
+}
+
+/// The same while broker 3 leads the quorum: it goes on to lead as long as its store finds room, and is replaced then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_of_the_quorum_with_a_full_disk_stalls_nobody() {
+    let roles = [None, None, None];
+    let Some((disk, mut cluster)) = small_disk_of("full-active", 3, &roles).await else { return };
+    let client = cluster.client().await;
+    for _ in 0..20 {
+        let leads = active(&client).await;
+        if leads == 3 {
+            break;
+        }
+        // One that is back soon enough goes on leading.
+        cluster.broker(leads).kill();
+        wait_until("another leads", LONG, async || (active(&client).await != leads).then_some(())).await;
+        cluster.broker(leads).start();
+        cluster.ready().await;
+    }
+    assert_eq!(active(&client).await, 3, "after 20 kills of who led instead");
+    goes_on_while_full(disk, cluster).await;
+}
+
+async fn goes_on_while_full(disk: SmallDisk, mut cluster: Cluster) {
     let client = cluster.client().await;
     let topic = cluster.topic_led_by(&client, "orders", 1).await;
     spare(&cluster, &client).await;

@@ -137,6 +137,10 @@ impl Disk for Process {
         self.life.change(Operation::Rename, from, [0; 2], || self.disk.rename(from, to))
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.life.change(Operation::Rename, one, [0; 2], || self.disk.exchange(one, other))
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.life.change(Operation::Remove, path, [0; 2], || self.disk.remove_file(path))
     }

@@ -113,6 +113,10 @@ impl Files {
         named(Operation::Rename, from, self.disk.rename(from, to))
     }
 
+    pub(crate) fn exchange(&self, one: &Path, other: &Path) -> Result<(), DiskError> {
+        named(Operation::Rename, one, self.disk.exchange(one, other))
+    }
+
     /// Removes a file; tells whether there was one.
     pub(crate) fn remove_if_present(&self, path: &Path) -> Result<bool, DiskError> {
         match self.disk.remove_file(path) {

@@ -12,6 +12,7 @@
 //!
 //! Events are called on the thread that flushes, without the queue's lock: they may submit, and must be quick.
 
+mod many;
 mod round;
 
 use std::collections::{BTreeMap, VecDeque};

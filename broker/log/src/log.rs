@@ -30,7 +30,7 @@ use crate::files::DiskError;
 use crate::producers::{ProducerSnapshot, ProducerTable};
 use crate::recovery_points::RecoveryPoint;
 use crate::segment::{OpenSegment, SEGMENT_HEADER_BYTES, Segment, SegmentFiles, SegmentHeader};
-use crate::small_file;
+use crate::small_file::{self, Prepared};
 use crate::view::{LogView, Shared};
 
 /// The segment being written to.
@@ -213,11 +213,20 @@ impl Log {
     }
 
     pub(crate) fn store_epochs(&mut self) -> Result<(), DiskError> {
-        if self.epochs_unstored {
-            small_file::write(self.home.files(), &self.directory.join("epochs"), &self.epochs)?;
-            self.epochs_unstored = false;
+        if let Some(file) = self.epochs_to_store() {
+            file.write(self.home.files())?;
+            self.epochs_stored();
         }
         Ok(())
+    }
+
+    /// The file `epochs`, where it is not what it should be; say so when it is written.
+    pub(crate) fn epochs_to_store(&self) -> Option<Prepared> {
+        self.epochs_unstored.then(|| Prepared::new(self.directory.join("epochs"), &self.epochs))
+    }
+
+    pub(crate) fn epochs_stored(&mut self) {
+        self.epochs_unstored = false;
     }
 
     /// Says that a completed group of syncs covered everything written. Tells the new end if it moved.

@@ -5,8 +5,8 @@
 //!  JSON
 //! ```
 //!
-//! Always true: a file is written aside, synced, renamed over the old one, and its directory synced, so that one or
-//! the other is found whole after a crash. A file that does not verify is damaged, never "empty" or "absent". Not
+//! Always true: a file is written aside, synced, takes the place of the old one, and its directory is synced, so that one
+//! or the other is found whole after a crash. A file that does not verify is damaged, never "empty" or "absent". Not
 //! here: what to do about a damaged one; each owner decides.
 
 use std::io::{self, IoSlice};
@@ -70,9 +70,16 @@ pub enum SmallFileError {
 /// The bytes of the file that holds `value`.
 #[must_use]
 pub(crate) fn encode<T: Stored>(value: &T) -> Vec<u8> {
-    let json = serde_json::to_vec(value).expect("maps with text keys and plain numbers always serialise");
-    let crc = crc32fast::hash(&json);
-    let mut bytes = format!("fidelog {} {} crc32={crc:08x}\n", T::KIND, T::VERSION).into_bytes();
+    encode_padded(value, 0)
+}
+
+/// The same, with blanks behind the JSON where the file would be shorter than `bytes_min`.
+fn encode_padded<T: Stored>(value: &T, bytes_min: usize) -> Vec<u8> {
+    let first_line = |crc: u32| format!("fidelog {} {} crc32={crc:08x}\n", T::KIND, T::VERSION).into_bytes();
+    let mut json = serde_json::to_vec(value).expect("maps with text keys and plain numbers always serialise");
+    let json_bytes_min = bytes_min.saturating_sub(first_line(0).len());
+    json.resize(json.len().max(json_bytes_min), b' ');
+    let mut bytes = first_line(crc32fast::hash(&json));
     bytes.extend_from_slice(&json);
     bytes
 }
@@ -132,16 +139,48 @@ pub(crate) fn read<T: Stored>(files: &Files, path: &Path) -> Result<T, SmallFile
 /// # Errors
 /// Whatever the disk says. The old file is then still there, whole, or the new one is.
 pub(crate) fn write<T: Stored>(files: &Files, path: &Path, value: &T) -> Result<(), DiskError> {
-    let bytes = encode(value);
-    match write_bytes(files, path, &bytes) {
+    Prepared::new(path.to_owned(), value).write(files)
+}
+
+/// A file that is to be written, by whichever thread.
+pub(crate) struct Prepared {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Prepared {
+    pub(crate) fn new<T: Stored>(path: PathBuf, value: &T) -> Self {
+        Self { path, bytes: encode(value) }
+    }
+
+    /// As [`write`].
+    pub(crate) fn write(&self, files: &Files) -> Result<(), DiskError> {
+        or_without_ballast(files, || write_bytes(files, &self.path, &self.bytes))
+    }
+}
+
+/// As [`write`], but into the room of the version before the present one, which stays beside it as the unfinished file:
+/// once there are two versions, a disk without a free byte does not matter.
+///
+/// Only for a file in the root of the data directory: its names are settled when the directory is opened. Were the last
+/// change of names not durable, what is overwritten here could be what a power cut brings back.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_in_turn<T: Stored>(files: &Files, path: &Path, value: &T) -> Result<(), DiskError> {
+    or_without_ballast(files, || write_over(files, path, value))
+}
+
+fn or_without_ballast(files: &Files, step: impl Fn() -> Result<(), DiskError>) -> Result<(), DiskError> {
+    match step() {
         Err(error) if error.is_full() && files.latched().is_none() => {
             if files.release_ballast()? {
-                write_bytes(files, path, &bytes)
+                step()
             } else {
                 Err(error)
             }
         }
-        written => written,
+        done => done,
     }
 }
 
@@ -158,6 +197,25 @@ fn write_bytes(files: &Files, path: &Path, bytes: &[u8]) -> Result<(), DiskError
     }
     file.sync()?;
     files.rename(&unfinished, path)?;
+    files.sync_parent(path)
+}
+
+fn write_over<T: Stored>(files: &Files, path: &Path, value: &T) -> Result<(), DiskError> {
+    let spare = unfinished_path(path);
+    let file = match files.open_write(&spare) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => files.create(&spare)?,
+        opened => opened?,
+    };
+    // What was longer keeps its length: there is nothing that cuts a file.
+    let bytes_min = file.len()?.min(FILE_BYTES_MAX);
+    let bytes = encode_padded(value, usize::try_from(bytes_min).expect("256 MiB can be addressed"));
+    file.allocate(0..bytes.len() as u64)?;
+    file.write(&[IoSlice::new(&bytes)], 0)?;
+    file.sync()?;
+    match files.exchange(&spare, path) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => files.rename(&spare, path)?,
+        exchanged => exchanged?,
+    }
     files.sync_parent(path)
 }
 

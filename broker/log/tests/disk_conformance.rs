@@ -62,6 +62,7 @@ macro_rules! suite_on {
                 directories_are_created_with_their_parents,
                 a_listing_is_sorted_and_names_kinds,
                 a_rename_replaces_and_open_files_follow,
+                two_files_exchange_names_and_open_ones_follow,
                 a_removed_file_is_gone_but_stays_readable_where_open,
                 a_removed_directory_takes_all_with_it,
                 a_lock_is_held_by_one_guard_at_a_time,

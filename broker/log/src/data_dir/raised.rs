@@ -1,6 +1,7 @@
 //! What rises in a directory's identity: its generation (N13), and the newest metadata it has seen (N1).
 //!
-//! Always true: what is raised is synced before anybody hears of it.
+//! Always true: what is raised is synced before anybody hears of it. It takes no room after the first time: metadata goes
+//! on where the disk has no free byte.
 
 use fidelog_record::types::{Generation, Incarnation, MetaIndex};
 
@@ -68,7 +69,7 @@ impl DataDir {
         let mut identity = self.identity.lock();
         let mut next = identity.clone();
         change(&mut next);
-        small_file::write(&self.files, &self.root.join("identity"), &next)?;
+        small_file::write_in_turn(&self.files, &self.root.join("identity"), &next)?;
         *identity = next.clone();
         Ok(next)
     }

@@ -84,6 +84,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Whatever the disk says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Has two files of one directory change names, at once; takes no room. Not durable before [`Self::sync_dir`].
+    ///
+    /// # Errors
+    /// `NotFound`, `Unsupported` where the file system cannot, and whatever the disk says.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors

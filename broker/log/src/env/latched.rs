@@ -116,6 +116,11 @@ impl Disk for Latched {
         self.guard.change(from, Operation::Rename, always, || self.disk.rename(from, to))
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        let shuts = |error: &io::Error| error.kind() != io::ErrorKind::Unsupported && always(error);
+        self.guard.change(one, Operation::Rename, shuts, || self.disk.exchange(one, other))
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.guard.change(path, Operation::Remove, disk_failed, || self.disk.remove_file(path))
     }

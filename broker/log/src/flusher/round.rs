@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use fidelog_record::types::{Offset, TopicPartition};
 
+use super::many::{store_many, sync_all};
 use super::{
     Attached, FlushCounts, FlushOutcome, FlushTiming, LogEvents, LogWork, Owned, Queued, Room, tell_closed,
 };
@@ -311,13 +312,32 @@ impl<'a> Round<'a> {
 
     fn write_and_sync(&mut self) {
         let mut files: Vec<Arc<OpenSegment>> = Vec::new();
-        let mut failures = Vec::new();
+        let (mut epochs, mut failures) = (Vec::new(), Vec::new());
         for at in &self.touched {
             let Some(Attached { log, .. }) = self.owned.logs.get_mut(at) else { continue };
             if log.failed || (log.staged.is_empty() && !log.unsynced) {
                 continue;
             }
-            match log.write_staged().and_then(|()| log.file_to_sync()) {
+            match log.write_staged() {
+                Ok(()) => epochs.extend(log.epochs_to_store().map(|file| (*at, file))),
+                Err(error) => failures.push((*at, error)),
+            }
+        }
+        for (at, error) in store_many(self.home, epochs) {
+            match error {
+                None => self.owned.logs.get_mut(&at).expect("it had epochs to store").log.epochs_stored(),
+                Some(error) => failures.push((at, error)),
+            }
+        }
+        for (at, error) in std::mem::take(&mut failures) {
+            self.fail(at, error.into());
+        }
+        for at in &self.touched {
+            let Some(Attached { log, .. }) = self.owned.logs.get_mut(at) else { continue };
+            if log.failed {
+                continue;
+            }
+            match log.file_to_sync() {
                 Ok(file) => files.extend(file),
                 Err(error) => failures.push((*at, error)),
             }
@@ -394,29 +414,5 @@ impl<'a> Round<'a> {
 
     fn now(&self) -> Moment {
         self.home.clock().now()
-    }
-}
-
-/// Syncs every file; an error latches the directory, and the rest is left alone.
-fn sync_all(home: &DataDir, files: &[Arc<OpenSegment>]) {
-    let threads = home.config().sync_threads.min(files.len());
-    if threads <= 1 || files.len() <= home.config().sync_serial_max {
-        sync_some(files);
-        return;
-    }
-    let share = files.len().div_ceil(threads);
-    std::thread::scope(|scope| {
-        for files in files.chunks(share) {
-            scope.spawn(|| sync_some(files));
-        }
-    });
-}
-
-fn sync_some(files: &[Arc<OpenSegment>]) {
-    for open in files {
-        let synced: Result<(), DiskError> = open.file.sync();
-        if synced.is_err() {
-            return; // latched
-        }
     }
 }

@@ -38,6 +38,10 @@ impl Disk for Copying {
         refused()
     }
 
+    fn exchange(&self, _: &Path, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
     fn remove_file(&self, _: &Path) -> io::Result<()> {
         refused()
     }

@@ -52,6 +52,18 @@ pub(crate) fn a_rename_replaces_and_open_files_follow(disk: &dyn Disk, directory
     assert_eq!(names(disk, &directory.join("renamed")), ["there"]);
 }
 
+pub(crate) fn two_files_exchange_names_and_open_ones_follow(disk: &dyn Disk, directory: &Path) {
+    let (one, other) = (directory.join("one"), directory.join("other"));
+    let file = file_with(disk, &one, b"1");
+    file_with(disk, &other, b"2");
+    disk.exchange(&one, &other).unwrap();
+    disk.sync_dir(directory).unwrap();
+    assert_eq!(names(disk, directory), ["one", "other"]);
+    write(&*file, b"!", 0);
+    assert_eq!(content(&*disk.open(&one, OpenMode::Read).unwrap()), b"2");
+    assert_eq!(content(&*disk.open(&other, OpenMode::Read).unwrap()), b"!");
+}
+
 pub(crate) fn a_removed_file_is_gone_but_stays_readable_where_open(disk: &dyn Disk, directory: &Path) {
     let path = directory.join("file");
     let file = file_with(disk, &path, b"old");

@@ -19,6 +19,8 @@ mod full_disk;
 mod golden;
 mod harness;
 #[cfg(feature = "sim")]
+mod identity;
+#[cfg(feature = "sim")]
 mod mending;
 mod reopen;
 mod steps;

@@ -213,6 +213,10 @@ impl Disk for SimDisk {
         self.world().change(Operation::Rename, from, rename, nothing)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.world().change(Operation::Rename, one, |world| world.tree.exchange(one, other), nothing)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let remove = |world: &mut World| {
             let removed = world.tree.remove_file(path)?;

@@ -131,6 +131,17 @@ impl Tree {
         Ok(replaced)
     }
 
+    /// Has two files change names.
+    pub(super) fn exchange(&mut self, one: &Path, other: &Path) -> io::Result<()> {
+        let (first, second) = (self.find_file(one)?, self.find_file(other)?);
+        let (one, other) = (self.place(one)?, self.place(other)?);
+        self.change(vec![
+            Edit { directory: one.0, name: one.1, node: Some(second) },
+            Edit { directory: other.0, name: other.1, node: Some(first) },
+        ]);
+        Ok(())
+    }
+
     /// Removes the name of a file.
     pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<NodeId> {
         let node = self.find_file(path)?;

@@ -69,6 +69,8 @@ pub(super) fn many_partitions(dir: &Path) -> Result<Vec<Figure>> {
         }
     }
 
+    tell("leaderships are even again", even(&cluster, count)?, "s", None);
+
     let lost = 2;
     let lost_id = u32::try_from(lost)? + 1;
     let led: BTreeSet<_> =
@@ -118,6 +120,26 @@ fn in_sync(cluster: &Cluster, count: usize) -> Result<()> {
                 found.partitions,
                 found.under_replicated,
                 found.leaderless
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+}
+
+/// Waits until every broker leads about as much as the others; tells how long that took.
+fn even(cluster: &Cluster, count: usize) -> Result<f64> {
+    let (began, least) = (Instant::now(), u32::try_from(count / BROKERS * 9 / 10)?);
+    cluster.runtime.block_on(async {
+        let admin = cluster.client().await?.admin();
+        loop {
+            let brokers = admin.list_brokers().await?;
+            if brokers.iter().all(|it| it.leads >= least) {
+                return Ok(began.elapsed().as_secs_f64());
+            }
+            let leads: Vec<_> = brokers.iter().map(|it| it.leads).collect();
+            ensure!(
+                began.elapsed() < WAIT_MAX,
+                "the brokers lead {leads:?}, and {least} each at least are wanted"
             );
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -273,7 +273,7 @@ impl LogView {
         let mut segments = Vec::with_capacity(state.segments.len());
         for segment in &state.segments {
             if let Some(info) = segment.info() {
-                segments.push(info.clone());
+                segments.push(info);
                 continue;
             }
             let (base, end, active) = (segment.base, segment.end(), segment.is_active());
@@ -284,9 +284,7 @@ impl LogView {
             let newest_ms = timestamp.max(append);
             let info =
                 SegmentInfo { base, end, file_bytes: opened.file.len()?, active, oldest_ms, newest_ms };
-            if !active {
-                segment.keep_info(info.clone());
-            }
+            segment.keep_info(info.clone());
             segments.push(info);
         }
         Ok(segments)

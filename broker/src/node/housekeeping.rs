@@ -21,6 +21,9 @@ const BALLAST_EVERY: Duration = Duration::from_secs(10);
 /// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
 const RETENTION_SEGMENTS_MAX: usize = 4;
 
+/// Partitions that retention looks at before others have the thread: a hand-over costs more than a look.
+const RETENTION_AT_ONCE: usize = 100;
+
 pub(super) fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,10 +57,17 @@ pub(super) async fn retain(
     let mut interval = every(period);
     loop {
         interval.tick().await;
-        for partition in partitions.all() {
-            let (view, wall_ms) = (Arc::clone(&view), clock.wall_ms());
-            let looked = tokio::task::spawn_blocking(move || retain_one(&partition, &view, wall_ms)).await;
-            if let Ok(Err(why)) | Err(why) = looked.map_err(|error| error.to_string()) {
+        let all = partitions.all();
+        for some in all.chunks(RETENTION_AT_ONCE) {
+            let (some, view, wall_ms) = (some.to_vec(), Arc::clone(&view), clock.wall_ms());
+            let looked = tokio::task::spawn_blocking(move || {
+                for partition in some {
+                    if let Err(why) = retain_one(&partition, &view, wall_ms) {
+                        warn!("retention: {why}");
+                    }
+                }
+            });
+            if let Err(why) = looked.await {
                 warn!("retention: {why}");
             }
         }

@@ -51,9 +51,8 @@ impl Reopening {
                 return; // the node stops
             }
             let now = self.clock.now();
-            let mut stopped = self.partitions.all();
+            let mut stopped = self.partitions.unwell();
             stopped.retain(|partition| partition.inspect(Machine::is_stopped));
-            stopped.sort_by_key(|partition| partition.id());
             tried.retain(|_, tried| now < tried.again_at.plus(PAUSE_MAX));
             for partition in stopped {
                 let before = tried.get(&partition.id());

@@ -78,9 +78,8 @@ impl Repair {
         loop {
             // Stopping at any of these awaits is safe: a segment is replaced in one step, or not.
             interval.tick().await;
-            let mut damaged = self.partitions.all();
+            let mut damaged = self.partitions.unwell();
             damaged.retain(|partition| partition.view().is_damaged());
-            damaged.sort_by_key(|partition| partition.id());
             self.failed.retain(|at, _| damaged.iter().any(|partition| partition.id() == *at));
             for partition in damaged {
                 let due = |failed: &Failed| failed.again_at <= self.clock.now();

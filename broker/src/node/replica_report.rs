@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fidelog_record::types::{BrokerEpoch, BrokerId, TopicPartition};
+use fidelog_record::types::{BrokerEpoch, BrokerId, MetaIndex, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::meta::quorum::MetadataQuorum;
-use crate::meta::state::{Proposal, SeenPartition};
+use crate::meta::state::{ClusterState, PartitionEntry, Proposal, SeenPartition};
 use crate::meta::view::MetaView;
 use crate::partition::{Condition, Partitions, Telling};
 
@@ -39,11 +39,31 @@ pub(super) struct ReplicaReport {
     pub(super) failures: Arc<Notify>,
 }
 
+/// Replicas here of which the metadata says that something is wrong.
+#[derive(Default)]
+struct Said {
+    /// Of which state; looked at again when there is another.
+    index: Option<MetaIndex>,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Said {
+    fn see(&mut self, state: &ClusterState, broker: BrokerId) {
+        if self.index.replace(state.index()) != Some(state.index()) {
+            let wrong =
+                |entry: &PartitionEntry| entry.unusable.contains(&broker) || entry.damaged.contains(&broker);
+            self.partitions =
+                state.partitions().filter(|(_, entry)| wrong(entry)).map(|(at, _)| at).collect();
+        }
+    }
+}
+
 impl ReplicaReport {
     /// Reports until the node stops; `told` hears when the quorum knows of all that has failed.
     pub(super) async fn run(self, told: watch::Sender<bool>) {
+        let mut said = Said::default();
         loop {
-            let differing = self.differing();
+            let differing = self.differing(&mut said);
             if !differing.keys().any(|telling| matches!(telling, Telling::Failed(_))) {
                 told.send_replace(true);
             }
@@ -60,11 +80,13 @@ impl ReplicaReport {
     }
 
     /// What the metadata does not say of replicas here; partitions in order.
-    fn differing(&self) -> BTreeMap<Telling, Vec<SeenPartition>> {
+    fn differing(&self, said: &mut Said) -> BTreeMap<Telling, Vec<SeenPartition>> {
         let mut differing: BTreeMap<Telling, Vec<SeenPartition>> = BTreeMap::new();
         let Some(state) = self.view.state() else { return differing };
-        let hosted = self.partitions.all();
-        let hosted = hosted.iter().map(|partition| (partition.id(), Condition::of(partition)));
+        said.see(&state, self.broker);
+        let hosted = said.partitions.iter().filter_map(|at| self.partitions.get(*at));
+        let hosted = hosted.chain(self.partitions.unwell());
+        let hosted = hosted.map(|partition| (partition.id(), Condition::of(&partition)));
         let unopened = self.unopened.lock().clone();
         let unopened = unopened.into_iter().map(|at| (at, Condition::UNOPENED));
         let all: BTreeMap<_, _> = hosted.chain(unopened).collect();

@@ -18,6 +18,7 @@ pub(super) use opening::Opening;
 use super::assignment::Assignment;
 use super::effect::Effect;
 use super::machine::{Machine, Role};
+use super::membership::LastProposed;
 use super::outcome::{ProduceAnswer, Stages, Stored};
 use super::pending::{Joined, Waiting};
 use super::produce::Parked;
@@ -46,7 +47,8 @@ pub struct Leading<W> {
     pub(super) parked_bytes: u64,
     /// Placed batches from `tail_base` to the end, kept until they are committed and synced here.
     pub(super) tail: VecDeque<PlacedBatch>,
-    pub(super) proposed_at: Option<Moment>,
+    /// What was proposed last, until the watch shows a later entry.
+    pub(super) proposed: Option<LastProposed>,
 }
 
 impl<W> Leading<W> {
@@ -82,7 +84,7 @@ impl<W> Machine<W> {
             parked: VecDeque::new(),
             parked_bytes: 0,
             tail: VecDeque::new(),
-            proposed_at: None,
+            proposed: None,
         });
         if opening.is_none() {
             self.unclean = false;

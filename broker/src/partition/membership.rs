@@ -15,6 +15,9 @@ use crate::replica::{Follower, FollowerState};
 /// The pause before the set is proposed below the minimum once more doubles this often: with 200 ms, up to 13 s.
 const PAUSE_DOUBLINGS_MAX: u32 = 6;
 
+/// The same of a set with one more member: with 200 ms, up to 6 s.
+const GROWTH_DOUBLINGS_MAX: u32 = 5;
+
 /// When a set below the minimum may be proposed again. Nothing is acknowledged meanwhile, with that set or without; the
 /// quorum may have moved leadership to one of the members instead (N11), and back.
 #[derive(Debug, Default)]
@@ -27,6 +30,24 @@ impl ShrinkBelow {
     fn asked(&mut self, retry: Duration, now: Moment) {
         self.count = (self.count + 1).min(PAUSE_DOUBLINGS_MAX);
         self.not_before = now.plus(retry * 2_u32.pow(self.count));
+    }
+}
+
+/// A set that was proposed, again and again perhaps.
+#[derive(Debug)]
+pub(super) struct LastProposed {
+    isr: BTreeSet<BrokerId>,
+    at: Moment,
+    /// How often before.
+    count: u32,
+}
+
+impl LastProposed {
+    /// Whether `isr` is not to be proposed at this time. Who joins nothing is asked for at every retry: acknowledgements
+    /// wait. A growth that the quorum refuses, of one that is draining, say, is tried less and less often.
+    fn forbids(&self, isr: &BTreeSet<BrokerId>, grows: bool, retry: Duration, now: Moment) -> bool {
+        let doublings = if grows && *isr == self.isr { self.count.min(GROWTH_DOUBLINGS_MAX) } else { 0 };
+        now.since(self.at) < retry * 2_u32.pow(doublings)
     }
 }
 
@@ -47,7 +68,7 @@ impl<W> Machine<W> {
         leading.in_sync.seen(assignment.partition_epoch, assignment.isr.clone());
         leading.min_insync = assignment.min_insync;
         leading.synced_by = synced_by;
-        leading.proposed_at = None;
+        leading.proposed = None;
         leading.followers.retain(&followers, now);
         let anew = followers.iter().filter(|id| former.get(id) != assignment.copies.get(id));
         anew.for_each(|&id| leading.followers.forget(id, now));
@@ -81,7 +102,7 @@ impl<W> Machine<W> {
             return; // Until the epoch is open it shrinks nothing.
         }
         let retry = Duration::from_millis(self.limits.retry_ms);
-        if leading.proposed_at.is_some_and(|at| now.since(at) < retry) {
+        if leading.proposed.as_ref().is_some_and(|last| now.since(last.at) < retry) {
             return;
         }
         let Role::Leader(leading) = &self.role else { return };
@@ -109,6 +130,10 @@ impl<W> Machine<W> {
         if is_planted(Planted::GrowthNeverWithdrawn) && wanted == *committed {
             let Role::Leader(leading) = &mut self.role else { return };
             leading.in_sync.settle_alone(wanted);
+            return;
+        }
+        let grows = wanted.len() > committed.len();
+        if leading.proposed.as_ref().is_some_and(|last| last.forbids(&wanted, grows, retry, now)) {
             return;
         }
         // With a change on its way the set is proposed again even when it is the committed one: that withdraws it.
@@ -157,7 +182,9 @@ impl<W> Machine<W> {
 
     fn propose(&mut self, wanted: BTreeSet<BrokerId>, now: Moment) {
         let Role::Leader(leading) = &mut self.role else { return };
-        leading.proposed_at = Some(now);
+        let again = leading.proposed.take().filter(|last| last.isr == wanted);
+        let count = again.map_or(0, |last| last.count.saturating_add(1));
+        leading.proposed = Some(LastProposed { isr: wanted.clone(), at: now, count });
         let epoch = leading.epoch;
         let added = wanted.iter().filter(|id| !leading.in_sync.committed().contains(id));
         // The life of the stream that the report which makes it ready came on (N8).

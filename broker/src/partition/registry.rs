@@ -47,6 +47,15 @@ impl Partitions {
         self.by_id.read().values().filter(|partition| !partition.is_at_rest()).cloned().collect()
     }
 
+    /// Those that something is wrong with, in order: whoever mends them looks often, and ten thousand are well.
+    #[must_use]
+    pub fn unwell(&self) -> Vec<Arc<Partition>> {
+        let mut found: Vec<_> =
+            self.by_id.read().values().filter(|partition| partition.is_unwell()).cloned().collect();
+        found.sort_by_key(|partition| partition.id());
+        found
+    }
+
     /// Those of one topic, by number.
     #[must_use]
     pub fn of_topic(&self, topic: TopicId) -> Vec<Arc<Partition>> {

@@ -47,6 +47,8 @@ pub struct Partition {
     state: Mutex<State>,
     /// What the last step found; read without the lock, and only to save work, hence relaxed.
     at_rest: AtomicBool,
+    /// The same of whether anything is wrong with the replica.
+    unwell: AtomicBool,
     pub(super) published: watch::Sender<Published>,
     /// The last round that all members answered.
     rounds: watch::Sender<u64>,
@@ -66,6 +68,8 @@ struct State {
     configured: Option<(u64, u64)>,
     /// [`LogView::damage_changes`] when the machine was told of the damage last.
     damage_told: Option<u64>,
+    /// Whether there was any.
+    damaged: bool,
 }
 
 impl std::fmt::Debug for Partition {
@@ -101,8 +105,10 @@ impl Partition {
                 held_bytes: 0,
                 configured: None,
                 damage_told: None,
+                damaged: false,
             }),
             at_rest: AtomicBool::new(false),
+            unwell: AtomicBool::new(false),
             published,
             rounds: watch::Sender::new(0),
             trouble: Mutex::default(),
@@ -177,13 +183,15 @@ impl Partition {
         let mut state = self.state.lock();
         // Read under the lock, so that a partition's moments never go back.
         let now = self.clock.now();
-        let State { machine, effects, held_bytes, damage_told, .. } = &mut *state;
+        let State { machine, effects, held_bytes, damage_told, damaged, .. } = &mut *state;
         machine.set_lease(Lease::of(&self.lease));
         let view = self.log().view();
         let changes = view.damage_changes();
         if *damage_told != Some(changes) && self.taking.load(Ordering::Acquire) == 0 {
             *damage_told = Some(changes);
-            machine.damaged(view.damage());
+            let damage = view.damage();
+            *damaged = !damage.is_empty();
+            machine.damaged(damage);
         }
         let answer = event(machine, now);
         machine.take_effects(effects);
@@ -196,6 +204,8 @@ impl Partition {
             self.carry_out(effect, machine, &mut wakes);
         }
         self.at_rest.store(machine.is_at_rest(), Ordering::Relaxed);
+        let unwell = *damaged || machine.is_stopped() || machine.wants_epoch();
+        self.unwell.store(unwell, Ordering::Relaxed);
         drop(state);
         wakes.wake(&self.flusher);
         answer
@@ -302,6 +312,11 @@ impl Partition {
     /// Whether ticks may be rare, as the last step found.
     pub(super) fn is_at_rest(&self) -> bool {
         self.at_rest.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything is wrong with this replica, as the last step found; damage is noticed at the next tick.
+    pub(super) fn is_unwell(&self) -> bool {
+        self.unwell.load(Ordering::Relaxed)
     }
 
     /// A stream to a follower ended.

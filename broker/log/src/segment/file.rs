@@ -6,8 +6,8 @@
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use fidelog_record::BatchHeader;
 use fidelog_record::types::Offset;
@@ -48,8 +48,8 @@ pub(crate) struct Segment {
     /// Set while the writer owns it: its descriptor must live until the last sync (R4).
     pinned: AtomicBool,
     last_read: AtomicU64,
-    /// What is known of it once it is sealed and was looked at.
-    info: OnceLock<SegmentInfo>,
+    /// What was found when it was looked at last.
+    info: Mutex<Option<SegmentInfo>>,
 }
 
 impl Segment {
@@ -71,7 +71,7 @@ impl Segment {
             pinned: AtomicBool::new(open.is_some()),
             open: Mutex::new(open),
             last_read: AtomicU64::new(0),
-            info: OnceLock::new(),
+            info: Mutex::new(None),
         })
     }
 
@@ -93,13 +93,14 @@ impl Segment {
         open_files.opened(self);
     }
 
-    /// What was found of it before, which holds as long as it is sealed.
-    pub(crate) fn info(&self) -> Option<&SegmentInfo> {
-        self.info.get()
+    /// What was found of it before, which holds until something is appended or it is sealed: its end only rises.
+    pub(crate) fn info(&self) -> Option<SegmentInfo> {
+        let (end, active) = (self.end(), self.is_active());
+        self.info.lock().clone().filter(|info| (info.end, info.active) == (end, active))
     }
 
     pub(crate) fn keep_info(&self, info: SegmentInfo) {
-        let _kept = self.info.set(info); // another reader may have been first, with the same
+        *self.info.lock() = Some(info);
     }
 
     pub(crate) fn is_open(&self) -> bool {

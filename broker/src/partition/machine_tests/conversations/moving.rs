@@ -260,6 +260,21 @@ fn n11_whoever_asked_to_shrink_below_the_minimum_asks_less_and_less() {
     assert_eq!(asked[0], 1);
 }
 
+/// One that was draining and started again was proposed five times a second by every leader, for as long as it drained.
+#[test]
+fn n7_whoever_the_quorum_does_not_take_in_is_proposed_less_and_less_and_others_at_once() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    let mut asked = proposed(&talk.matched(THREE, 0, 0)).len();
+    for _ in 0..300 {
+        asked += proposed(&talk.later(LIMITS.retry_ms)).len();
+    }
+    assert!((8..20).contains(&asked), "{asked} of 300 times");
+    talk.machine.stream_down(StreamId(2), TWO, talk.now);
+    talk.effects();
+    assert_eq!(proposed(&talk.later(LIMITS.replica_down_ms_max)), [[1, 3]], "a shrink waits for no growth");
+}
+
 /// It was given up and is refilled, or moved away and back, on the same stream: what it held is gone.
 #[test]
 fn n7_a_copy_that_was_begun_anew_counts_for_nothing_until_it_says_where_it_ends() {

@@ -116,8 +116,11 @@ async fn a_voter_serves_clients_that_know_nobody_else() {
     assert!(cluster.broker(VOTER).terminate().success());
     assert!(cluster.broker(VOTER).log().contains("clean=true"), "its stop is clean");
     drop(cluster.client().await);
+    wait_until("health names the voter that is away", LONG, async || silent_voter(&client).await).await;
     cluster.broker(VOTER).start();
     cluster.ready().await;
+    let nobody = async || silent_voter(&client).await.is_none().then_some(());
+    wait_until("health says no more of it", LONG, nobody).await;
     assert_eq!(Raw(cluster.channel(VOTER)).read_all("orders").await.len(), 11);
 }
 
@@ -216,6 +219,14 @@ async fn a_voter_rolled_back_or_emptied_is_taken_in_anew() {
     cluster.broker(VOTER).start();
     cluster.ready().await;
     assert_eq!(node_of_voter(&client).await, former);
+}
+
+/// What health says of voters that are not heard.
+async fn silent_voter(client: &Client) -> Option<String> {
+    let health = client.admin().check_health().await.ok()?;
+    let told = health.findings.into_iter().find(|finding| finding.kind == "voter_silent")?;
+    assert!(told.message.contains(&format!("broker {VOTER} at")), "{}", told.message);
+    Some(told.message)
 }
 
 async fn node_of_voter(client: &Client) -> u64 {

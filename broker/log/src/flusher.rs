@@ -305,13 +305,12 @@ impl Flusher {
             }
         }
         let mut owned = self.owned.lock();
-        let mut all_sound = true;
-        for attached in owned.logs.values_mut() {
-            all_sound &= !attached.log.failed;
-            if attached.log.failed {
-                continue; // its point may say that a cut or a start-over is under way, and must go on saying so
-            }
-            attached.log.store_for_clean_stop()?;
+        let count = owned.logs.len();
+        // The point of one that failed may say that a cut or a start-over is under way, and must go on saying so.
+        let mut sound: Vec<_> = owned.logs.values_mut().filter(|attached| !attached.log.failed).collect();
+        many::store_for_clean_stop(&self.home, &mut sound)?;
+        let all_sound = sound.len() == count;
+        for attached in sound {
             self.home.set_point(attached.log.at, attached.log.recovery_point());
             self.home.note_proven(attached.log.at);
         }

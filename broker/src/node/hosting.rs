@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::Clock;
-use fidelog_log::{DataDir, Flusher, Log, OpenError, RecoveryReport};
+use fidelog_log::{DataDir, Flusher, Log, OpenError, RecoveryCase, RecoveryReport};
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, PartitionIndex, TopicId, TopicPartition};
 use futures::StreamExt;
 use futures::stream;
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::repair::Refilling;
 use super::running::{StopReason, Stopper};
@@ -216,6 +216,8 @@ impl Hosting {
         for finding in &report.findings {
             if finding.case.is_alarming() {
                 warn!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
+            } else if finding.case == RecoveryCase::Whole {
+                debug!(partition = %id, "recovery: whole"); // one of each partition, at every unclean start
             } else {
                 info!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fidelog_record::types::TopicPartition;
 
+use super::Attached;
 use crate::data_dir::DataDir;
 use crate::files::DiskError;
 use crate::segment::OpenSegment;
@@ -34,6 +35,22 @@ fn store_some(
     epochs: &[(TopicPartition, Prepared)],
 ) -> Vec<(TopicPartition, Option<DiskError>)> {
     epochs.iter().map(|(at, file)| (*at, file.write(home.files()).err())).collect()
+}
+
+/// Stores what lets the next start read nothing; stops at an error.
+pub(super) fn store_for_clean_stop(home: &DataDir, logs: &mut [&mut Attached]) -> Result<(), DiskError> {
+    let store = |logs: &mut [&mut Attached]| logs.iter_mut().try_for_each(|it| it.log.store_for_clean_stop());
+    let Some(share) = share_of(home, logs.len()) else { return store(logs) };
+    let stored: Result<(), DiskError> = std::thread::scope(|scope| {
+        let threads: Vec<_> = logs.chunks_mut(share).map(|share| scope.spawn(|| store(share))).collect();
+        let mut joined = threads.into_iter().map(|thread| thread.join());
+        joined.try_for_each(|stored| stored.unwrap_or_else(|bug| std::panic::resume_unwind(bug)))
+    });
+    match stored {
+        // As above: of several that found no room one threw the ballast off.
+        Err(error) if error.is_full() && home.latched().is_none() => store(logs),
+        stored => stored,
+    }
 }
 
 /// How many of `count` files each of several threads gets; nothing where one thread does them all.

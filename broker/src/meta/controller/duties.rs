@@ -3,7 +3,7 @@
 //! | due | when |
 //! |---|---|
 //! | an election among replicas that all restarted uncleanly (N10) | 5 s after this controller first saw them wait, and every 5 s from then on |
-//! | a leadership that is owed goes back to the preferred replica | that is in sync, has been live for 5 s, and nobody is about to be fenced; a few a second |
+//! | a leadership that is owed goes back to the preferred replica | that is in sync, has been live for 5 s, and nobody is about to be fenced; a few a second, or one in a hundred |
 //!
 //! A leadership is owed when another than the preferred replica leads, and no operator chose that one.
 //!
@@ -26,8 +26,10 @@ pub const UNCLEAN_WAIT: Duration = Duration::from_secs(5);
 pub const RETURN_AFTER: Duration = Duration::from_secs(5);
 /// Partitions elected by one proposal.
 const ELECTED_MAX: usize = 1_000;
-/// Leaderships that go back at once; the next ones a look later.
+/// Leaderships that go back at once, the next ones a look later: as many, or this part of all partitions where that is
+/// more, so that a cluster of any size is even again within two minutes.
 const RETURNS_MAX: usize = 10;
+const RETURNS_PART: u64 = 100;
 /// A leadership that did not go back is not tried again before this has passed.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often all partitions are looked at.
@@ -126,7 +128,8 @@ impl Duties {
         };
         let owed = state.partitions().filter(|(_, it)| preferred_in_waiting(it).is_some_and(steady));
         let due = owed.map(|(at, _)| at).filter(|at| !self.asked.contains_key(at));
-        let due: Vec<TopicPartition> = due.take(RETURNS_MAX).collect();
+        let part = usize::try_from(state.partition_count() / RETURNS_PART).unwrap_or(RETURNS_MAX);
+        let due: Vec<TopicPartition> = due.take(RETURNS_MAX.max(part)).collect();
         self.asked.extend(due.iter().map(|&at| (at, now)));
         due.into_iter().map(Duty::GiveBack).collect()
     }

@@ -15,6 +15,7 @@ mod ask;
 mod command;
 mod config;
 mod confirmer;
+mod heard;
 mod leadership;
 mod log_store;
 mod log_tail;

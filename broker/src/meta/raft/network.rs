@@ -20,6 +20,7 @@ use openraft::raft::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::heard::Heard;
 use super::seat::Seat;
 use super::types::{NodeId, TypeConfig, Voter};
 use super::wire::{CallError, QuorumWire, RaftKind, RaftMessage};
@@ -35,13 +36,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Network {
     pub(super) seat: Arc<Seat>,
     pub(super) wire: Arc<dyn QuorumWire>,
+    pub(super) heard: Heard,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Way;
 
     async fn new_client(&mut self, target: NodeId, node: &Voter) -> Way {
-        Way { seat: Arc::clone(&self.seat), wire: Arc::clone(&self.wire), target, voter: node.clone() }
+        let (seat, wire, heard) = (Arc::clone(&self.seat), Arc::clone(&self.wire), self.heard.clone());
+        Way { seat, wire, heard, target, voter: node.clone() }
     }
 }
 
@@ -50,6 +53,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(super) struct Way {
     seat: Arc<Seat>,
     wire: Arc<dyn QuorumWire>,
+    heard: Heard,
     target: NodeId,
     voter: Voter,
 }
@@ -72,6 +76,7 @@ impl Way {
         if let Err(reason) = self.seat.check(&answer) {
             return Err(failed(&CallError::NotTaken { reason }));
         }
+        self.heard.answered(self.target);
         let result: Result<R, RaftError<NodeId, E>> =
             decode(&answer.body).map_err(|error| failed(&CallError::Lost { reason: error.to_string() }))?;
         result.map_err(|error| {

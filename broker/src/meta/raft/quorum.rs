@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::confirmer::{Confirmed, Confirmer};
+use super::heard::Heard;
 use super::leadership::{Leadership, NoRound};
 use super::members::Members;
 use super::network::Network;
@@ -78,6 +79,7 @@ pub(super) struct Inner {
     pub(super) published: Arc<Published>,
     pub(super) wire: Arc<dyn QuorumWire>,
     pub(super) members: Arc<Members>,
+    heard: Heard,
     /// Gone once it is shut down.
     proposals: Mutex<Option<mpsc::Sender<Waiting>>>,
     askers: mpsc::Sender<oneshot::Sender<Confirmed>>,
@@ -113,7 +115,8 @@ impl RaftQuorum {
         let published = Arc::clone(&opened.published);
         let RaftParts { seat, wire, sessions, topic_defaults, clock, entropy } = parts;
         let seat = Arc::new(Seat::new(seat, Arc::clone(&published)));
-        let network = Network { seat: Arc::clone(&seat), wire: Arc::clone(&wire) };
+        let heard = Heard::default();
+        let network = Network { seat: Arc::clone(&seat), wire: Arc::clone(&wire), heard: heard.clone() };
         let config = Arc::new(super::config::config());
         let raft = Raft::new(seat.node(), config, network, log, machine)
             .await
@@ -151,7 +154,9 @@ impl RaftQuorum {
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&members).announce()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&members).keep()));
         let proposals = Mutex::new(Some(proposals));
-        let inner = Inner { seat, raft, leadership, published, wire, members, proposals, askers: ask, stop };
+        let askers = ask;
+        let inner =
+            Inner { seat, raft, leadership, published, wire, members, heard, proposals, askers, stop };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -267,12 +272,15 @@ impl Inner {
             let replication = metrics.replication.as_ref()?;
             replication.get(node).copied().flatten().map(|log_id| log_id.index)
         };
+        let leads = metrics.current_leader == Some(metrics.id);
+        let silent = |node| leads && node != metrics.id && self.heard.is_silent(node);
         let voters = membership.nodes().map(|(node, voter)| VoterStatus {
             node: *node,
             broker: voter.broker,
             address: self.seat.address_of(voter),
             votes: votes.contains(node),
             matched: matched(node),
+            silent: silent(*node),
         });
         // What the library last knew is old while it waits for the disk.
         let leader = metrics.current_leader.filter(|_| !self.leadership.is_full());

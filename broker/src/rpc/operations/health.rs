@@ -2,6 +2,8 @@
 //!
 //! Always true: critical is what refuses something just now; a warning is what the next loss would make critical.
 
+use std::collections::BTreeSet;
+
 use fidelog_proto::v1::{Finding, Severity};
 use fidelog_record::types::{BrokerId, TopicPartition};
 
@@ -35,6 +37,7 @@ pub(super) fn findings(state: &ClusterState, reaches: impl Fn(BrokerId) -> bool)
         "replicas hold damaged records, which they do not serve",
         "they are mended from other replicas by themselves; `fidelog partition desc` tells what is in the way",
     ));
+    found.extend(waiting_topics(state));
     let fenced = |broker: &BrokerEntry| broker.fenced;
     found.extend(brokers(
         state,
@@ -131,6 +134,27 @@ impl Check {
         let names: Vec<String> = named.map(|(at, _)| name_in(Some(state), at)).collect();
         finding((self.severity, self.kind), self.what, self.advice, &names)
     }
+}
+
+/// Topics that cannot be opened before somebody is back.
+fn waiting_topics(state: &ClusterState) -> Option<Finding> {
+    let is_away = |broker: BrokerId| state.broker(broker).is_none_or(|entry| entry.fenced);
+    let made = state.topics().filter(|topic| topic.state == TopicState::Creating);
+    let names: Vec<String> = made
+        .filter_map(|topic| {
+            let partitions = state.partitions_of(topic.id);
+            let unmade = partitions.iter().flat_map(|entry| &entry.replicas).filter(|replica| !replica.made);
+            let awaited: BTreeSet<BrokerId> = unmade.map(|it| it.broker).filter(|it| is_away(*it)).collect();
+            let awaited: Vec<String> = awaited.iter().map(BrokerId::to_string).collect();
+            (!awaited.is_empty()).then(|| format!("{} (broker {})", topic.name, awaited.join(", ")))
+        })
+        .collect();
+    finding(
+        (Severity::Warning, "topic_waits"),
+        "topics take no records yet, since brokers that shall hold them are away",
+        "start those brokers, or delete the topics and create them again on others",
+        &names,
+    )
 }
 
 fn replicas(

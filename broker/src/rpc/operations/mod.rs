@@ -132,7 +132,7 @@ impl v1::operations_service_server::OperationsService for OperationsServer {
         let state = self.context.state()?;
         let reaches = |broker| self.context.reaches(broker);
         let mut findings = health::findings(&state, reaches);
-        findings.extend(quorum::trouble(&self.context));
+        findings.extend(quorum::trouble(&self.context).await);
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let worst = findings.first().map_or(v1::Severity::Info.into(), |finding| finding.severity);
         Ok(Response::new(v1::CheckHealthResponse {

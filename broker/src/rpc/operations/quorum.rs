@@ -5,6 +5,7 @@ use std::time::Duration;
 use fidelog_proto::v1::{self, Finding, Severity};
 use fidelog_record::types::BrokerId;
 
+use super::health;
 use crate::meta::quorum::{QuorumStatus, VoterChange};
 use crate::rpc::context::Context;
 use crate::rpc::deadline::Deadline;
@@ -19,9 +20,12 @@ const CHANGE_WAIT: Duration = Duration::from_secs(60);
 
 /// The quorum as its leader sees it, or as this broker does when that one does not answer.
 pub(super) async fn describe(context: &Context) -> v1::DescribeQuorumResponse {
-    let asked = tokio::time::timeout(DESCRIBE_WAIT, context.quorum.describe()).await;
-    let status = asked.unwrap_or_else(|_| context.quorum.status());
+    let status = as_its_leader_sees_it(context).await.unwrap_or_else(|| context.quorum.status());
     description(context, status)
+}
+
+async fn as_its_leader_sees_it(context: &Context) -> Option<QuorumStatus> {
+    tokio::time::timeout(DESCRIBE_WAIT, context.quorum.describe()).await.ok()
 }
 
 fn description(context: &Context, status: QuorumStatus) -> v1::DescribeQuorumResponse {
@@ -64,7 +68,7 @@ async fn change(context: &Context, change: VoterChange, deadline: Deadline) -> R
 }
 
 /// What is wrong with it.
-pub(super) fn trouble(context: &Context) -> Vec<Finding> {
+pub(super) async fn trouble(context: &Context) -> Vec<Finding> {
     let status = context.quorum.status();
     let finding = |severity: Severity, kind: &str, message: String, advice: &str| Finding {
         severity: severity.into(),
@@ -83,6 +87,22 @@ pub(super) fn trouble(context: &Context) -> Vec<Finding> {
         let message = format!("broker {} is out of touch with the quorum", context.me);
         let advice = "start the controllers, or look into the network between them and this broker";
         found.push(finding(Severity::Critical, "quorum_unreachable", message, advice));
+    } else {
+        found.extend(as_its_leader_sees_it(context).await.as_ref().and_then(silent));
     }
     found
+}
+
+/// Voters that may be dead: the metadata knows brokers, and not who only votes.
+fn silent(status: &QuorumStatus) -> Option<Finding> {
+    let silent = status.voters.iter().filter(|voter| voter.votes && voter.silent);
+    let names: Vec<String> = silent.map(|it| format!("broker {} at {}", it.broker, it.address)).collect();
+    let votes = status.voters.iter().filter(|voter| voter.votes).count();
+    health::finding(
+        (Severity::Warning, "voter_silent"),
+        &format!("of {votes} voters the quorum's leader does not hear"),
+        "start them: nothing is decided without a majority; one that is gone for good is taken out with \
+         `fidelog cluster quorum rm`",
+        &names,
+    )
 }

@@ -52,7 +52,11 @@ impl Cluster {
     }
 
     fn apply(&mut self, proposal: &Proposal) -> Entry {
-        let minted = Minted { topic: TopicId::from_bytes([7; 16]) };
+        self.apply_minting(proposal, 7)
+    }
+
+    fn apply_minting(&mut self, proposal: &Proposal, topic: u8) -> Entry {
+        let minted = Minted { topic: TopicId::from_bytes([topic; 16]) };
         let entry = self.state.decide(proposal, 1_000, &minted).unwrap();
         self.state.apply(self.state.index().next(), &entry).unwrap();
         entry
@@ -145,6 +149,28 @@ fn the_loss_of_a_leader_is_told_from_warning_to_critical() {
     let kinds = cluster.kinds();
     assert!(kinds.contains(&"leader_changed".to_owned()) && kinds.contains(&"broker_unfenced".to_owned()));
     assert_eq!(cluster.listed(PartitionFilter::Leaderless), 0);
+}
+
+/// It stays so until they are back, and no partition is listed for it.
+#[test]
+fn a_topic_that_waits_for_a_broker_that_is_away_is_told() {
+    let mut cluster = Cluster::new();
+    let create = Proposal::CreateTopic {
+        name: TopicName::new("waiting").unwrap(),
+        partition_count: Some(1),
+        replication_factor: Some(3),
+        config: TopicConfig::default(),
+        assignment: None,
+        allow_unreplicated: false,
+        internal: false,
+    };
+    cluster.apply_minting(&create, 0xbb);
+    let waits = (Severity::Warning, "topic_waits".to_owned());
+    assert!(!cluster.findings().contains(&waits), "everybody is there");
+    cluster.fence(2);
+    assert!(cluster.findings().contains(&waits), "{:?}", cluster.findings());
+    cluster.unfence(2);
+    assert!(!cluster.findings().contains(&waits));
 }
 
 #[test]

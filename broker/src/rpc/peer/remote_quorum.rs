@@ -163,6 +163,7 @@ impl Inner {
             address: controller.address.clone(),
             votes: true,
             matched: None,
+            silent: false,
         });
         let (cluster, voters) = (self.cluster, voters.collect());
         QuorumStatus { cluster, incarnation, index, term: 0, leader, voters, stopped: None }

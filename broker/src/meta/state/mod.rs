@@ -28,12 +28,10 @@ mod decide;
 mod defaults;
 mod election;
 mod entry;
-mod health;
 mod moving;
 mod outcome;
 mod partition;
 mod placement;
-mod plan;
 mod proposal;
 mod rebuilt;
 mod recovery;
@@ -55,8 +53,6 @@ mod history_tests;
 #[cfg(test)]
 mod operations_tests;
 #[cfg(test)]
-mod plan_tests;
-#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod recovery_tests;
@@ -73,11 +69,9 @@ pub use controller::{ControllerEntry, ControllerRegistration};
 pub use decide::Minted;
 pub use defaults::{REPLICATION_FACTOR_MAX, TopicDefaults};
 pub use entry::{DataFound, Entry, ReplicaEnd, ReplicaFailure};
-pub use health::{Finding, Severity};
 pub use moving::Moving;
 pub use outcome::Outcome;
 pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
-pub use plan::{Plan, PlannedMove};
 pub use proposal::{
     ConfigChange, IsrMember, MadeReplica, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX,
     Registration, SeenPartition,

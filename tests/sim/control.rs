@@ -15,6 +15,9 @@ use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::event::{Asked, Event, Own};
 
+/// Leaderships that may go back at one turn.
+const RETURNS_ROOM: usize = 10;
+
 /// What the active controller knows.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -118,7 +121,7 @@ impl Sim {
         for (broker, broker_epoch, verdict) in self.control.liveness.turn(&state, now) {
             self.carry_out(broker, broker_epoch, &verdict);
         }
-        for duty in self.control.duties.due(&state, &self.control.liveness, now) {
+        for duty in self.control.duties.due(&state, &self.control.liveness, now, RETURNS_ROOM) {
             self.consider(Asked { asker: None, proposal: duty.proposal() });
         }
     }

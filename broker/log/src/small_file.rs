@@ -209,7 +209,10 @@ fn write_over<T: Stored>(files: &Files, path: &Path, value: &T) -> Result<(), Di
     // What was longer keeps its length: there is nothing that cuts a file.
     let bytes_min = file.len()?.min(FILE_BYTES_MAX);
     let bytes = encode_padded(value, usize::try_from(bytes_min).expect("256 MiB can be addressed"));
-    file.allocate(0..bytes.len() as u64)?;
+    // Only what it grows by: some file systems want room for all that is named, allocated or not.
+    if file.len()? < bytes.len() as u64 {
+        file.allocate(file.len()?..bytes.len() as u64)?;
+    }
     file.write(&[IoSlice::new(&bytes)], 0)?;
     file.sync()?;
     match files.exchange(&spare, path) {

@@ -296,6 +296,9 @@ impl<W> Machine<W> {
 
     /// The broker stops: everyone who waits is told.
     pub fn stopping(&mut self) {
+        if matches!(self.role, Role::Stopped(_)) {
+            return; // everyone was told then, and it is not well again
+        }
         self.leave_role(Unknown::Stopping);
         self.effects.push(Effect::Publish);
     }

@@ -43,8 +43,8 @@ pub(super) struct LastProposed {
 }
 
 impl LastProposed {
-    /// Whether `isr` is not to be proposed at this time. Who joins nothing is asked for at every retry: acknowledgements
-    /// wait. A growth that the quorum refuses, of one that is draining, say, is tried less and less often.
+    /// Whether `isr` is not to be proposed at this time. What acknowledgements wait for, a shrink or the minimum, is asked
+    /// for at every retry. A growth beyond that, refused because one is draining, say, is tried less and less often.
     fn forbids(&self, isr: &BTreeSet<BrokerId>, grows: bool, retry: Duration, now: Moment) -> bool {
         let doublings = if grows && *isr == self.isr { self.count.min(GROWTH_DOUBLINGS_MAX) } else { 0 };
         now.since(self.at) < retry * 2_u32.pow(doublings)
@@ -132,7 +132,7 @@ impl<W> Machine<W> {
             leading.in_sync.settle_alone(wanted);
             return;
         }
-        let grows = wanted.len() > committed.len();
+        let grows = wanted.is_superset(committed) && committed.len() >= leading.min_insync;
         if leading.proposed.as_ref().is_some_and(|last| last.forbids(&wanted, grows, retry, now)) {
             return;
         }

@@ -47,7 +47,7 @@ pub struct Partition {
     state: Mutex<State>,
     /// What the last step found; read without the lock, and only to save work, hence relaxed.
     at_rest: AtomicBool,
-    /// The same of whether anything is wrong with the replica.
+    /// Whether anything is wrong with the replica, as the last step found.
     unwell: AtomicBool,
     pub(super) published: watch::Sender<Published>,
     /// The last round that all members answered.
@@ -199,13 +199,14 @@ impl Partition {
         if before != *held_bytes {
             self.links.held_changed(before, *held_bytes);
         }
+        // Before anybody hears of it: who is woken by an effect looks at this.
+        self.at_rest.store(machine.is_at_rest(), Ordering::Relaxed);
+        let unwell = *damaged || machine.is_stopped() || machine.wants_epoch();
+        self.unwell.store(unwell, Ordering::Release);
         let mut wakes = Wakes::default();
         for effect in effects.drain(..) {
             self.carry_out(effect, machine, &mut wakes);
         }
-        self.at_rest.store(machine.is_at_rest(), Ordering::Relaxed);
-        let unwell = *damaged || machine.is_stopped() || machine.wants_epoch();
-        self.unwell.store(unwell, Ordering::Relaxed);
         drop(state);
         wakes.wake(&self.flusher);
         answer
@@ -316,7 +317,7 @@ impl Partition {
 
     /// Whether anything is wrong with this replica, as the last step found; damage is noticed at the next tick.
     pub(super) fn is_unwell(&self) -> bool {
-        self.unwell.load(Ordering::Relaxed)
+        self.unwell.load(Ordering::Acquire)
     }
 
     /// A stream to a follower ended.

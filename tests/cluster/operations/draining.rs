@@ -56,3 +56,26 @@ async fn a_broker_drained_of_its_leaderships_keeps_its_replicas() {
     scene.led_as_preferred().await;
     scene.end().await;
 }
+
+/// One that drains is not taken into an in-sync set (N8). It was named with every other that caught up, and all of them
+/// were refused: restarted one after the other, no two were in sync, and nothing was taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_drains_keeps_no_other_from_joining() {
+    let mut scene = Scene::start("drain-restarts", 3, 3).await;
+    scene.fidelog.done(&["broker", "drain", "3", "--keep-replicas", "--wait"]).await;
+    scene.cluster.broker(3).terminate();
+    scene.workload.acknowledged(100).await;
+    scene.cluster.broker(3).start();
+    scene.cluster.ready().await;
+    scene.workload.acknowledged(100).await;
+    scene.cluster.broker(2).terminate();
+    scene.cluster.broker(2).start();
+    scene.workload.acknowledged(300).await;
+    let all = scene.partitions().await;
+    assert!(all.iter().all(|it| !it.isr.contains(&3)), "it drains still: {all:?}");
+    let health = scene.fidelog.json(&["cluster", "health"]).await;
+    assert!(health.to_string().contains("broker resume"), "{health}");
+    scene.fidelog.done(&["broker", "resume", "3"]).await;
+    scene.settled().await;
+    scene.end().await;
+}

@@ -323,7 +323,7 @@ impl<'a> Round<'a> {
                 Err(error) => failures.push((*at, error)),
             }
         }
-        for (at, error) in store_many(self.home, epochs) {
+        for (at, error) in store_many(self.home, &epochs) {
             match error {
                 None => self.owned.logs.get_mut(&at).expect("it had epochs to store").log.epochs_stored(),
                 Some(error) => failures.push((at, error)),

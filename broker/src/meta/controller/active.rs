@@ -222,7 +222,10 @@ impl Controller {
                     Verdict::HandOver => Task::HandOver(broker, epoch),
                 });
             let mut tasks: Vec<Task> = judged.collect();
-            tasks.extend(active.duties.due(&state, &active.liveness, now).into_iter().map(Task::Duty));
+            // Half of the room is kept for who lives and who does not.
+            let room = (TASKS_MAX / 2).saturating_sub(active.under_way.len());
+            let duties = active.duties.due(&state, &active.liveness, now, room);
+            tasks.extend(duties.into_iter().map(Task::Duty));
             let term = active.term;
             tasks.retain(|task| !active.under_way.contains(task));
             tasks.truncate(TASKS_MAX - active.under_way.len());

@@ -10,7 +10,7 @@
 //! Always true: what is due is only asked for; whether it may be is decided where it becomes an entry. Everything here
 //! may be forgotten: the waits begin anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -26,10 +26,12 @@ pub const UNCLEAN_WAIT: Duration = Duration::from_secs(5);
 pub const RETURN_AFTER: Duration = Duration::from_secs(5);
 /// Partitions elected by one proposal.
 const ELECTED_MAX: usize = 1_000;
-/// Leaderships that go back at once, the next ones a look later: as many, or this part of all partitions where that is
-/// more, so that a cluster of any size is even again within two minutes.
+/// Leaderships that are found to be due at a look: as many, or this part of all partitions where that is more, so that a
+/// cluster of any size is even again within minutes.
 const RETURNS_MAX: usize = 10;
 const RETURNS_PART: u64 = 100;
+/// As many of them go back at once, the next ones a turn later.
+const RETURNS_AT_ONCE: usize = 10;
 /// A leadership that did not go back is not tried again before this has passed.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// How often all partitions are looked at.
@@ -78,18 +80,25 @@ pub struct Duties {
     unclean: BTreeMap<TopicPartition, Moment>,
     /// Those that were asked to go back, and when.
     asked: BTreeMap<TopicPartition, Moment>,
+    /// Those whose turn to be asked comes next.
+    owed: VecDeque<TopicPartition>,
 }
 
 impl Duties {
-    /// What is due at `now`. Looks once a second, however often it is asked.
-    pub fn due(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment) -> Vec<Duty> {
-        if self.looked_at.is_some_and(|looked_at| now.since(looked_at) < LOOK_EVERY) {
-            return Vec::new();
+    /// What is due at `now`, of leaderships that go back at most `room`. Looks once a second, however often it is asked.
+    pub fn due(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment, room: usize) -> Vec<Duty> {
+        let mut due = Vec::new();
+        if self.looked_at.is_none_or(|looked_at| now.since(looked_at) >= LOOK_EVERY) {
+            self.looked_at = Some(now);
+            due = self.elections(state, now);
+            self.owed = self.returns(state, liveness, now);
         }
-        self.looked_at = Some(now);
-        let mut due = self.elections(state, now);
         if liveness.is_calm() {
-            due.extend(self.returns(state, liveness, now));
+            let count = RETURNS_AT_ONCE.min(room).min(self.owed.len());
+            for partition in self.owed.drain(..count) {
+                self.asked.insert(partition, now);
+                due.push(Duty::GiveBack(partition));
+            }
         }
         due
     }
@@ -119,7 +128,12 @@ impl Duties {
         if over.is_empty() { Vec::new() } else { vec![Duty::ElectUnclean(over)] }
     }
 
-    fn returns(&mut self, state: &ClusterState, liveness: &Liveness, now: Moment) -> Vec<Duty> {
+    fn returns(
+        &mut self,
+        state: &ClusterState,
+        liveness: &Liveness,
+        now: Moment,
+    ) -> VecDeque<TopicPartition> {
         self.asked.retain(|_, asked| now.since(*asked) < TRY_AGAIN_AFTER);
         let steady = |broker: BrokerId| {
             let unfenced_for = liveness.unfenced_for(broker, now);
@@ -129,9 +143,7 @@ impl Duties {
         let owed = state.partitions().filter(|(_, it)| preferred_in_waiting(it).is_some_and(steady));
         let due = owed.map(|(at, _)| at).filter(|at| !self.asked.contains_key(at));
         let part = usize::try_from(state.partition_count() / RETURNS_PART).unwrap_or(RETURNS_MAX);
-        let due: Vec<TopicPartition> = due.take(RETURNS_MAX.max(part)).collect();
-        self.asked.extend(due.iter().map(|&at| (at, now)));
-        due.into_iter().map(Duty::GiveBack).collect()
+        due.take(RETURNS_MAX.max(part)).collect()
     }
 }
 
@@ -150,6 +162,8 @@ mod tests {
     use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
     use super::*;
+
+    const ROOM: usize = 10;
     use crate::meta::controller::heartbeat::{BrokerHealth, Heartbeat, SessionId};
     use crate::meta::state::fixture::{at, change_isr, done, fence, next_start, opened, start, unfence};
     use crate::meta::state::{Registration, ReplicaEnd};
@@ -182,21 +196,25 @@ mod tests {
     fn n10_the_wait_for_uncleanly_restarted_replicas_ends_after_five_seconds() {
         let mut state = all_restarted_uncleanly();
         let mut duties = Duties::default();
-        assert_eq!(duties.due(&state, &nobody(), second(1)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(1), ROOM), []);
         assert_eq!(
-            duties.due(&state, &nobody(), second(100)),
+            duties.due(&state, &nobody(), second(100), ROOM),
             [],
             "nobody told anything: there is nothing to choose"
         );
         report(&mut state, 3);
-        assert_eq!(duties.due(&state, &nobody(), second(101)), []);
-        assert_eq!(duties.due(&state, &nobody(), second(105)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(101), ROOM), []);
+        assert_eq!(duties.due(&state, &nobody(), second(105), ROOM), []);
         let due = Duty::ElectUnclean(vec![at(0xaa, 0)]);
-        assert_eq!(duties.due(&state, &nobody(), second(106)), std::slice::from_ref(&due));
-        assert_eq!(duties.due(&state, &nobody(), second(107)), [], "it is not asked for without a pause");
+        assert_eq!(duties.due(&state, &nobody(), second(106), ROOM), std::slice::from_ref(&due));
+        assert_eq!(
+            duties.due(&state, &nobody(), second(107), ROOM),
+            [],
+            "it is not asked for without a pause"
+        );
         done(&mut state, &due.proposal());
         assert_eq!(state.partition(at(0xaa, 0)).unwrap().leader, Some(BrokerId(3)));
-        assert_eq!(duties.due(&state, &nobody(), second(120)), []);
+        assert_eq!(duties.due(&state, &nobody(), second(120), ROOM), []);
     }
 
     #[test]
@@ -204,13 +222,13 @@ mod tests {
         let mut state = all_restarted_uncleanly();
         report(&mut state, 3);
         let mut duties = Duties::default();
-        duties.due(&state, &nobody(), second(1));
+        duties.due(&state, &nobody(), second(1), ROOM);
         let millis = |ms| second(1).plus(Duration::from_millis(ms));
         for ms in [5_100, 5_200, 5_999] {
             duties.looked_at = Some(millis(5_050));
-            assert_eq!(duties.due(&state, &nobody(), millis(ms)), []);
+            assert_eq!(duties.due(&state, &nobody(), millis(ms), ROOM), []);
         }
-        assert_eq!(duties.due(&state, &nobody(), millis(6_050)).len(), 1);
+        assert_eq!(duties.due(&state, &nobody(), millis(6_050), ROOM).len(), 1);
     }
 
     /// A controller that hears everybody.
@@ -240,7 +258,7 @@ mod tests {
                 let session = SessionId(u64::from(entry.id.0));
                 self.liveness.heard(&state, session, &heartbeat, second(now));
             }
-            self.duties.due(&self.state, &self.liveness, second(now))
+            self.duties.due(&self.state, &self.liveness, second(now), ROOM)
         }
 
         fn done(&mut self, proposal: &Proposal) {
@@ -312,6 +330,6 @@ mod tests {
         scene.away_and_back(2);
         scene.at(59);
         scene.liveness.ended(SessionId(3), second(59));
-        assert_eq!(scene.duties.due(&scene.state, &scene.liveness, second(60)), []);
+        assert_eq!(scene.duties.due(&scene.state, &scene.liveness, second(60), ROOM), []);
     }
 }

@@ -14,15 +14,24 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard(Arc<Mutex<BTreeMap<NodeId, Instant>>>);
+pub(super) struct Heard {
+    answers: Arc<Mutex<BTreeMap<NodeId, Instant>>>,
+    since: Arc<Mutex<Option<Instant>>>,
+}
 
 impl Heard {
     pub(super) fn answered(&self, node: NodeId) {
-        self.0.lock().insert(node, Instant::now());
+        self.answers.lock().insert(node, Instant::now());
+    }
+
+    /// This controller leads from now on: whoever did not answer it as long as it asked nothing is not silent.
+    pub(super) fn begin(&self) {
+        *self.since.lock() = Some(Instant::now());
     }
 
     /// Whether it has not answered for long, or not once.
     pub(super) fn is_silent(&self, node: NodeId) -> bool {
-        self.0.lock().get(&node).is_none_or(|at| at.elapsed() > SILENCE_MAX)
+        let answered = self.answers.lock().get(&node).copied();
+        answered.max(*self.since.lock()).is_none_or(|at| at.elapsed() > SILENCE_MAX)
     }
 }

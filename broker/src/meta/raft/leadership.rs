@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::command::Command;
 use super::config::HEARTBEAT_MS;
+use super::heard::Heard;
 use super::types::{NodeId, TypeConfig, Voter};
 use crate::meta::store::StoreHealth;
 
@@ -81,7 +82,7 @@ impl Leadership {
     }
 
     /// Tells every change of who leads, for ever.
-    pub(super) async fn tell(self) {
+    pub(super) async fn tell(self, heard: Heard) {
         let mut metrics = self.raft.metrics();
         let mut told = Leads::Nobody;
         loop {
@@ -89,7 +90,10 @@ impl Leadership {
             let leads = self.now();
             if leads != told {
                 match &leads {
-                    Leads::Me => tracing::info!(term, "this controller leads the metadata quorum"),
+                    Leads::Me => {
+                        heard.begin();
+                        tracing::info!(term, "this controller leads the metadata quorum");
+                    }
                     Leads::Other(voter) => tracing::info!(term, "the metadata quorum is led by {voter}"),
                     Leads::Nobody => tracing::info!(term, "nobody leads the metadata quorum"),
                 }

@@ -150,7 +150,7 @@ impl RaftQuorum {
         });
         tokio::spawn(proposer.run());
         tokio::spawn(confirmer.run());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(leadership.clone().tell()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(leadership.clone().tell(heard.clone())));
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&members).announce()));
         tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&members).keep()));
         let proposals = Mutex::new(Some(proposals));

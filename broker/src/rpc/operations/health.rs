@@ -60,6 +60,7 @@ pub(super) fn findings(state: &ClusterState, reaches: impl Fn(BrokerId) -> bool)
         "brokers cannot be reached from the broker that answered, although others hear them",
         "look into the network between them",
     ));
+    found.extend(draining_and_out_of_sync(state));
     found.extend(brokers(
         state,
         |broker| broker.draining,
@@ -134,6 +135,22 @@ impl Check {
         let names: Vec<String> = named.map(|(at, _)| name_in(Some(state), at)).collect();
         finding((self.severity, self.kind), self.what, self.advice, &names)
     }
+}
+
+/// Replicas that will not be in sync again by themselves: one that drains is not taken in (N8).
+fn draining_and_out_of_sync(state: &ClusterState) -> Option<Finding> {
+    let drains = |id: BrokerId| state.broker(id).is_some_and(|entry| entry.draining && !entry.fenced);
+    let out =
+        state.partitions().flat_map(|(_, entry)| entry.replicas.iter().map(move |it| (entry, it.broker)));
+    let out = out.filter(|(entry, broker)| !entry.isr.contains(broker) && drains(*broker));
+    let brokers: BTreeSet<BrokerId> = out.map(|(_, broker)| broker).collect();
+    let names: Vec<String> = brokers.iter().map(|broker| format!("broker {broker}")).collect();
+    finding(
+        (Severity::Warning, "draining_out_of_sync"),
+        "replicas on brokers that are drained are out of sync, and not taken back before these are resumed",
+        "after a stop take the broker back with `fidelog broker resume`",
+        &names,
+    )
 }
 
 /// Topics that cannot be opened before somebody is back.

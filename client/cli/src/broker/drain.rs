@@ -13,6 +13,7 @@ use crate::moves::{Left, MovesReport, Wait, moving};
   fidelog broker drain 3 --dry-run
   fidelog broker drain 3 --keep-replicas --wait --wait-timeout 30s
 
+A broker that was stopped while it drained is in no in-sync set again before `fidelog broker resume`.
 Nothing is refused meanwhile. A replica that no other broker has room for stays, and is named; exit code 7 says so.")]
 pub(super) struct Drain {
     /// The broker's id

@@ -30,13 +30,24 @@ impl ClusterState {
         if !isr.iter().any(|member| member.broker == broker) {
             return Err(Refusal::LeaderLeaves { partition: at, leader: broker });
         }
+        let (mut named, mut refused) = (Vec::with_capacity(isr.len()), None);
         for (place, member) in isr.iter().enumerate() {
             if isr[..place].iter().any(|other| other.broker == member.broker) {
                 return Err(Refusal::NamedTwice { partition: at, broker: member.broker });
             }
-            self.check_member(at, partition, member)?;
+            match self.check_member(at, partition, member) {
+                Ok(()) => named.push(member.broker),
+                Err(refusal) => {
+                    refused.get_or_insert(refusal);
+                }
+            }
         }
-        let named: Vec<_> = isr.iter().map(|member| member.broker).collect();
+        // One that cannot be added keeps no other from coming and going: the leader waits for all it has named, and so
+        // for whatever part of them is taken (N7).
+        let is_same = named.len() == partition.isr.len() && partition.isr.iter().all(|it| named.contains(it));
+        if let Some(refusal) = refused.filter(|_| is_same) {
+            return Err(refusal);
+        }
         if let Some(leader) = self.leader_instead(partition, broker, &named, topic.min_insync_replicas()) {
             return Ok(Entry::LeaderMoved { partition: at, leader, chosen: false });
         }

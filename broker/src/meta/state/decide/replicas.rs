@@ -31,14 +31,21 @@ impl ClusterState {
         Ok(Entry::ReplicasReady { broker, directory, topic, partitions: partitions.into_iter().collect() })
     }
 
+    /// What was deleted, moved away or begun anew meanwhile is lost to nobody, and keeps no other from being told: it is
+    /// told once.
     pub(super) fn decide_lost(
         &self,
         broker: BrokerId,
         epoch: BrokerEpoch,
         partitions: &[TopicPartition],
     ) -> Result<Entry, Refusal> {
-        let partitions = self.made_replicas(broker, epoch, partitions)?;
-        Ok(Entry::ReplicasLost { broker, partitions })
+        let is_made = |at: &TopicPartition| {
+            let replica = self.partition(*at).and_then(|entry| entry.replica(broker));
+            replica.is_some_and(|replica| replica.made)
+        };
+        let made: Vec<_> = partitions.iter().copied().filter(is_made).collect();
+        let named = if made.is_empty() { partitions } else { &made };
+        Ok(Entry::ReplicasLost { broker, partitions: self.made_replicas(broker, epoch, named)? })
     }
 
     /// Only while whatever it holds is on others that can be read: all that was acknowledged is on every member, and the

@@ -177,6 +177,32 @@ fn a_missing_replica_directory_is_lost_and_never_empty() {
     assert_eq!(orders(&state).isr, ids(&[1, 3]));
     assert!(!orders(&state).replicas[1].made);
     assert!(matches!(refused(&state, &lost), Refusal::ReplicaNotMade { .. }), "it cannot be lost twice");
+    step(&mut state, &create("more", 1, 3), 0xbb).unwrap();
+    for n in 1..=3 {
+        let made = ready(&state, n, 0xbb);
+        done(&mut state, &made);
+    }
+    let partitions = vec![at(0xaa, 0), at(0xbb, 0), at(0xcc, 0)];
+    let lost = Proposal::ReplicasLost { broker: BrokerId(2), broker_epoch: epoch, partitions };
+    let told = step(&mut state, &lost, 0).unwrap();
+    assert_eq!(told, Entry::ReplicasLost { broker: BrokerId(2), partitions: vec![at(0xbb, 0)] });
+}
+
+/// They were all refused with it: brokers that had caught up beside one that drains stayed out, and who lags stayed in.
+#[test]
+fn n8_whoever_cannot_be_added_keeps_no_other_from_coming_and_going() {
+    let mut state = opened(4);
+    let shrink = change_isr(&state, at(0xaa, 0), &[1, 2]);
+    done(&mut state, &shrink);
+    done(&mut state, &Proposal::DrainBroker { broker: BrokerId(3) });
+    let all = change_isr(&state, at(0xaa, 0), &[1, 2, 3, 4]);
+    let taken = step(&mut state, &all, 0).unwrap();
+    assert_eq!(taken, Entry::IsrChanged { partition: at(0xaa, 0), isr: ids(&[1, 2, 4]) });
+    let without_two = change_isr(&state, at(0xaa, 0), &[1, 3, 4]);
+    let taken = step(&mut state, &without_two, 0).unwrap();
+    assert_eq!(taken, Entry::IsrChanged { partition: at(0xaa, 0), isr: ids(&[1, 4]) });
+    let nobody_else = change_isr(&state, at(0xaa, 0), &[1, 3, 4]);
+    assert!(matches!(refused(&state, &nobody_else), Refusal::MemberMismatch { .. }));
 }
 
 #[test]

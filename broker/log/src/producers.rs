@@ -136,8 +136,9 @@ impl Producer {
         self.forget_oldest();
     }
 
-    fn last_offset(&self) -> Option<Offset> {
-        self.runs.last().map(|run| run.offset)
+    /// Where its last batch ends.
+    fn end(&self) -> Option<Offset> {
+        self.runs.last().map(|run| run.offset.plus(run.record_count))
     }
 
     /// The runs of both in one order; `None` where sequences and offsets do not rise together, because the producer
@@ -161,8 +162,9 @@ impl Producer {
                 self.runs.clear();
                 runs.into_iter().for_each(|run| self.push(run));
             }
-            // The later of two lives is the one that counts.
-            None if self.last_offset() < other.last_offset() => *self = other.clone(),
+            // The later of two lives is the one that counts. So it is where the other is of batches that were known here
+            // all along: what came after them stays known.
+            None if self.end() < other.end() => *self = other.clone(),
             None => {}
         }
         self.append_time_ms = self.append_time_ms.max(other.append_time_ms);

@@ -13,7 +13,7 @@ use fidelog_log::env::sim::{SimClock, SimDisk};
 use fidelog_log::env::{Clock, Latched, Moment};
 use fidelog_log::{DataDir, DataDirError, Expected, FlushOutcome, Flusher, LogConfig};
 use fidelog_record::types::{
-    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, MetaIndex, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ClusterId, DirectoryId, Generation, MetaIndex, Offset, TopicId, TopicPartition,
 };
 use fidelog_tests::process::Process;
 use fidelog_tests::story::Story;
@@ -43,6 +43,8 @@ pub(crate) struct Broker {
     pub(crate) watch_micros_max: u64,
     /// What it proposes takes so many microseconds longer, at most.
     pub(crate) ask_micros_max: u64,
+    /// All of it takes as long, and arrives in order.
+    pub(crate) asks_in_order: bool,
     /// After so many changes its next start loses the power.
     pub(crate) crash_next: Option<u64>,
     /// Directories it was given so far.
@@ -57,8 +59,8 @@ pub(crate) struct Broker {
     pub(crate) lied: bool,
     /// Its syncs do nothing.
     pub(crate) lying: bool,
-    /// A bit of it flipped.
-    pub(crate) flipped: bool,
+    /// The batch of which a bit has flipped, when nothing else was done to the disk.
+    pub(crate) hurt: Option<(TopicPartition, Offset)>,
     /// Its data was destroyed, and it is not known to hold everything again.
     pub(crate) tainted: bool,
 }
@@ -117,6 +119,7 @@ impl Broker {
             sync_micros_max: SYNC,
             watch_micros_max: WATCH,
             ask_micros_max: 0,
+            asks_in_order: false,
             crash_next: None,
             directories: 0,
             excused: false,
@@ -124,7 +127,7 @@ impl Broker {
             copy: None,
             lied: false,
             lying: false,
-            flipped: false,
+            hurt: None,
             tainted: false,
         };
         broker.format(cluster);

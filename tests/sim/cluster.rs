@@ -15,12 +15,12 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::agenda::Agenda;
-use crate::broker::{Broker, Life};
+use crate::broker::{Broker, Life, index_of};
 use crate::clients::Clients;
 use crate::control::Control;
 use crate::event::{Event, Own, Purpose};
 use crate::groups::Group;
-use crate::judge::Judge;
+use crate::judge::{Judge, Soundness};
 use crate::links::Said;
 use crate::network::Network;
 use crate::quorum::Quorum;
@@ -289,6 +289,9 @@ impl Sim {
                 let (Some(me), Some(view)) = (life.incarnate(), &life.view) else { return };
                 // Only the watch moves the set (N7).
                 let proposal = Proposal::change_isr(view, me, at, epoch, &proposed);
+                if let Some(joining) = proposed.added.first() {
+                    self.disturb_growth(broker, index_of(joining.broker));
+                }
                 proposal.into_iter().for_each(|it| self.propose(broker, it, Purpose::Isr(at)));
             }
             Said::Failed => self.tell_conditions(broker),
@@ -334,11 +337,18 @@ impl Sim {
                 report.findings.iter().map(|it| format!("{:?} {}", it.case, it.detail)).collect();
             format!("broker {} hosts {at} up to {durable_end}: {}", broker + 1, found.join(", "))
         });
-        let (whole, unhurt) = (made && !self.brokers[broker].tainted, !self.brokers[broker].flipped);
-        self.judge.hosted(broker, at, durable_end, (whole, unhurt), report);
+        let machine = &self.brokers[broker];
+        let soundness = match machine.hurt {
+            Some((there, hurt)) if made && there == at => Soundness::Hurt(hurt),
+            _ if made && !machine.tainted => Soundness::Whole,
+            _ => Soundness::Unknown,
+        };
+        self.judge.hosted(broker, at, durable_end, soundness, report);
         if !report.damage.is_empty() {
             // Nothing else may be destroyed until it is mended.
             self.brokers[broker].tainted = true;
         }
+        self.observe(broker);
+        self.judge_members(at);
     }
 }

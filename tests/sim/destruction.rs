@@ -3,28 +3,32 @@
 //! Always true: what was acknowledged is left on some other member of every partition's sets. No rule saves more than
 //! that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fidelog_broker::meta::state::PartitionEntry;
 use fidelog_broker::partition::Partition;
-use fidelog_log::env::{Disk, Latched};
+use fidelog_log::env::sim::SimDisk;
+use fidelog_log::env::{Disk, Latched, OpenMode};
 use fidelog_record::PlacedBatch;
-use fidelog_record::types::TopicPartition;
+use fidelog_record::types::{PartitionIndex, TopicId, TopicPartition};
+use rand::seq::IndexedRandom;
 use std::sync::Arc;
 
-use crate::broker::{Life, ROOT};
+use crate::broker::{Life, ROOT, index_of};
 use crate::cluster::Sim;
 use crate::event::Event;
 use crate::judge::held;
 use crate::mending::scrub;
 use crate::trouble::Trouble;
 
+/// No partition comes before it.
+const FIRST: TopicPartition = TopicPartition { topic: TopicId::NIL, partition: PartitionIndex(0) };
+
 impl Sim {
     /// Whether every partition has another member that holds what was acknowledged.
     fn may_be_destroyed(&self, broker: usize) -> bool {
         let me = self.brokers[broker].id;
-        let whole =
-            |id: &fidelog_record::types::BrokerId| !self.brokers[crate::broker::index_of(*id)].tainted;
+        let whole = |id: &fidelog_record::types::BrokerId| !self.brokers[index_of(*id)].tainted;
         let others_tainted =
             (0..self.brokers.len()).any(|other| other != broker && self.brokers[other].tainted);
         let safe = self.quorum.state().partitions().all(|(_, entry)| {
@@ -60,7 +64,7 @@ impl Sim {
         machine.disk.set_lying(false);
         machine.disk.crash();
         machine.disk.clear_faults();
-        machine.tainted = true;
+        (machine.tainted, machine.hurt) = (true, None);
     }
 
     pub(crate) fn empty_disk(&mut self, broker: usize) {
@@ -85,7 +89,7 @@ impl Sim {
         latched.remove_dir_all(Path::new(ROOT)).expect("the disk is well");
         latched.sync_dir(Path::new("/")).expect("the disk is well");
         (machine.copy, machine.tainted, machine.needs_mount) = (None, true, false);
-        (machine.flipped, machine.lied) = (false, false);
+        (machine.hurt, machine.lied) = (None, false);
         machine.format(cluster);
     }
 
@@ -96,8 +100,8 @@ impl Sim {
         }
         self.tell("lies", &[broker as u64], || format!("syncs of broker {} do nothing", broker + 1));
         self.brokers[broker].disk.set_lying(true);
-        self.brokers[broker].tainted = true;
-        (self.brokers[broker].lying, self.brokers[broker].lied) = (true, true);
+        let machine = &mut self.brokers[broker];
+        (machine.lying, machine.lied, machine.tainted, machine.hurt) = (true, true, true, None);
         self.agenda.after(micros, Event::Over(Trouble::LyingDisk(broker)));
     }
 
@@ -108,33 +112,41 @@ impl Sim {
         }
     }
 
-    /// One bit of some segment, where others hold what it may be of.
+    /// A bit of a batch that another living in-sync replica holds, too: damage in what only one holds, acknowledged or
+    /// not, takes an operator.
     pub(crate) fn flip_bit(&mut self, broker: usize) {
-        if !self.may_be_destroyed(broker) {
+        if self.brokers[broker].tainted || !self.may_be_destroyed(broker) {
             return;
         }
-        self.brokers[broker].tainted = true;
+        let shared = self.shared_batches(broker);
+        let Some((partition, batch)) = shared.choose(&mut self.random) else { return };
+        let (hurt, batch) = ((*partition, batch.base_offset()), batch.to_bytes());
+        let (byte, bit) = (self.below(batch.len() as u64), self.below(8));
         let disk = self.brokers[broker].disk.clone();
-        let mut files = Vec::new();
-        let topics = Path::new(ROOT).join("topics");
-        for topic in disk.list(&topics).unwrap_or_default() {
-            for partition in disk.list(&topics.join(&topic.name)).unwrap_or_default() {
-                let directory = topics.join(&topic.name).join(&partition.name);
-                let found = disk.list(&directory).unwrap_or_default();
-                files.extend(
-                    found.iter().filter(|it| it.name.ends_with(".log")).map(|it| directory.join(&it.name)),
-                );
-            }
-        }
-        let (at, bit) = (64 + self.below(4_000), self.below(8));
-        let count = files.len() as u64;
-        let Some(file) = files.get(usize::try_from(self.below(count)).expect("few files")) else { return };
-        if disk.flip_bit(file, at, u8::try_from(bit).expect("below 8")).is_ok() {
-            self.brokers[broker].flipped = true;
-            self.tell("flips", &[broker as u64, at], || {
-                format!("a bit of broker {} flips at {at}", broker + 1)
+        let Some((file, at)) = place_of(&disk, &batch) else { return };
+        if disk.flip_bit(&file, at + byte, u8::try_from(bit).expect("below 8")).is_ok() {
+            (self.brokers[broker].tainted, self.brokers[broker].hurt) = (true, Some(hurt));
+            self.tell("flips", &[broker as u64, at + byte], || {
+                format!("a bit of broker {} flips at {} of {}", broker + 1, at + byte, file.display())
             });
         }
+    }
+
+    /// What this broker has synced, and another one that is in sync, whole and up.
+    fn shared_batches(&self, broker: usize) -> Vec<(TopicPartition, PlacedBatch)> {
+        let mut shared = Vec::new();
+        for ((_, at), shadow) in self.judge.shadows.range((broker, FIRST)..(broker + 1, FIRST)) {
+            let Some(entry) = self.quorum.state().partition(*at) else { continue };
+            let proven = entry.isr.iter().filter(|id| !entry.unproven.contains(id)).map(|&id| index_of(id));
+            let others = proven.filter(|&other| {
+                other != broker && !self.brokers[other].tainted && self.partition(other, *at).is_some()
+            });
+            let others: Vec<_> = others.filter_map(|other| self.judge.shadows.get(&(other, *at))).collect();
+            let is_shared =
+                |it: &&PlacedBatch| others.iter().any(|other| other.at(it.base_offset()) == Some(*it));
+            shared.extend(shadow.batches.iter().filter(is_shared).map(|it| (*at, it.clone())));
+        }
+        shared
     }
 
     /// Whose data was destroyed holds everything again once it is in every in-sync set, with a replica that was made anew.
@@ -162,7 +174,8 @@ impl Sim {
                 self.tell("whole", &[broker as u64], || {
                     format!("broker {} holds everything again", broker + 1)
                 });
-                (self.brokers[broker].tainted, self.brokers[broker].lied) = (false, false);
+                let machine = &mut self.brokers[broker];
+                (machine.tainted, machine.lied, machine.hurt) = (false, false, None);
             }
         }
     }
@@ -180,4 +193,24 @@ fn is_readable(partition: &Partition) -> bool {
         fits
     };
     reached == end && batches.iter().all(follows) && next == end
+}
+
+/// The segment file that holds these bytes, and where.
+fn place_of(disk: &SimDisk, bytes: &[u8]) -> Option<(PathBuf, u64)> {
+    let topics = Path::new(ROOT).join("topics");
+    for topic in disk.list(&topics).ok()? {
+        for partition in disk.list(&topics.join(&topic.name)).ok()? {
+            let directory = topics.join(&topic.name).join(&partition.name);
+            for file in disk.list(&directory).ok()?.iter().filter(|it| it.name.ends_with(".log")) {
+                let path = directory.join(&file.name);
+                let opened = disk.open(&path, OpenMode::Read).ok()?;
+                let mut content = vec![0; usize::try_from(opened.len().ok()?).expect("files are small")];
+                opened.read_exact_at(&mut content, 0).ok()?;
+                if let Some(at) = content.windows(bytes.len()).position(|window| window == bytes) {
+                    return Some((path, at as u64));
+                }
+            }
+        }
+    }
+    None
 }

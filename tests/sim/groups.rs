@@ -10,15 +10,15 @@ use fidelog_broker::group::state::{
 use fidelog_broker::group::{CommitAll, Fetch, Open, Positions, PositionsError, Testimony};
 use fidelog_broker::partition::Partition;
 use fidelog_log::env::{Clock, Moment};
-use fidelog_record::types::{Generation, GroupName, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use fidelog_record::types::{
+    BrokerId, Generation, GroupName, LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition,
+};
 
 use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::event::{Event, Own};
 use crate::surroundings::{Surroundings, Task, Wish};
 
-/// Members of the group.
-const MEMBERS: usize = 2;
 /// Between two calls of a member, microseconds at most; now and then.
 const PAUSE: u64 = 80_000;
 const LONG_PAUSE: u64 = 3_000_000;
@@ -145,7 +145,7 @@ async fn carry_out(positions: Positions, topic: TopicId, member: usize, call: Ca
 impl Sim {
     pub(crate) fn begin_group(&mut self, topic: TopicId) {
         self.group.topic = Some(topic);
-        for member in 0..MEMBERS {
+        for member in 0..self.settings.member_count {
             self.group.members.push(Member::default());
             self.agenda.after(10_000, Event::Member(member));
         }
@@ -161,12 +161,15 @@ impl Sim {
         }
         let count = self.brokers.len() as u64;
         let other = usize::try_from(self.below(count)).expect("few brokers");
-        let (asks_other, opens) = (self.percent(25), self.percent(3));
+        let (asks_other, opens, looks_up) = (self.percent(25), self.percent(3), self.percent(25));
         // One only reads: whoever leads no more is asked long after the other has gone on elsewhere.
         let reads = self.healing || member == 0 || self.percent(30);
+        let leader = self.owner_by_metadata();
         let it = &mut self.group.members[member];
         if asks_other {
             it.owner = other;
+        } else if looks_up && let Some(leader) = leader {
+            it.owner = index_of(leader);
         }
         let call = match it.generation.filter(|_| !opens) {
             None if !reads => Call::Open,
@@ -187,6 +190,12 @@ impl Sim {
         let (life, micros) = (self.life(broker).map_or(0, |life| life.number), self.hop());
         self.agenda.after(micros, Event::Of { broker, life, what: Own::Call(number) });
         self.agenda.after(PATIENCE, Event::Told { call: number, answer: None });
+    }
+
+    /// Who leads the group's positions, as a member may have read it anywhere.
+    fn owner_by_metadata(&self) -> Option<BrokerId> {
+        let at = TopicPartition { topic: self.group.topic?, partition: PartitionIndex(0) };
+        self.quorum.state().partition(at)?.leader
     }
 
     /// A call reaches a process.

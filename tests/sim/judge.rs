@@ -12,7 +12,7 @@ use fidelog_record::{Batches, EncodedBatch, PlacedBatch};
 use crate::broker::index_of;
 use crate::cluster::Sim;
 use crate::properties::{
-    acknowledgements, elected, history, in_sync, leaders, names, positions, readers, settled, synced,
+    acknowledgements, elected, history, in_sync, leaders, names, positions, readers, settled, synced, uncut,
     undamaged, views,
 };
 
@@ -25,6 +25,17 @@ pub(crate) enum Fate {
     Stored,
     Unknown,
     Refused,
+}
+
+/// What the disk did to a log since its former process synced it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Soundness {
+    /// Nothing.
+    Whole,
+    /// A bit of the batch that begins here has flipped.
+    Hurt(Offset),
+    /// It lost what was synced, or may have.
+    Unknown,
 }
 
 /// What a replica's log held when it was last looked at.
@@ -55,21 +66,26 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// A process hosts a log that ends at `end`; `whole` unless its disk lost what was synced, `unhurt` unless bits of it
-    /// flipped.
+    /// A process hosts a log that ends at `end`.
     pub(crate) fn hosted(
         &mut self,
         broker: usize,
         at: TopicPartition,
         end: Offset,
-        (whole, unhurt): (bool, bool),
+        soundness: Soundness,
         report: &RecoveryReport,
     ) {
-        if let Some(before) = self.shadows.get(&(broker, at)).filter(|_| whole) {
-            synced::outlives_its_process(broker, at, end, before.committed_end);
-            if before.was_member && unhurt {
-                undamaged::is_whole(broker, at, report);
+        match (self.shadows.get(&(broker, at)), soundness) {
+            (Some(before), Soundness::Whole) => {
+                synced::outlives_its_process(broker, at, end, before.committed_end);
+                if before.was_member {
+                    undamaged::is_whole(broker, at, report);
+                }
             }
+            (Some(before), Soundness::Hurt(hurt)) => {
+                uncut::reaches_what_is_known(broker, at, end, &before.batches, hurt);
+            }
+            (None, _) | (_, Soundness::Unknown) => {}
         }
         self.shadows.insert((broker, at), Shadow::default());
     }
@@ -249,11 +265,12 @@ impl Sim {
         }
     }
 
-    /// Every member of an in-sync set holds what is committed: as far as its process runs, and the quorum believes it.
+    /// Every member of a set holds what is committed, also one that left the in-sync set while it was below the minimum
+    /// (N9): as far as its process runs, and the quorum believes it.
     pub(crate) fn judge_members(&self, at: TopicPartition) {
         let Some(entry) = self.quorum.state().partition(at) else { return };
         let end = self.judge.committed_end(at);
-        for &member in entry.isr.iter().filter(|member| !entry.unproven.contains(member)) {
+        for member in entry.members().filter(|member| !entry.unproven.contains(member)) {
             let other = index_of(member);
             let Some(partition) = self.partition(other, at) else { continue };
             let known = self.judge.shadows.get(&(other, at));
@@ -266,7 +283,7 @@ impl Sim {
 
 impl Shadow {
     /// The batch that begins at `base`.
-    fn at(&self, base: Offset) -> Option<&PlacedBatch> {
+    pub(crate) fn at(&self, base: Offset) -> Option<&PlacedBatch> {
         let place = self.batches.partition_point(|it| it.base_offset() < base);
         self.batches.get(place).filter(|it| it.base_offset() == base)
     }

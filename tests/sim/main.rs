@@ -14,7 +14,7 @@
 //! | `quorum`, `control` | who decides on metadata, and who lives |
 //! | `clients`, `readers`, `groups` | producers, readers, and the members of a group |
 //! | `surroundings` | what the owners of a group's positions want of the world |
-//! | `trouble`, `slowness`, `destruction`, `operator`, `healing` | what goes wrong, what people do, and the end, when nothing does any more |
+//! | `trouble`, `slowness`, `destruction`, `aftermath`, `operator`, `healing` | what goes wrong, what people do, and the end, when nothing does any more |
 //! | `judge`, `properties/` | what was seen, and what must hold |
 //! | `planted` | bugs planted on purpose, and how many seeds each needs |
 //!
@@ -22,6 +22,7 @@
 //! prints the end of its story, and the line that repeats it; `FIDELOG_SIM_FAILURES` is how many end the run (1). Long runs:
 //! `FIDELOG_SIM_SEEDS=100000 FIDELOG_THREADS=2 cargo test -p fidelog-tests --profile sim --test sim seeds_keep -- --nocapture`.
 
+mod aftermath;
 mod agenda;
 mod broker;
 mod clients;

@@ -37,11 +37,13 @@ pub(crate) struct Pipe<M> {
     last: Moment,
     /// Its first parcel could not pass the link.
     pub(crate) held: bool,
+    /// What is said on it takes so much longer, microseconds.
+    pub(crate) slow_micros: u64,
 }
 
 impl<M> Default for Pipe<M> {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), last: Moment::default(), held: false }
+        Self { queue: VecDeque::new(), last: Moment::default(), held: false, slow_micros: 0 }
     }
 }
 
@@ -85,8 +87,6 @@ pub(crate) struct Stream {
     pub(crate) up: bool,
     /// It takes nothing more.
     pub(crate) broken: bool,
-    /// What is said on it takes so much longer, at most, microseconds.
-    pub(crate) slow_micros: u64,
     pub(crate) to_follower: Pipe<LeaderMessage>,
     pub(crate) to_leader: Pipe<FollowerMessage>,
     /// Partitions to be asked for pushes.
@@ -127,7 +127,6 @@ impl Network {
             incarnate,
             up: false,
             broken: false,
-            slow_micros: 0,
             to_follower: Pipe::default(),
             to_leader: Pipe::default(),
             ready: BTreeSet::new(),

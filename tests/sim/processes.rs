@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fidelog_broker::meta::lease::AckLease;
 use fidelog_broker::meta::quorum::{Accepted, ProposeError};
 use fidelog_broker::meta::state::{
-    ClusterState, DataFound, FEATURE_LEVEL, Outcome, PartitionEntry, Proposal, Refusal, Registration, StartId,
+    DataFound, FEATURE_LEVEL, Outcome, Proposal, Refusal, Registration, StartId,
 };
 use fidelog_log::Flusher;
 use fidelog_log::env::planted::{Planted, is_planted};
@@ -17,6 +17,7 @@ use crate::event::{Asked, Event, Own, Purpose};
 use crate::groups::Owners;
 use crate::links::Outbox;
 use crate::network::Lane;
+use crate::properties::lives;
 
 /// Between two attempts to register, or to report something, microseconds.
 const AGAIN: u64 = 250_000;
@@ -45,16 +46,11 @@ impl Sim {
         if let Some(changes) = self.dies_amid_start() {
             process.end_after(changes);
         }
-        let opened = home.map_err(|error| error.to_string()).and_then(|home| {
-            let found = home.found().clone();
-            let generation_new = home.raise_generation().map_err(|error| error.to_string())?;
-            Ok((home, found, generation_new))
-        });
-        let (home, found, generation_new) = match opened {
-            Ok(opened) => opened,
-            Err(why) => return self.start_failed(broker, &process, &why),
+        let home = match home {
+            Ok(home) => home,
+            Err(why) => return self.start_failed(broker, &process, &why.to_string()),
         };
-        let identity = home.identity();
+        let (found, identity) = (home.found().clone(), home.identity());
         let mut start = [0; 16];
         start[..8].copy_from_slice(&number.to_be_bytes());
         start[15] = u8::try_from(broker).expect("few brokers");
@@ -65,7 +61,7 @@ impl Sim {
             start: StartId::from_random(start),
             directory: identity.directory_id,
             generation_found: found.generation,
-            generation_new,
+            generation_new: found.generation,
             clean: found.clean,
             client_address: format!("10.0.0.1:{port}"),
             peer_address: format!("10.0.1.1:{port}"),
@@ -136,9 +132,35 @@ impl Sim {
         if life.registered.is_some() {
             return;
         }
+        if !self.raise_before_registering(broker) {
+            return;
+        }
+        let Some(life) = self.life(broker) else { return };
         let proposal = Proposal::RegisterBroker { registration: life.registration.clone() };
         self.propose(broker, proposal, Purpose::Registration);
         self.own_later(broker, AGAIN, Own::Register);
+    }
+
+    /// Raises the generation once the quorum is there to judge what was found: starts that end before that must not take a
+    /// rolled-back directory up to what it was registered with (N13). Whether this start may register.
+    fn raise_before_registering(&mut self, broker: usize) -> bool {
+        let quorum = self.quorum_node();
+        let reached =
+            !self.quorum.away && !self.network.is_cut(broker, quorum) && !self.network.is_cut(quorum, broker);
+        let Some(life) = self.life_mut(broker) else { return false };
+        let registration = &mut life.registration;
+        if registration.generation_new > registration.generation_found {
+            return true;
+        }
+        if !reached {
+            self.own_later(broker, AGAIN, Own::Register);
+            return false;
+        }
+        match life.home.raise_generation() {
+            Ok(raised) => registration.generation_new = raised,
+            Err(error) => self.end(broker, &format!("its generation could not be raised: {error}")),
+        }
+        self.life(broker).is_some()
     }
 
     pub(crate) fn quorum_answered(
@@ -224,7 +246,7 @@ impl Sim {
             let micros = self.hop() * 10;
             self.agenda.after(micros, Event::Consider(Box::new(asked.clone())));
         }
-        let micros = self.hop() + self.below(self.brokers[broker].ask_micros_max);
+        let micros = self.hop() + self.asking_micros(broker);
         self.agenda.after(micros, Event::Consider(Box::new(asked)));
     }
 
@@ -268,6 +290,9 @@ impl Sim {
             // It lied to a clean stop, which is believed (N10): no rule saves that, and the run ends here.
             self.done = true;
         }
+        if let (Proposal::ChangeIsr { partition, isr, .. }, Ok(_)) = (&asked.proposal, &answer) {
+            lives::are_as_named(*partition, isr, &before, self.quorum.state());
+        }
         if answer.is_ok() && !self.done {
             let all: Vec<_> = self.quorum.state().partitions().map(|(at, _)| at).collect();
             all.into_iter().for_each(|at| self.judge_members(at));
@@ -281,17 +306,6 @@ impl Sim {
         let micros = self.hop();
         let answer = if lost { None } else { Some(answer) };
         self.agenda.after(micros, Event::Of { broker, life, what: Own::Answered(purpose, answer) });
-    }
-
-    /// Leaderships that began since `before` may be disturbed.
-    fn disturb_moved(&mut self, before: &ClusterState) {
-        let moved = |at, entry: &PartitionEntry| {
-            before.partition(at).is_some_and(|old| old.leader_epoch < entry.leader_epoch)
-        };
-        let state = Arc::clone(self.quorum.state());
-        for (at, _) in state.partitions().filter(|&(at, entry)| moved(at, entry)) {
-            self.disturb(at);
-        }
     }
 
     /// The process stands still.
@@ -334,7 +348,7 @@ impl Sim {
         }
         self.process_gone(broker);
         self.clients_of_ended(broker, number);
-        let micros = if self.healing { 100_000 } else { 50_000 + self.below(3_000_000) };
+        let micros = if self.healing { 100_000 } else { 50_000 + self.below(self.settings.restart) };
         self.agenda.after(micros, Event::Start(broker));
     }
 }

@@ -30,10 +30,14 @@ pub(crate) struct Settings {
     pub(crate) retention_bytes: Option<u64>,
     /// One way over the network, at most, when nothing is wrong with it.
     pub(crate) hop: u64,
-    /// Percent of new leaderships that are disturbed as they begin.
+    /// How long a process is down, at most.
+    pub(crate) restart: u64,
+    /// Percent of new leaderships that are disturbed as they begin, and half as many of replicas about to join.
     pub(crate) aftermath: u64,
     /// Whether there is a group, whose positions are stored.
     pub(crate) group: bool,
+    /// Members of that group.
+    pub(crate) member_count: usize,
     /// How long a producer waits after a refusal, at most.
     pub(crate) client_pause: u64,
 }
@@ -45,6 +49,9 @@ impl Settings {
             // A run that is mostly about one thing.
             let favourite = Kind::ALL[random.random_range(0..Kind::ALL.len())];
             troubles.extend([favourite; 6]);
+        }
+        if random.random_ratio(1, 5) {
+            troubles.extend([Kind::FlipBit; 3]);
         }
         Self {
             broker_count: [3, 3, 3, 4, 5][random.random_range(0..5)],
@@ -75,6 +82,8 @@ impl Settings {
             retention_bytes: [None, None, Some(12 << 10)][random.random_range(0..3)],
             hop: [300, 2_000, 20_000][random.random_range(0..3)],
             group: random.random_ratio(1, 3),
+            member_count: random.random_range(2..=4),
+            restart: [600_000, 3_000_000][random.random_range(0..2)],
             aftermath: [0, 15, 50][random.random_range(0..3)],
             client_pause: [100_000, 100_000, 1_000_000][random.random_range(0..3)],
         }

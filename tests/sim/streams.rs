@@ -73,7 +73,7 @@ impl Sim {
         else {
             return;
         };
-        let micros = micros + stream.slow_micros;
+        let micros = micros + stream.to_follower.slow_micros;
         let arrives = stream.to_follower.send(Parcel::Message(at, epoch, message), later(now, micros));
         self.agenda.at(arrives, Event::Arrive(id, Way::ToFollower));
     }
@@ -86,7 +86,9 @@ impl Sim {
         epoch: LeaderEpoch,
         message: FollowerMessage,
     ) {
+        // What a disk lost that lied may be all that told epochs apart: such a replica is mended, or filled again.
         if let FollowerMessage::Refused { cause: RefusalCause::WouldCutCommitted, message, .. } = &message
+            && !self.brokers[broker].tainted
             && let Some(leader) = self.network.streams.get(&id).map(|stream| stream.from)
         {
             self.blame(leader, &format!("replicas have parted: {message}"));
@@ -97,7 +99,7 @@ impl Sim {
         else {
             return;
         };
-        let micros = micros + stream.slow_micros;
+        let micros = micros + stream.to_leader.slow_micros;
         let arrives = stream.to_leader.send(Parcel::Message(at, epoch, message), later(now, micros));
         self.agenda.at(arrives, Event::Arrive(id, Way::ToLeader));
     }

@@ -1,14 +1,13 @@
 //! What goes wrong, and when it is over.
 
 use fidelog_broker::replica::StreamId;
-use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_log::env::sim::{Fault, FaultError};
 use fidelog_log::env::{Clock, Disk, Operation};
 use fidelog_record::types::TopicPartition;
 use rand::seq::IndexedRandom;
 use std::path::Path;
 
-use crate::broker::{ROOT, index_of};
+use crate::broker::ROOT;
 use crate::cluster::Sim;
 use crate::event::{Event, Own};
 use crate::slowness::{SYNC, WATCH};
@@ -34,6 +33,8 @@ pub(crate) enum Kind {
     Isolate,
     /// A link is cut, both ways or one.
     CutLink,
+    /// A broker and the quorum hear nothing of each other; brokers hear one another.
+    LoseQuorum,
     /// A stream breaks.
     BreakStream,
     /// A wall clock jumps.
@@ -77,8 +78,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All but [`Self::FlipBit`]: damage in records that only one replica holds, acknowledged or not, takes an operator.
-    pub(crate) const ALL: [Self; 28] = [
+    /// All but [`Self::FlipBit`]: while a disk is damaged, less is promised of it, and less is looked at.
+    pub(crate) const ALL: [Self; 29] = [
         Self::Kill,
         Self::PowerCut,
         Self::KillAll,
@@ -88,6 +89,7 @@ impl Kind {
         Self::Pause,
         Self::Isolate,
         Self::CutLink,
+        Self::LoseQuorum,
         Self::BreakStream,
         Self::Clock,
         Self::SlowDisk,
@@ -130,9 +132,7 @@ impl Sim {
         }
         let micros = self.below(2 * self.settings.quiet);
         self.agenda.after(micros, Event::Trouble);
-        let flips = is_planted(Planted::DamageTakenForTornTail) && self.percent(30);
-        let drawn = self.settings.troubles.choose(&mut self.random).copied();
-        let Some(kind) = drawn.filter(|_| !flips).or(flips.then_some(Kind::FlipBit)) else { return };
+        let Some(kind) = self.settings.troubles.choose(&mut self.random).copied() else { return };
         let broker = usize::try_from(self.below(self.brokers.len() as u64)).expect("few brokers");
         let micros = 50_000 + self.below(3_000_000);
         match kind {
@@ -151,6 +151,7 @@ impl Sim {
             Kind::Pause => self.pause(broker, micros),
             Kind::Isolate => self.isolate(broker, micros),
             Kind::CutLink => self.cut_link(broker, micros),
+            Kind::LoseQuorum => self.lose_quorum(broker, 1_000_000 + micros),
             Kind::BreakStream => {
                 let all: Vec<_> = self.network.streams.keys().copied().collect();
                 let some = all.choose(&mut self.random).copied();
@@ -187,7 +188,7 @@ impl Sim {
         self.end(broker, "the power is cut");
     }
 
-    fn end_amid_work(&mut self, broker: usize, changes_max: u64) {
+    pub(crate) fn end_amid_work(&mut self, broker: usize, changes_max: u64) {
         let changes = self.below(changes_max);
         let cut = self.percent(60);
         self.tell("end planned", &[broker as u64, changes], || {
@@ -212,6 +213,11 @@ impl Sim {
     /// A clean stop: everybody is told, everything synced.
     pub(crate) fn stop(&mut self, broker: usize) {
         let Some(life) = self.life(broker) else { return };
+        if life.registered.is_none() {
+            // A start takes no notice of signals: it ends, and what it found unclean stays so (N10).
+            self.end(broker, "stopped before it was registered");
+            return;
+        }
         let (flusher, partitions) = (std::sync::Arc::clone(&life.flusher), life.partitions.clone());
         partitions.values().for_each(|partition| partition.stopping());
         self.settle(broker);
@@ -228,7 +234,13 @@ impl Sim {
         self.cut_links(cut, micros);
     }
 
-    fn cut_link(&mut self, broker: usize, micros: u64) {
+    /// Long enough that another one leads what this broker does not know it leads no more (N12, N18).
+    fn lose_quorum(&mut self, broker: usize, micros: u64) {
+        let quorum = self.quorum_node();
+        self.cut_links(vec![(broker, quorum), (quorum, broker)], micros);
+    }
+
+    pub(crate) fn cut_link(&mut self, broker: usize, micros: u64) {
         let other = usize::try_from(self.below(self.brokers.len() as u64 + 1)).expect("few brokers");
         if other == broker {
             return;
@@ -263,21 +275,6 @@ impl Sim {
             {
                 self.break_stream(id);
             }
-        }
-    }
-
-    /// A leadership has just moved: what follows from that is disturbed, as likely as the run wants it.
-    pub(crate) fn disturb(&mut self, at: TopicPartition) {
-        if self.healing || !self.percent(self.settings.aftermath) {
-            return;
-        }
-        let Some(entry) = self.quorum.state().partition(at) else { return };
-        let replicas: Vec<_> = entry.replicas.iter().map(|replica| index_of(replica.broker)).collect();
-        let Some(&broker) = replicas.choose(&mut self.random) else { return };
-        match self.below(4) {
-            0 | 1 => self.end_amid_work(broker, 60),
-            2 => self.slow_stream(broker, 500_000),
-            _ => self.cut_link(broker, 500_000),
         }
     }
 
@@ -383,7 +380,9 @@ impl Sim {
             Trouble::SlowWatch(broker) => self.brokers[broker].watch_micros_max = WATCH,
             Trouble::SlowProposals(broker) => self.brokers[broker].ask_micros_max = 0,
             Trouble::SlowStream(id) => {
-                self.network.streams.get_mut(&id).into_iter().for_each(|stream| stream.slow_micros = 0);
+                if let Some(stream) = self.network.streams.get_mut(&id) {
+                    (stream.to_follower.slow_micros, stream.to_leader.slow_micros) = (0, 0);
+                }
             }
             Trouble::LyingDisk(broker) => self.end_lie(broker),
             Trouble::QuorumAway => {

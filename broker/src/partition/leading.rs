@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fidelog_log::env::Moment;
-use fidelog_log::env::planted::{Planted, is_planted};
 use fidelog_record::PlacedBatch;
 use fidelog_record::types::{BrokerId, LeaderEpoch, Offset};
 
 mod confirming;
 mod opening;
+mod outdated;
 mod refusals;
 
 pub(super) use confirming::Round;
 pub(super) use opening::Opening;
+pub(super) use outdated::Outdated;
 
 use super::assignment::Assignment;
 use super::effect::Effect;
@@ -154,7 +155,10 @@ impl<W> Machine<W> {
     ) {
         let Role::Leader(leading) = &mut self.role else { return };
         let current = leading.followers.get(from).and_then(|f| f.stream()) == Some(stream);
-        if (epoch != leading.epoch || !current) && !is_planted(Planted::ReportEpochIgnored) {
+        if let FollowerMessage::Report { durable_end } = message {
+            self.outdated.note(from, durable_end);
+        }
+        if epoch != leading.epoch || !current {
             return;
         }
         match message {
@@ -253,13 +257,13 @@ impl<W> Machine<W> {
         }
         let me = self.me;
         let durable_end = self.log.durable_end;
-        let followers = &leading.followers;
+        let (followers, outdated) = (&leading.followers, &self.outdated);
         let others = leading.in_sync.waited_for().filter(|&id| id != me);
         let reported = std::iter::once(me).chain(others).map(|id| {
             if id == me {
                 Some(durable_end)
             } else {
-                followers.get(id).and_then(|follower| follower.durable_end())
+                outdated.counted(id, followers.get(id).and_then(|follower| follower.durable_end()))
             }
         });
         let isr_count = leading.in_sync.committed().len();

@@ -20,7 +20,7 @@ use fidelog_record::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use super::assignment::Assignment;
 use super::effect::Effect;
 use super::following::{Cutting, Following};
-use super::leading::{Leading, Round};
+use super::leading::{Leading, Outdated, Round};
 use super::lease::Lease;
 use super::log_state::LogState;
 use super::membership::ShrinkBelow;
@@ -135,6 +135,8 @@ pub struct Machine<W> {
     pub(super) producers_full_until_ms: u64,
     /// The last round that asked whether this replica still leads.
     pub(super) round: Round,
+    /// What must not count any more.
+    pub(super) outdated: Outdated,
     pub(super) shrink_below: ShrinkBelow,
     pub(super) effects: Vec<Effect<W>>,
 }
@@ -166,6 +168,7 @@ impl<W> Machine<W> {
             cutting: None,
             producers_full_until_ms: 0,
             round: Round::default(),
+            outdated: Outdated::default(),
             shrink_below: ShrinkBelow::default(),
             effects: Vec::new(),
         }

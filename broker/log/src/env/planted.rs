@@ -8,7 +8,7 @@
 pub enum Planted {
     /// A follower reports what it has not synced (N2).
     AckBeforeFollowersSync,
-    /// A leader believes reports of other epochs and streams (N4).
+    /// A leader counts what a follower reported in an epoch, or on a stream, that is over (N4, N6).
     ReportEpochIgnored,
     /// A leader that starts again leads in the epoch it had (N1).
     SameEpochAfterRestart,

@@ -5,16 +5,19 @@
 //!
 //! | bug | seeds | bug | seeds |
 //! |---|---|---|---|
-//! | `AckBeforeFollowersSync` | 1 | `CutNotDurable` | not |
-//! | `ReportEpochIgnored` | 534 | `GrowthNeverWithdrawn` | 355 |
-//! | `SameEpochAfterRestart` | 1 | `CutBelowCommitted` | 1 |
-//! | `GrowthOnCommittedEndAlone` | 2 | `DamageTakenForTornTail` | 159 |
-//! | `ReplyBelieved` | 34 | `TornTailTakenForDamage` | not |
-//! | `UnionNotWaitedFor` | 5 | `SecondSyncBelieved` | 621 |
-//! | `ResendAnsweredBeforeCommit` | 2 | `ProducersNotRewound` | 56 |
-//! | `StaleIncarnationAdded` | 97 | `ShrunkWithoutQuorum` | 11 |
-//! | `UncleanBelieved` | 680 | `PositionUnconfirmed` | 130 |
-//! | `OffsetGivenTwice` | 2 | | |
+//! | `AckBeforeFollowersSync` | 1 | `CutNotDurable` | 151 |
+//! | `ReportEpochIgnored` | 1,113 | `GrowthNeverWithdrawn` | 136 |
+//! | `SameEpochAfterRestart` | 4 | `CutBelowCommitted` | 1 |
+//! | `GrowthOnCommittedEndAlone` | 184 | `DamageTakenForTornTail` | 252 |
+//! | `ReplyBelieved` | 16 | `TornTailTakenForDamage` | 639 |
+//! | `UnionNotWaitedFor` | 11 | `SecondSyncBelieved` | 1,245 |
+//! | `ResendAnsweredBeforeCommit` | 1 | `ProducersNotRewound` | 95 |
+//! | `StaleIncarnationAdded` | 638 | `ShrunkWithoutQuorum` | 6 |
+//! | `UncleanBelieved` | 45 | `PositionUnconfirmed` | 381 |
+//! | `OffsetGivenTwice` | 317 | | |
+//!
+//! Where the first one lies is luck: the same bugs were found after half as many, or twice, when the troubles were weighed
+//! otherwise.
 
 use fidelog_log::env::planted::{self, Planted};
 use fidelog_tests::seeds::{self, Failure};
@@ -59,17 +62,15 @@ fn report(bug: Planted, found: Option<&Failure>) {
 }
 
 /// With how many seeds each of these is found on every run of the tests.
-const CHEAP: [(Planted, u64); 11] = [
+const CHEAP: [(Planted, u64); 9] = [
     (Planted::AckBeforeFollowersSync, 40),
     (Planted::SameEpochAfterRestart, 60),
-    (Planted::GrowthOnCommittedEndAlone, 60),
     (Planted::ReplyBelieved, 100),
     (Planted::UnionNotWaitedFor, 60),
     (Planted::ResendAnsweredBeforeCommit, 40),
-    (Planted::StaleIncarnationAdded, 150),
-    (Planted::OffsetGivenTwice, 60),
+    (Planted::UncleanBelieved, 150),
     (Planted::CutBelowCommitted, 40),
-    (Planted::ProducersNotRewound, 100),
+    (Planted::ProducersNotRewound, 200),
     (Planted::ShrunkWithoutQuorum, 40),
 ];
 

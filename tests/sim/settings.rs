@@ -45,6 +45,10 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn draw(random: &mut StdRng) -> Self {
         let mut troubles: Vec<_> = Kind::ALL.into_iter().filter(|_| random.random_ratio(2, 5)).collect();
+        if random.random_ratio(1, 2) {
+            // What is lost when a process ends in the midst of its work is seen on no other occasion.
+            troubles.extend([Kind::EndAmidWork; 3]);
+        }
         if random.random_ratio(1, 3) {
             // A run that is mostly about one thing.
             let favourite = Kind::ALL[random.random_range(0..Kind::ALL.len())];

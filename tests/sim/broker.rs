@@ -57,6 +57,8 @@ pub(crate) struct Broker {
     pub(crate) copy: Option<(SimDisk, Generation)>,
     /// Its syncs did nothing once, and it is not known to hold everything again.
     pub(crate) lied: bool,
+    /// The same, whatever came after.
+    pub(crate) has_lied: bool,
     /// Its syncs do nothing.
     pub(crate) lying: bool,
     /// The batch of which a bit has flipped, when nothing else was done to the disk.
@@ -126,6 +128,7 @@ impl Broker {
             needs_mount: false,
             copy: None,
             lied: false,
+            has_lied: false,
             lying: false,
             hurt: None,
             tainted: false,

@@ -102,6 +102,7 @@ impl Sim {
         self.brokers[broker].disk.set_lying(true);
         let machine = &mut self.brokers[broker];
         (machine.lying, machine.lied, machine.tainted, machine.hurt) = (true, true, true, None);
+        machine.has_lied = true;
         self.agenda.after(micros, Event::Over(Trouble::LyingDisk(broker)));
     }
 

@@ -49,6 +49,12 @@ impl Sim {
             Some(wrong) => {
                 let since = self.judge.healing_since;
                 let waited = self.agenda.now().micros_since(since);
+                if waited >= PATIENCE && self.brokers.iter().any(|machine| machine.has_lied) {
+                    // What it was told is synced and is not, producers among it, nobody can give back.
+                    self.tell("void", &[], || format!("a disk has lied, and it is not well: {wrong}"));
+                    self.done = true;
+                    return;
+                }
                 assert!(waited < PATIENCE, "not well {} s after the last fault: {wrong}", waited / 1_000_000);
                 self.agenda.after(LOOK, Event::Look);
             }

@@ -211,9 +211,15 @@ impl Sim {
         let Some(shadow) = self.judge.shadows.get_mut(&(broker, at)) else { return };
         let history = self.judge.history.entry(at).or_default();
         let known = shadow.batches.partition_point(|it| it.end_offset() <= shadow_committed);
-        for batch in shadow.batches[known..].iter().take_while(|it| it.end_offset() <= committed_end) {
-            history.committed(broker, batch);
+        let newly_committed =
+            || shadow.batches[known..].iter().take_while(|it| it.end_offset() <= committed_end);
+        if self.brokers[broker].has_lied
+            && let Some(other) = newly_committed().find(|batch| history.contradicts(batch))
+        {
+            let why = format!("it shows another batch at {} as committed", other.base_offset());
+            return self.blame(broker, &why);
         }
+        newly_committed().for_each(|batch| history.committed(broker, batch));
         history.reached(broker, shadow_committed, committed_end);
         shadow.committed_end = committed_end;
         let newly = look.leads.filter(|epoch| *epoch != shadow.opened);
@@ -297,6 +303,9 @@ impl Shadow {
     }
 }
 
+/// How often the disk may refuse to be looked at.
+const REFUSED_MAX: u32 = 100;
+
 /// Whole batches of `from..below` but for what is damaged, and how far they reach.
 pub(crate) fn held(
     partition: &fidelog_broker::partition::Partition,
@@ -304,7 +313,7 @@ pub(crate) fn held(
     from: Offset,
     below: Offset,
 ) -> (Vec<PlacedBatch>, Offset) {
-    let (view, mut next, mut batches) = (partition.view(), from, Vec::new());
+    let (view, mut next, mut batches, mut refused) = (partition.view(), from, Vec::new(), 0);
     while next < below {
         match view.read(next, LOOK_BYTES, below) {
             Ok(read) if read.next_offset > next => {
@@ -315,6 +324,8 @@ pub(crate) fn held(
             }
             // Told, served around, and not repaired.
             Err(ReadError::DataLoss { range, .. }) => next = range.end.min(below),
+            // A fault that was planned for the product.
+            Err(_) if refused < REFUSED_MAX => refused += 1,
             _ => break,
         }
     }

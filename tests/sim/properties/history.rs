@@ -33,6 +33,12 @@ impl History {
         self.batches.get(place).filter(|it| it.base_offset() == base)
     }
 
+    /// Whether another batch is committed there.
+    pub(crate) fn contradicts(&self, batch: &PlacedBatch) -> bool {
+        let at = self.batches.partition_point(|known| known.base_offset() < batch.base_offset());
+        self.batches.get(at).is_some_and(|known| known != batch)
+    }
+
     /// A broker says that this is committed.
     pub(crate) fn committed(&mut self, broker: usize, batch: &PlacedBatch) {
         let at = self.batches.partition_point(|known| known.base_offset() < batch.base_offset());

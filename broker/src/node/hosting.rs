@@ -216,8 +216,9 @@ impl Hosting {
         for finding in &report.findings {
             if finding.case.is_alarming() {
                 warn!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
-            } else if finding.case == RecoveryCase::Whole {
-                debug!(partition = %id, "recovery: whole"); // one of each partition, at every unclean start
+            } else if matches!(finding.case, RecoveryCase::Clean | RecoveryCase::Whole | RecoveryCase::Empty)
+            {
+                debug!(partition = %id, case = ?finding.case, "recovery"); // one of each partition, at every start
             } else {
                 info!(partition = %id, case = ?finding.case, "recovery: {}", finding.detail);
             }

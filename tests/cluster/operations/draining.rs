@@ -73,8 +73,8 @@ async fn a_broker_that_drains_keeps_no_other_from_joining() {
     scene.workload.acknowledged(300).await;
     let all = scene.partitions().await;
     assert!(all.iter().all(|it| !it.isr.contains(&3)), "it drains still: {all:?}");
-    let health = scene.fidelog.json(&["cluster", "health"]).await;
-    assert!(health.to_string().contains("broker resume"), "{health}");
+    let health = scene.fidelog.run(&["cluster", "health"]).await;
+    assert!(health.out.contains("broker resume"), "{health:?}");
     scene.fidelog.done(&["broker", "resume", "3"]).await;
     scene.settled().await;
     scene.end().await;

@@ -213,11 +213,13 @@ impl Sim {
         let known = shadow.batches.partition_point(|it| it.end_offset() <= shadow_committed);
         let newly_committed =
             || shadow.batches[known..].iter().take_while(|it| it.end_offset() <= committed_end);
-        if self.brokers[broker].has_lied
-            && let Some(other) = newly_committed().find(|batch| history.contradicts(batch))
-        {
-            let why = format!("it shows another batch at {} as committed", other.base_offset());
-            return self.blame(broker, &why);
+        if self.brokers[broker].has_lied {
+            let end =
+                newly_committed().last().map_or(history.end(), PlacedBatch::end_offset).max(history.end());
+            let other = newly_committed().find(|batch| history.contradicts(batch));
+            if let Some(at) = other.map(PlacedBatch::base_offset).or((committed_end > end).then_some(end)) {
+                return self.blame(broker, &format!("it shows something else at {at} as committed"));
+            }
         }
         newly_committed().for_each(|batch| history.committed(broker, batch));
         history.reached(broker, shadow_committed, committed_end);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fidelog_client::wire::PartitionDescription;
 use fidelog_client::{Client, Record};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::cluster::Cluster;
@@ -31,12 +32,21 @@ const KILL_S_MAX: f64 = 3.0;
 /// After a loss that only silence tells of.
 const SILENCE_S_MAX: f64 = 5.0;
 
+/// Records that took less are not told apart.
+const SLOW_MIN: Duration = Duration::from_millis(5);
+/// After what was planned.
+const PLANNED_S_MAX: f64 = 0.3;
+
 /// What happens to the broker.
 #[derive(Clone, Copy)]
 enum Loss<'a> {
     Kill,
     Pause,
     Cut(&'a Network),
+    /// SIGTERM: it hands over first.
+    Stop,
+    /// Nothing, but that all it leads is moved to the next one by order.
+    Moved,
 }
 
 /// Kills with -9: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6.
@@ -47,6 +57,16 @@ pub(super) fn after_kill(dir: &Path) -> Result<Vec<Figure>> {
 /// SIGSTOP: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6.
 pub(super) fn after_pause(dir: &Path) -> Result<Vec<Figure>> {
     rounds(Cluster::start(dir, BROKERS)?, Loss::Pause, "SIGSTOP", SILENCE_S_MAX)
+}
+
+/// SIGTERM: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6.
+pub(super) fn after_stop(dir: &Path) -> Result<Vec<Figure>> {
+    rounds(Cluster::start(dir, BROKERS)?, Loss::Stop, "SIGTERM, one in flight", PLANNED_S_MAX)
+}
+
+/// Leaders moved by order: as many times as `FIDELOG_BENCH_FAILOVERS` says, else 6.
+pub(super) fn after_move(dir: &Path) -> Result<Vec<Figure>> {
+    rounds(Cluster::start(dir, BROKERS)?, Loss::Moved, "partition elect, one in flight", PLANNED_S_MAX)
 }
 
 /// A broker that nothing reaches and that reaches nobody: as many as `FIDELOG_BENCH_FAILOVERS` says, else 6. Without
@@ -137,15 +157,45 @@ fn lose(
         Loss::Kill => cluster.broker(index).kill(),
         Loss::Pause => cluster.broker(index).signal("-STOP")?,
         Loss::Cut(network) => network.plug(index, false)?,
+        Loss::Stop => cluster.broker(index).signal("-TERM")?,
+        Loss::Moved => cluster.runtime.block_on(move_leaders(client, index))?,
     }
-    let took = cluster.runtime.block_on(writers.flow_again(since))?;
+    let took = match loss {
+        Loss::Kill | Loss::Pause | Loss::Cut(_) => cluster.runtime.block_on(writers.flow_again(since))?,
+        Loss::Stop | Loss::Moved => {
+            // The former leader goes on until another leads: what counts is the longest time without a receipt.
+            let leads = u32::try_from(index)? + 1;
+            cluster.runtime.block_on(until(client, "the others to lead", |it| it.leader != leads))?;
+            cluster.runtime.block_on(writers.flow_again(Instant::now()))?;
+            writers.longest_since(since)
+        }
+    };
     match loss {
         Loss::Kill => drop(cluster.restart(index)?),
         Loss::Pause => cluster.broker(index).signal("-CONT")?,
         Loss::Cut(network) => network.plug(index, true)?,
+        Loss::Stop => {
+            cluster.broker(index).stop()?;
+            cluster.restart(index)?;
+        }
+        Loss::Moved => {}
     }
     cluster.runtime.block_on(until(client, "every replica in sync", |it| it.isr.len() == BROKERS))?;
     Ok(took.as_secs_f64())
+}
+
+/// Orders that the next broker leads what the one at `index` does.
+async fn move_leaders(client: &Client, index: usize) -> Result<()> {
+    let leads = u32::try_from(index)? + 1;
+    let next = u32::try_from((index + 1) % BROKERS)? + 1;
+    let topic = client.admin().describe_topic(TOPIC).await?;
+    for partition in topic.partitions.iter().filter(|it| it.leader == leads) {
+        let answer =
+            client.admin().elect_leaders(&[(TOPIC.to_owned(), partition.partition)], Some(next)).await?;
+        let refused = answer.iter().find_map(|it| it.error.as_ref()).map(|it| it.message.as_str());
+        ensure!(refused.is_none(), "{}", refused.unwrap_or_default());
+    }
+    Ok(())
 }
 
 /// Waits until every partition is as it should be.
@@ -168,25 +218,37 @@ struct Writers {
     /// By partition: when the last acknowledged record was handed over, and when it was acknowledged; microseconds
     /// since `began`.
     acknowledged: Vec<Arc<(AtomicU64, AtomicU64)>>,
+    /// Records that took a while: when they were acknowledged, and how long it took.
+    slow: Arc<Mutex<Vec<(Instant, Duration)>>>,
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<Result<()>>>,
 }
 
 impl Writers {
     fn start(cluster: &Cluster, client: &Client) -> Result<Self> {
-        let mut writers =
-            Self { began: Instant::now(), acknowledged: Vec::new(), stop: Arc::default(), tasks: Vec::new() };
+        let mut writers = Self {
+            began: Instant::now(),
+            acknowledged: Vec::new(),
+            slow: Arc::default(),
+            stop: Arc::default(),
+            tasks: Vec::new(),
+        };
         for partition in 0..PARTITIONS {
             let producer = cluster.runtime.block_on(client.producer(TOPIC).open())?;
             let (times, began, stop) =
                 (Arc::<(AtomicU64, AtomicU64)>::default(), writers.began, Arc::clone(&writers.stop));
             writers.acknowledged.push(Arc::clone(&times));
+            let slow = Arc::clone(&writers.slow);
             let micros = move || u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             writers.tasks.push(cluster.runtime.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let handed = micros();
                     let record = Record::new(handed.to_string());
+                    let sent = Instant::now();
                     producer.send_to(partition, record).await?.await?;
+                    if sent.elapsed() >= SLOW_MIN {
+                        slow.lock().push((Instant::now(), sent.elapsed()));
+                    }
                     times.1.store(micros(), Ordering::Relaxed);
                     times.0.store(handed, Ordering::Release);
                 }
@@ -194,6 +256,12 @@ impl Writers {
             }));
         }
         Ok(writers)
+    }
+
+    /// How long the slowest record took of those acknowledged after `since`.
+    fn longest_since(&self, since: Instant) -> Duration {
+        let slow = self.slow.lock();
+        slow.iter().filter(|(at, _)| *at >= since).map(|(_, took)| *took).max().unwrap_or(SLOW_MIN)
     }
 
     /// Waits until every partition has acknowledged a record handed over after `since`; how long the last took.

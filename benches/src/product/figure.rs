@@ -71,7 +71,7 @@ const fn of(section: Section, name: &'static str, measure: fn(&Path) -> Result<V
 }
 
 /// Every measurement, in the order they are made.
-pub const MEASUREMENTS: [Measurement; 12] = [
+pub const MEASUREMENTS: [Measurement; 14] = [
     of(Section::Broker, "idle memory", memory::idle),
     of(Section::Broker, "memory per connection", memory::per_connection),
     of(Section::Broker, "start after kill -9", start_up::after_kill),
@@ -79,6 +79,8 @@ pub const MEASUREMENTS: [Measurement; 12] = [
     of(Section::Failover, "failover after kill -9", failover::after_kill),
     of(Section::Failover, "failover after SIGSTOP", failover::after_pause),
     of(Section::Failover, "failover after a cut link", failover::after_cut),
+    of(Section::Moves, "partition elect, one in flight", failover::after_move),
+    of(Section::Moves, "SIGTERM, one in flight", failover::after_stop),
     of(Section::Moves, "partition elect", moves::elections),
     of(Section::Moves, "SIGTERM", moves::stops),
     of(Section::Scale, "many topics at once", creation::topics_at_once),

@@ -14,7 +14,8 @@ pub struct Retention {
     pub retention_ms: Option<u64>,
     /// Bytes of segment files; `None` is no bound.
     pub retention_bytes: Option<u64>,
-    /// The most segments given up in one go; bounds what one wrong clock can do.
+    /// The most segments given up in one go because they are old: bounds what one wrong clock can do. Size knows no clock,
+    /// and has to keep up with whatever is written.
     pub segment_count_max: usize,
 }
 
@@ -40,8 +41,9 @@ pub fn new_start(
 ) -> Option<Offset> {
     let mut bytes: u64 = segments.iter().map(|segment| segment.file_bytes).sum();
     let mut start = None;
-    for segment in segments.iter().take(retention.segment_count_max) {
-        let old = retention.retention_ms.is_some_and(|keep| segment.newest_ms.saturating_add(keep) < now_ms);
+    for (count, segment) in segments.iter().enumerate() {
+        let outlived = |keep: u64| segment.newest_ms.saturating_add(keep) < now_ms;
+        let old = count < retention.segment_count_max && retention.retention_ms.is_some_and(outlived);
         let over = retention.retention_bytes.is_some_and(|keep| bytes > keep);
         if segment.active || segment.end > committed_end || !(old || over) {
             break;
@@ -102,7 +104,13 @@ mod tests {
     #[test]
     fn nothing_uncommitted_goes_and_no_more_than_the_bound() {
         assert_eq!(new_start(&segments(), keep(None, Some(0)), 0, Offset(15)), Some(Offset(10)));
-        let one = Retention { segment_count_max: 1, ..keep(None, Some(0)) };
-        assert_eq!(new_start(&segments(), one, 0, Offset(40)), Some(Offset(10)));
+        let one = Retention { segment_count_max: 1, ..keep(Some(0), None) };
+        assert_eq!(new_start(&segments(), one, u64::MAX, Offset(40)), Some(Offset(10)));
+        let by_size = Retention { segment_count_max: 1, ..keep(Some(0), Some(0)) };
+        assert_eq!(
+            new_start(&segments(), by_size, u64::MAX, Offset(40)),
+            Some(Offset(30)),
+            "size knows no clock"
+        );
     }
 }

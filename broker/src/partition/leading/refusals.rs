@@ -17,6 +17,9 @@ const SILENCE_IN_DOWN_TIMES: u64 = 2;
 
 /// The pause before a follower that cannot follow is asked anew doubles this often: with 200 ms, up to 13 s.
 const RETRY_DOUBLINGS_MAX: u32 = 6;
+/// One that is about to follow is asked again at the next tick so often: it sees the metadata a moment after its leader, at
+/// every change of leaders, and writes wait for it.
+const SOON_MAX: u32 = 3;
 /// And before one without room: up to 3 s, so that it takes part again within 10 s of having some (RELIABILITY §7).
 const FULL_DOUBLINGS_MAX: u32 = 4;
 
@@ -55,14 +58,17 @@ impl<W> Machine<W> {
         let Some(follower) = leading.followers.get_mut(from) else { return };
         let is_news = follower.refusals.is_none_or(|refusals| refusals.cause != cause);
         let count = follower.note_refusal(cause);
-        let doublings = match cause {
+        let retry_ms = self.limits.retry_ms;
+        let pause_ms = match cause {
             // Over soon: whoever says it is about to follow.
-            RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica => 0,
-            RefusalCause::DiskFull => (count - 1).min(FULL_DOUBLINGS_MAX),
+            RefusalCause::Gap | RefusalCause::UnknownEpoch | RefusalCause::NotAReplica => {
+                if count <= SOON_MAX { 0 } else { retry_ms }
+            }
+            RefusalCause::DiskFull => retry_ms << (count - 1).min(FULL_DOUBLINGS_MAX),
             RefusalCause::Fenced
             | RefusalCause::Stopped
             | RefusalCause::WouldCutCommitted
-            | RefusalCause::Corrupt => (count - 1).min(RETRY_DOUBLINGS_MAX),
+            | RefusalCause::Corrupt => retry_ms << (count - 1).min(RETRY_DOUBLINGS_MAX),
         };
         let alarms = !matches!(
             cause,
@@ -77,7 +83,7 @@ impl<W> Machine<W> {
                 self.id
             )));
         }
-        self.begin_after(from, stream, self.limits.retry_ms << doublings, now);
+        self.begin_after(from, stream, pause_ms, now);
         self.open_if_told(now);
     }
 

@@ -126,9 +126,18 @@ async fn of_two_processes_with_one_identity_the_second_waits_and_is_not_trusted(
     // A copy of it, while the first process lives.
     let older = scene.copy_of_3().await;
     let mut clone = scene.cluster.broker(3).double(&older);
-    let from = clone.log().len();
-    clone.start();
-    clone.wait_for_log(from, "waiting for the session of the former process of this broker to end");
+    let identity = || std::fs::read(older.join("identity")).expect("the copy has an identity");
+    let copied = identity();
+    let mut from = 0;
+    for start in 0..5 {
+        if start > 0 {
+            clone.kill(); // Before it was judged: its next start must find no trace of this one.
+        }
+        from = clone.log().len();
+        clone.start();
+        clone.wait_for_log(from, "waiting for the session of the former process of this broker to end");
+        assert_eq!(identity(), copied, "start {start} changed what it found before it was judged");
+    }
     scene.workload.acknowledged(200).await;
     scene.cluster.in_sync_are(&scene.client, &scene.topic, &[1, 2, 3]).await;
     assert!(

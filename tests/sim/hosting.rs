@@ -146,6 +146,12 @@ impl Sim {
         {
             self.report(broker, Proposal::ReplicasLost { broker: me, broker_epoch, partitions: lost });
         }
+        let barred = Arc::new(state.barred());
+        let hosted = self.life(broker).filter(|_| !changes.brokers.is_empty());
+        let hosted: Vec<_> = hosted.iter().flat_map(|life| life.partitions.keys().copied()).collect();
+        for at in hosted.into_iter().chain(touched.iter().copied()) {
+            self.step(broker, at, |partition| partition.barred(Arc::clone(&barred)));
+        }
         for &at in &touched {
             self.assign(broker, state, at);
         }

@@ -132,35 +132,26 @@ impl Sim {
         if life.registered.is_some() {
             return;
         }
-        if !self.raise_before_registering(broker) {
-            return;
-        }
-        let Some(life) = self.life(broker) else { return };
         let proposal = Proposal::RegisterBroker { registration: life.registration.clone() };
         self.propose(broker, proposal, Purpose::Registration);
         self.own_later(broker, AGAIN, Own::Register);
     }
 
-    /// Raises the generation once the quorum is there to judge what was found: starts that end before that must not take a
-    /// rolled-back directory up to what it was registered with (N13). Whether this start may register.
-    fn raise_before_registering(&mut self, broker: usize) -> bool {
-        let quorum = self.quorum_node();
-        let reached =
-            !self.quorum.away && !self.network.is_cut(broker, quorum) && !self.network.is_cut(quorum, broker);
-        let Some(life) = self.life_mut(broker) else { return false };
+    /// The quorum believes what was found: raised only then, since starts that end before that must not take a rolled-back
+    /// directory up to what it was registered with (N13).
+    fn believed(&mut self, broker: usize) {
+        let Some(life) = self.life_mut(broker) else { return };
         let registration = &mut life.registration;
         if registration.generation_new > registration.generation_found {
-            return true;
-        }
-        if !reached {
-            self.own_later(broker, AGAIN, Own::Register);
-            return false;
+            return; // Asked twice.
         }
         match life.home.raise_generation() {
-            Ok(raised) => registration.generation_new = raised,
+            Ok(raised) => {
+                registration.generation_new = raised;
+                self.own_later(broker, 0, Own::Register);
+            }
             Err(error) => self.end(broker, &format!("its generation could not be raised: {error}")),
         }
-        self.life(broker).is_some()
     }
 
     pub(crate) fn quorum_answered(
@@ -199,7 +190,11 @@ impl Sim {
                 if let Refusal::OtherDataRegistered { registered, .. } = refusal {
                     life.registration.replaces = Some(registered);
                 }
+                let is_believed = matches!(refusal, Refusal::GenerationNotRaised { .. });
                 self.tell("refused", &[broker as u64], || format!("broker {}: {refusal}", broker + 1));
+                if is_believed {
+                    self.believed(broker);
+                }
                 return; // it registers again
             }
             _ => return,

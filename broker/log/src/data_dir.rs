@@ -122,8 +122,8 @@ impl DataDir {
         Ok(identity)
     }
 
-    /// Opens a formatted directory for this process alone, and takes away its clean-stop marker. Raise the
-    /// generation next ([`Self::raise_generation`]), then open the logs.
+    /// Opens a formatted directory for this process alone, and takes away its clean-stop marker. Raise the generation
+    /// next ([`Self::raise_generation`]), once the quorum has judged the one found, then open the logs.
     ///
     /// # Errors
     /// As [`DataDirError`] tells.

@@ -16,6 +16,7 @@ mod epochs;
 mod failure;
 mod files;
 mod flusher;
+mod growth;
 mod identity;
 mod log;
 mod mend;

@@ -18,7 +18,7 @@ use super::config::NodeConfig;
 use super::generation::{Written, raise_while_written};
 use super::hosting::Hosting;
 use super::housekeeping;
-use super::registration::{reached, register, registration};
+use super::registration::{register, registration};
 use super::reopening::Reopening;
 use super::repair::{Refilling, Repair};
 use super::replica_report::ReplicaReport;
@@ -68,8 +68,7 @@ impl BrokerHalf {
     /// [`StartError`].
     pub(super) fn start(self) -> Result<Session, StartError> {
         let tasks = &self.tasks;
-        tasks.wait_for(reached(self.quorum.as_ref()))?;
-        let registration = registration(&self.config, &self.home, self.entropy.as_ref())?;
+        let registration = registration(&self.config, &self.home, self.entropy.as_ref());
         // Giving up is safe: a registration that was made is the session of a process that is gone.
         let registering =
             register(self.quorum.as_ref(), registration, &self.home, self.is_deaf_if_rolled_back);
@@ -123,6 +122,7 @@ impl BrokerHalf {
             lease,
             unopened: Arc::clone(&unopened),
             refilling: Arc::clone(&self.refilling),
+            barred: Mutex::default(),
             removing: Mutex::default(),
             leaving: Mutex::default(),
             stopper: self.stopper.clone(),

@@ -61,6 +61,8 @@ pub(super) struct Hosting {
     pub(super) unopened: Arc<Mutex<BTreeSet<TopicPartition>>>,
     /// Replicas to be emptied once nobody counts on them.
     pub(super) refilling: Refilling,
+    /// Whom partitions were told not to add to their in-sync sets.
+    pub(super) barred: Mutex<Arc<BTreeSet<BrokerId>>>,
     /// Topics whose data is being removed.
     pub(super) removing: Mutex<BTreeSet<TopicId>>,
     /// Replicas that left this broker and whose data is being removed.
@@ -138,9 +140,10 @@ impl Hosting {
         // They are taken up as soon as nothing of their former data is left.
         let what = "what it held here before is still being removed";
         unopened.extend(back.into_iter().map(|id| (id, what.to_owned())));
+        let barred = self.barred(state);
         self.open_missing(state, &touched, unopened).await?;
         for id in &touched {
-            self.assign(state, *id);
+            self.assign(state, *id, &barred);
         }
         self.tell_ends(state, &touched);
         for topic in touched.iter().map(|id| id.topic).collect::<BTreeSet<_>>() {
@@ -150,6 +153,17 @@ impl Hosting {
             self.remove_deleted(state, topic);
         }
         Ok(())
+    }
+
+    /// Whom no in-sync set takes in; partitions are told when that changes.
+    fn barred(&self, state: &ClusterState) -> Arc<BTreeSet<BrokerId>> {
+        let now = state.barred();
+        let mut told = self.barred.lock();
+        if **told != now {
+            *told = Arc::new(now);
+            self.partitions.all().iter().for_each(|it| it.barred(Arc::clone(&told)));
+        }
+        Arc::clone(&told)
     }
 
     /// Opens or makes the logs of `wanted` that are not hosted yet; says of which that could not be done.
@@ -245,7 +259,7 @@ impl Hosting {
         }
     }
 
-    fn assign(&self, state: &ClusterState, id: TopicPartition) {
+    fn assign(&self, state: &ClusterState, id: TopicPartition, barred: &Arc<BTreeSet<BrokerId>>) {
         let (Some(partition), Some(entry), Some(topic)) =
             (self.partitions.get(id), state.partition(id), state.topic(id.topic))
         else {
@@ -260,6 +274,7 @@ impl Hosting {
         if let Some(config) = state.effective_config(topic.id) {
             partition.configure(config.segment_bytes.value, config.segment_ms.value);
         }
+        partition.barred(Arc::clone(barred)); // first, since whoever begins to lead proposes at once
         partition.assigned(assignment(entry, topic));
         if entry.leader == Some(self.me) {
             for live in self.links.live_streams() {

@@ -1,10 +1,19 @@
 //! Registers this process start with the quorum (N1, N13).
+//!
+//! ```text
+//!   as found --propose--> not yet: a former process, no quorum      --> again
+//!                         believed: GenerationNotRaised             --> raised and synced, proposed as raised
+//!                         rolled back: taken at once                --> raised beyond all its clones
+//! ```
+//!
+//! Always true: what was found is raised only once the quorum has judged it. Starts that end before that leave a
+//! rolled-back directory as low as they found it, however many they are.
 
 use std::time::Duration;
 
-use fidelog_log::DataDir;
 use fidelog_log::env::Entropy;
-use fidelog_record::types::{BrokerEpoch, Generation, MetaIndex};
+use fidelog_log::{DataDir, DiskError};
+use fidelog_record::types::{BrokerEpoch, MetaIndex};
 use tracing::{info, warn};
 
 use super::config::NodeConfig;
@@ -22,35 +31,17 @@ pub(super) struct Registered {
     pub(super) index: MetaIndex,
 }
 
-/// Waits until somebody who leads the quorum answers. A generation is raised only then: starts that end before they are
-/// judged must not take a rolled-back directory up to what it was registered with (N13).
-pub(super) async fn reached(quorum: &dyn MetadataQuorum) {
-    let mut told = false;
-    while let Err(error) = quorum.confirm().await {
-        if !told {
-            warn!("{error}; trying again until it can be reached");
-            told = true;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// What this process start says of itself: raised and synced, hence only once the quorum is there to judge it.
-pub(super) fn registration(
-    config: &NodeConfig,
-    home: &DataDir,
-    entropy: &dyn Entropy,
-) -> Result<Registration, StartError> {
+/// What this process start says of itself: its generation is the one found.
+pub(super) fn registration(config: &NodeConfig, home: &DataDir, entropy: &dyn Entropy) -> Registration {
     let found = home.found();
-    let generation_new = home.raise_generation()?;
     let identity = home.identity();
-    Ok(Registration {
+    Registration {
         cluster: config.cluster,
         id: config.broker,
         start: StartId::from_random(entropy.id_bytes()),
         directory: identity.directory_id,
         generation_found: found.generation,
-        generation_new,
+        generation_new: found.generation,
         clean: found.clean,
         client_address: config.advertise.clone(),
         peer_address: config.peer_advertise.clone(),
@@ -60,7 +51,7 @@ pub(super) fn registration(
         index_seen: identity.meta_index_seen,
         former_session_alive: false,
         replaces: None,
-    })
+    }
 }
 
 /// Registers, for as long as it takes to reach the quorum.
@@ -70,7 +61,7 @@ pub(super) async fn register(
     home: &DataDir,
     is_deaf_if_rolled_back: bool,
 ) -> Result<Registered, StartError> {
-    let accepted = accepted(quorum, Proposal::RegisterBroker { registration }).await?;
+    let accepted = accepted(quorum, Proposal::RegisterBroker { registration }, home).await?;
     let Outcome::BrokerRegistered { broker_epoch, data, generation } = accepted.outcome else {
         return Err(StartError::Protocol(format!("registering gave {:?}", accepted.outcome)));
     };
@@ -78,15 +69,17 @@ pub(super) async fn register(
         // Before the generation is raised, so that the next start finds it low as well, and begins anew.
         return Err(StartError::RolledBack);
     }
-    raise_to(home, generation)?;
+    // A directory that was rolled back must not be found so again.
+    home.raise_generation_to(generation)?;
     info!(epoch = %broker_epoch, ?data, "registered");
     Ok(Registered { epoch: broker_epoch, index: accepted.index })
 }
 
-/// What the quorum made of a registration, for as long as it takes to reach it.
+/// What the quorum made of a registration, for as long as it takes to reach it; raised once what was found is believed.
 pub(super) async fn accepted(
     quorum: &dyn MetadataQuorum,
     mut proposal: Proposal,
+    home: &DataDir,
 ) -> Result<Accepted, StartError> {
     let mut told = false;
     loop {
@@ -103,6 +96,10 @@ pub(super) async fn accepted(
                 }
                 continue;
             }
+            Err(ProposeError::Refused { refusal: Refusal::GenerationNotRaised { .. } }) => {
+                raise(&mut proposal, home)?;
+                continue;
+            }
             Err(ProposeError::Refused { refusal }) => return Err(StartError::Refused(refusal)),
             Err(error) => {
                 if !told {
@@ -115,7 +112,13 @@ pub(super) async fn accepted(
     }
 }
 
-/// A directory that was rolled back must not be found so again.
-fn raise_to(home: &DataDir, generation: Generation) -> Result<(), StartError> {
-    Ok(home.raise_generation_to(generation)?)
+/// Raised and synced before it is proposed.
+fn raise(proposal: &mut Proposal, home: &DataDir) -> Result<(), DiskError> {
+    let raised = home.raise_generation()?;
+    match proposal {
+        Proposal::RegisterBroker { registration } => registration.generation_new = raised,
+        Proposal::RegisterController { registration } => registration.generation_new = raised,
+        other => unreachable!("no registration: {other:?}"),
+    }
+    Ok(())
 }

@@ -16,7 +16,6 @@ use super::broker::BrokerHalf;
 use super::config::NodeConfig;
 use super::generation::{Written, raise_while_written};
 use super::quorum::{Quorum, QuorumParts, open_quorum};
-use super::registration::reached;
 use super::running::{Node, StopReason, Stopper};
 use super::seen::SeenInDirectory;
 use super::start_error::StartError;
@@ -200,8 +199,7 @@ impl Starting {
             false => {
                 let node = quorum.node_id.ok_or_else(|| StartError::Config(no_role(&config)))?;
                 let it = (node, quorum.emptied);
-                tasks.wait_for(reached(quorum.handle.as_ref()))?;
-                let registration = voter_registration(&config, &home, world.entropy.as_ref(), it)?;
+                let registration = voter_registration(&config, &home, world.entropy.as_ref(), it);
                 let index = tasks.wait_for(register_voter(quorum.handle.as_ref(), registration, &home))??;
                 quorum.believed.store(true, Ordering::Release);
                 tasks.wait_for(view.wait_for(index))?;

@@ -20,26 +20,25 @@ use crate::meta::state::{ControllerRegistration, FEATURE_LEVEL, Outcome, Proposa
 use crate::meta::view::MetaView;
 use crate::rpc::Reachability;
 
-/// What this process start says of itself: raised and synced, hence only once the quorum is there to judge it.
+/// What this process start says of itself: its generation is the one found.
 pub(super) fn voter_registration(
     config: &NodeConfig,
     home: &DataDir,
     entropy: &dyn Entropy,
     (node_id, emptied): (NodeId, bool),
-) -> Result<ControllerRegistration, StartError> {
-    let generation_new = home.raise_generation()?;
-    let identity = home.identity();
-    Ok(ControllerRegistration {
+) -> ControllerRegistration {
+    let (found, identity) = (home.found(), home.identity());
+    ControllerRegistration {
         broker: config.broker,
         start: StartId::from_random(entropy.id_bytes()),
         node_id,
         directory: identity.directory_id,
-        generation_found: home.found().generation,
-        generation_new,
+        generation_found: found.generation,
+        generation_new: found.generation,
         address: config.peer_advertise.clone(),
         feature_level: FEATURE_LEVEL,
         emptied,
-    })
+    }
 }
 
 /// Registers, for as long as it takes to reach the quorum; yields the index that shows it.
@@ -48,7 +47,7 @@ pub(super) async fn register_voter(
     registration: ControllerRegistration,
     home: &DataDir,
 ) -> Result<MetaIndex, StartError> {
-    let accepted = accepted(quorum, Proposal::RegisterController { registration }).await;
+    let accepted = accepted(quorum, Proposal::RegisterController { registration }, home).await;
     let accepted = accepted.map_err(|error| match error {
         // Nobody who knows better answered when its store was opened; by now somebody does.
         StartError::Refused(Refusal::ControllerRolledBack { .. }) => StartError::RolledBack,

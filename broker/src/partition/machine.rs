@@ -11,7 +11,9 @@
 //! Always true: `start <= committed_end <= durable_end <= end`; nothing is answered as stored above
 //! `committed_end`; every placed batch was submitted to the log in offset order.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use fidelog_log::env::Moment;
 use fidelog_log::{FlushTiming, ProducerLimits, Room};
@@ -114,6 +116,8 @@ pub struct Machine<W> {
     pub(super) limits: MachineLimits,
     pub(super) log: LogState,
     pub(super) assignment: Option<Assignment>,
+    /// Brokers that no in-sync set takes in now, as the watch shows them.
+    pub(super) barred: Arc<BTreeSet<BrokerId>>,
     pub(super) role: Role<W>,
     /// Nothing is acknowledged outside it (N12).
     pub(super) lease: Lease,
@@ -158,6 +162,7 @@ impl<W> Machine<W> {
             limits,
             log,
             assignment: None,
+            barred: Arc::default(),
             role: Role::Idle,
             lease: Lease::default(),
             in_touch: true,

@@ -1,6 +1,7 @@
 //! How the in-sync set changes (N7): the leader examines its followers and proposes; only the watch decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::Moment;
@@ -76,6 +77,17 @@ impl<W> Machine<W> {
         self.open_if_told(now);
     }
 
+    /// The quorum takes none of these into any in-sync set, since they are fenced or draining (N8). Proposed all the same,
+    /// they would be waited for until it has said so (N7): for as long as it is away, if they die meanwhile. Whoever is not
+    /// among them any more may join at once.
+    pub fn barred(&mut self, barred: Arc<BTreeSet<BrokerId>>, now: Moment) {
+        let former = std::mem::replace(&mut self.barred, barred);
+        let freed: Vec<BrokerId> = former.difference(&self.barred).copied().collect();
+        for id in freed {
+            self.grow_if_ready(id, now);
+        }
+    }
+
     /// Whether a member no longer deserves to be waited for.
     fn lags(&self, follower: &Follower, now: Moment) -> bool {
         let down = Duration::from_millis(self.limits.replica_down_ms_max);
@@ -132,7 +144,8 @@ impl<W> Machine<W> {
             leading.in_sync.settle_alone(wanted);
             return;
         }
-        let grows = wanted.is_superset(committed) && committed.len() >= leading.min_insync;
+        let grows = wanted.len() > committed.len() && wanted.is_superset(committed);
+        let grows = grows && committed.len() >= leading.min_insync; // a withdrawal is none: acknowledgements wait for it
         if leading.proposed.as_ref().is_some_and(|last| last.forbids(&wanted, grows, retry, now)) {
             return;
         }
@@ -154,6 +167,9 @@ impl<W> Machine<W> {
     /// (N7), and keeps up.
     fn ready(&self, id: BrokerId, now: Moment) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
+        if self.barred.contains(&id) {
+            return false;
+        }
         if self.assignment.as_ref().is_some_and(|seen| seen.damaged.contains(&id)) {
             return false; // It joins when it is mended, and has said so.
         }

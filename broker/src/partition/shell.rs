@@ -5,6 +5,7 @@
 //! the lock is free. The flusher calls back with no lock of its own held. Lock order: partition, then flusher queue
 //! or stream outbox.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -282,6 +283,11 @@ impl Partition {
     pub fn produce(&self, produce: Produce<Waiter>) {
         let wall_ms = self.clock.wall_ms();
         self.step(|machine, now| machine.produce(produce, now, wall_ms));
+    }
+
+    /// The watch shows that no in-sync set takes these brokers in.
+    pub fn barred(&self, barred: Arc<BTreeSet<BrokerId>>) {
+        self.step(|machine, now| machine.barred(barred, now));
     }
 
     /// The watch shows this entry.

@@ -6,7 +6,7 @@
 //!
 //! A clone is cheap beside the state itself: entries and per-topic partition lists are shared until they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fidelog_record::types::{
@@ -133,6 +133,12 @@ impl ClusterState {
     #[must_use]
     pub fn broker(&self, id: BrokerId) -> Option<&Arc<BrokerEntry>> {
         self.brokers.get(&id)
+    }
+
+    /// Brokers that no in-sync set takes in: those that are fenced, and those that are draining (N8).
+    #[must_use]
+    pub fn barred(&self) -> BTreeSet<BrokerId> {
+        self.brokers().filter(|it| it.fenced || it.draining).map(|it| it.id).collect()
     }
 
     /// All registered controllers, by the node's number.

@@ -22,7 +22,7 @@ pub struct ControllerRegistration {
     pub directory: DirectoryId,
     /// The generation it found there before raising it.
     pub generation_found: Generation,
-    /// The generation it raised it to, synced already.
+    /// The generation it raised it to, synced already; or the one found, which asks whether that is believed.
     pub generation_new: Generation,
     /// Where other nodes reach it, `host:port`.
     pub address: String,

@@ -366,6 +366,13 @@ fn a_controller_whose_directory_was_rolled_back_comes_back_only_emptied() {
     assert_eq!(state.generation_of(directory(7)), Some(Generation(9)));
     let refusal = refused(&state, &register(controller(6, 7, 2)));
     assert!(matches!(refusal, Refusal::ControllerRolledBack { .. }), "{refusal}");
+    // Asked before anything is raised: what is found is judged all the same.
+    let asks = |found| {
+        let generation_new = Generation(found);
+        refused(&state, &register(ControllerRegistration { generation_new, ..controller(found, 7, 2) }))
+    };
+    assert!(matches!(asks(8), Refusal::ControllerRolledBack { .. }));
+    assert!(matches!(asks(9), Refusal::GenerationNotRaised { .. }));
     let mut other_id = controller(9, 7, 2);
     other_id.node_id = 8;
     assert!(matches!(refused(&state, &register(other_id)), Refusal::ControllerRolledBack { .. }));

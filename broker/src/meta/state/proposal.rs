@@ -44,7 +44,8 @@ pub struct Registration {
     pub directory: DirectoryId,
     /// The generation it found there before raising it.
     pub generation_found: Generation,
-    /// The generation it raised it to, synced already; above the one found.
+    /// The generation it raised it to, synced already. While it is the one found, the question is what the quorum makes of
+    /// that: [`GenerationNotRaised`](super::Refusal::GenerationNotRaised) means that it is believed, and to be raised.
     pub generation_new: Generation,
     /// Whether the former process had stopped cleanly.
     pub clean: bool,

@@ -50,9 +50,10 @@ pub enum Refusal {
     /// A number, address or rack that cannot be.
     #[error("broker {broker}: {field} is {value:?}; expected {expected}")]
     InvalidRegistration { broker: BrokerId, field: String, value: String, expected: String },
-    /// The generation was not raised before registering.
+    /// The directory is believed to be what it was, and its generation is to be raised before it is registered (N13).
     #[error(
-        "broker {broker}: generation {new} is not above {found}, the one it found; raise and sync it first"
+        "broker {broker}: generation {found} is believed to be its newest, and {new} is not above it; raise and sync it \
+         before registering"
     )]
     GenerationNotRaised { broker: BrokerId, found: Generation, new: Generation },
     /// A version that cannot read this cluster's metadata.

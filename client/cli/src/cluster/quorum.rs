@@ -73,13 +73,18 @@ struct MemberRow {
     node_id: String,
     votes: bool,
     leads: bool,
-    /// `None`: not known.
+    /// How far the quorum's own log is known to be on it, which counts more than the metadata's index does. `None`: not
+    /// known.
     matched: Option<u64>,
+    /// By how many entries of that log it is behind the leader. `None`: not known.
+    behind: Option<u64>,
 }
 
-impl From<QuorumMember> for MemberRow {
-    fn from(member: QuorumMember) -> Self {
+impl MemberRow {
+    fn new(member: QuorumMember, leader_matched: Option<u64>) -> Self {
+        let behind = |matched| leader_matched.map(|leader| leader.saturating_sub(matched));
         Self {
+            behind: member.matched.and_then(behind),
             broker: member.broker_id,
             address: member.address,
             node_id: format!("{:016x}", member.node_id),
@@ -91,8 +96,8 @@ impl From<QuorumMember> for MemberRow {
 }
 
 impl Row for MemberRow {
-    const COLUMNS: &'static [&'static str] = &["BROKER", "ADDRESS", "ROLE", "MATCHED"];
-    const WIDE: &'static [&'static str] = &["NODE"];
+    const COLUMNS: &'static [&'static str] = &["BROKER", "ADDRESS", "ROLE", "BEHIND"];
+    const WIDE: &'static [&'static str] = &["MATCHED", "NODE"];
 
     fn name(&self) -> String {
         self.broker.to_string()
@@ -104,23 +109,25 @@ impl Row for MemberRow {
             (false, true) => "voter",
             (false, false) => "learner",
         };
-        vec![self.broker.to_string(), self.address.clone(), role.to_owned(), or_dash(self.matched)]
+        vec![self.broker.to_string(), self.address.clone(), role.to_owned(), or_dash(self.behind)]
     }
 
     fn wide_cells(&self) -> Vec<String> {
-        vec![self.node_id.clone()]
+        vec![or_dash(self.matched), self.node_id.clone()]
     }
 }
 
 impl From<DescribeQuorumResponse> for QuorumReport {
     fn from(answer: DescribeQuorumResponse) -> Self {
+        let leader_matched = answer.members.iter().find(|it| it.leads).and_then(|it| it.matched);
+        let members = answer.members.into_iter();
         Self {
             leader: (answer.leader != 0).then_some(answer.leader),
             term: answer.term,
             metadata_index: answer.metadata_index,
             answered_by: answer.answered_by,
             stopped: answer.stopped,
-            members: answer.members.into_iter().map(MemberRow::from).collect(),
+            members: members.map(|it| MemberRow::new(it, leader_matched)).collect(),
         }
     }
 }

@@ -25,6 +25,11 @@ impl ClusterState {
         {
             return Err(Refusal::OtherDataRegistered { broker: it.id, registered: known.epoch });
         }
+        // Last, since this refusal says that what was found is believed; a rolled-back directory is raised by the leap.
+        if it.generation_new <= it.generation_found && data != DataFound::RolledBack {
+            let (found, new) = (it.generation_found, it.generation_new);
+            return Err(Refusal::GenerationNotRaised { broker: it.id, found, new });
+        }
         let broker = BrokerEntry {
             id: it.id,
             epoch: self.last_broker_epoch.next(),
@@ -78,10 +83,6 @@ impl ClusterState {
         if it.feature_level < self.feature_level {
             let (given, needed) = (it.feature_level, self.feature_level);
             return Err(Refusal::FeatureLevelTooLow { broker: it.id, given, needed });
-        }
-        if it.generation_new <= it.generation_found {
-            let (found, new) = (it.generation_found, it.generation_new);
-            return Err(Refusal::GenerationNotRaised { broker: it.id, found, new });
         }
         Ok(())
     }

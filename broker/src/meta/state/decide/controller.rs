@@ -24,10 +24,6 @@ impl ClusterState {
             let (given, needed) = (it.feature_level, self.feature_level);
             return Err(Refusal::FeatureLevelTooLow { broker: it.broker, given, needed });
         }
-        if it.generation_new <= it.generation_found {
-            let (found, new) = (it.generation_found, it.generation_new);
-            return Err(Refusal::GenerationNotRaised { broker: it.broker, found, new });
-        }
         let known = self.controller(it.broker).filter(|known| known.directory == it.directory);
         let is_emptied = known.is_some_and(|known| it.emptied && it.node_id != known.node_id);
         let forgets = |known: &&Arc<ControllerEntry>| {
@@ -36,6 +32,11 @@ impl ClusterState {
         if let Some(known) = known.filter(forgets).filter(|_| !is_emptied) {
             let (found, registered) = (it.generation_found, known.generation);
             return Err(Refusal::ControllerRolledBack { broker: it.broker, found, registered });
+        }
+        // Last, since this refusal says that what was found is believed.
+        if it.generation_new <= it.generation_found && !is_emptied {
+            let (found, new) = (it.generation_found, it.generation_new);
+            return Err(Refusal::GenerationNotRaised { broker: it.broker, found, new });
         }
         let due = known.map_or(0, |known| match is_emptied {
             true => known.generation.0.saturating_add(LEAP),

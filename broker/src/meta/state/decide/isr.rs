@@ -45,7 +45,10 @@ impl ClusterState {
         // One that cannot be added keeps no other from coming and going: the leader waits for all it has named, and so
         // for whatever part of them is taken (N7).
         let is_same = named.len() == partition.isr.len() && partition.isr.iter().all(|it| named.contains(it));
-        if let Some(refusal) = refused.filter(|_| is_same) {
+        // Nor is a part of what was named taken that falls below the minimum, which nobody asked for.
+        let min = usize::from(topic.min_insync_replicas());
+        let falls_below = named.len() < min && min <= partition.isr.len();
+        if let Some(refusal) = refused.filter(|_| is_same || falls_below) {
             return Err(refusal);
         }
         if let Some(leader) = self.leader_instead(partition, broker, &named, topic.min_insync_replicas()) {

@@ -60,7 +60,9 @@ fn a_start_from_another_cluster_or_with_newer_metadata_is_refused() {
     assert!(matches!(refused(&state, &register(alive)), Refusal::FormerSessionAlive { .. }));
     let mut same = next_start(1, 2);
     same.generation_new = same.generation_found;
-    assert!(matches!(refused(&state, &register(same)), Refusal::GenerationNotRaised { .. }));
+    assert!(matches!(refused(&state, &register(same.clone())), Refusal::GenerationNotRaised { .. }));
+    same.former_session_alive = true;
+    assert!(matches!(refused(&state, &register(same)), Refusal::FormerSessionAlive { .. }), "not judged yet");
     let mut nowhere = next_start(1, 2);
     nowhere.client_address = "example".to_owned();
     assert!(matches!(refused(&state, &register(nowhere)), Refusal::InvalidRegistration { .. }));
@@ -90,6 +92,10 @@ fn a_rolled_back_follower_is_out_of_every_set_and_leaps_beyond_its_clones() {
     assert_eq!(orders(&state).isr, ids(&[1, 2]));
     assert!(state.broker(BrokerId(3)).unwrap().generation > Generation(1_000_000));
     assert!(orders(&state).offline.is_none());
+    // One that asks before it raises anything is told the same, and needs not raise it: it leaps.
+    let mut asks = next_start(3, 5);
+    (asks.generation_found, asks.generation_new) = (Generation(6), Generation(6));
+    assert_eq!(data_found(&step(&mut state, &register(asks), 0).unwrap()), DataFound::RolledBack);
     // The same start again, since its answer was lost; then what it was copied from, which went on unregistered.
     for start in [4, 20] {
         let entry = step(&mut state, &register(next_start(3, start)), 0).unwrap();
@@ -203,6 +209,8 @@ fn n8_whoever_cannot_be_added_keeps_no_other_from_coming_and_going() {
     assert_eq!(taken, Entry::IsrChanged { partition: at(0xaa, 0), isr: ids(&[1, 4]) });
     let nobody_else = change_isr(&state, at(0xaa, 0), &[1, 3, 4]);
     assert!(matches!(refused(&state, &nobody_else), Refusal::MemberMismatch { .. }));
+    let below = change_isr(&state, at(0xaa, 0), &[1, 3]);
+    assert!(matches!(refused(&state, &below), Refusal::MemberMismatch { .. }), "two were named, the minimum");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Talks about leadership that moves: the lease, a new leader's first steps, and an old one's last.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::*;
 
 /// Two brokers, one of them slow to notice that the quorum is gone.
@@ -273,6 +276,34 @@ fn n7_whoever_the_quorum_does_not_take_in_is_proposed_less_and_less_and_others_a
     talk.machine.stream_down(StreamId(2), TWO, talk.now);
     talk.effects();
     assert_eq!(proposed(&talk.later(LIMITS.replica_down_ms_max)), [[1, 3]], "a shrink waits for no growth");
+}
+
+/// A broker that stops is matched still when another begins to lead. It was proposed, the answer was lost with the quorum's
+/// leader, which was the one that stopped, and until there was another nothing was committed.
+#[test]
+fn n8_whoever_is_barred_is_not_proposed_and_joins_at_once_when_it_is_not() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.machine.barred(Arc::new(BTreeSet::from([THREE])), talk.now);
+    talk.matched(TWO, 0, 0);
+    assert!(proposed(&talk.matched(THREE, 0, 0)).is_empty());
+    assert!(proposed(&talk.later(LIMITS.retry_ms)).is_empty());
+    talk.machine.barred(Arc::default(), talk.now);
+    assert_eq!(proposed(&talk.effects()), [[1, 2, 3]]);
+    // Barred again before the watch has shown anything: the growth is withdrawn, and nobody is waited for in vain.
+    talk.machine.barred(Arc::new(BTreeSet::from([THREE])), talk.now);
+    assert_eq!(proposed(&talk.later(LIMITS.retry_ms)), [[1, 2]]);
+}
+
+/// The quorum is away: what was proposed is not answered, and until it is withdrawn whoever was to join is waited for.
+#[test]
+fn n7_a_growth_is_withdrawn_at_every_retry() {
+    let mut talk = leader(&[ONE, TWO]);
+    talk.matched(TWO, 0, 0);
+    assert_eq!(proposed(&talk.matched(THREE, 0, 0)), [[1, 2, 3]]);
+    talk.machine.barred(Arc::new(BTreeSet::from([THREE])), talk.now);
+    for turn in 0..20 {
+        assert_eq!(proposed(&talk.later(LIMITS.retry_ms)), [[1, 2]], "turn {turn}");
+    }
 }
 
 /// It was given up and is refilled, or moved away and back, on the same stream: what it held is gone.

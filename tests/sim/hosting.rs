@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fidelog_broker::meta::state::{
-    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, TopicEntry, TopicState,
+    Changes, ClusterState, LostReplica, OfflineReason, PartitionEntry, Proposal, ReplicaEnd, TopicEntry,
+    TopicState,
 };
 use fidelog_broker::partition::{Assignment, Partition};
 use fidelog_log::{Flusher, Log, OpenError, RecoveryReport};
@@ -144,7 +145,7 @@ impl Sim {
         if !lost.is_empty()
             && let Some((broker_epoch, _)) = self.life(broker).and_then(|life| life.registered)
         {
-            self.report(broker, Proposal::ReplicasLost { broker: me, broker_epoch, partitions: lost });
+            self.report(broker, Proposal::ReplicasLost { broker: me, broker_epoch, lost });
         }
         let barred = Arc::new(state.barred());
         let hosted = self.life(broker).filter(|_| !changes.brokers.is_empty());
@@ -171,7 +172,7 @@ impl Sim {
         broker: usize,
         state: &ClusterState,
         at: TopicPartition,
-        lost: &mut Vec<TopicPartition>,
+        lost: &mut Vec<LostReplica>,
     ) -> bool {
         let me = self.brokers[broker].id;
         let made = state.partition(at).and_then(|entry| entry.replica(me)).is_some_and(|it| it.made);
@@ -186,7 +187,7 @@ impl Sim {
             }
             Ok(Opened::Lost) => {
                 life.unopened.remove(&at);
-                lost.push(at);
+                lost.push(LostReplica::seen(state, me, at));
             }
             Err(error) => {
                 let why = error.to_string();

@@ -27,7 +27,8 @@ use crate::group::{POSITIONS_TOPIC, Positions};
 use crate::meta::lease::AckLease;
 use crate::meta::quorum::{MetadataQuorum, ProposeError};
 use crate::meta::state::{
-    Changes, ClusterState, OfflineReason, PartitionEntry, Proposal, TopicEntry, TopicState,
+    Changes, ClusterState, LostReplica, OfflineReason, PartitionEntry, Proposal, Refusal, TopicEntry,
+    TopicState,
 };
 use crate::meta::view::MetaView;
 use crate::partition::{Assignment, LogState, Machine, MachineLimits, Partition, Partitions, Setup};
@@ -195,7 +196,7 @@ impl Hosting {
                 }
                 Ok(Ok(Opened::Lost)) => {
                     unopened.remove(&id);
-                    lost.push(id);
+                    lost.push(LostReplica::seen(state, self.me, id));
                 }
                 Ok(Err(error)) => self.put_off(id, &error, unopened)?,
                 Err(panicked) => return Err(StopReason::CannotOpen(format!("{id}: {panicked}"))),
@@ -204,7 +205,7 @@ impl Hosting {
         if !lost.is_empty() {
             warn!(count = lost.len(), "replica directories that must exist are missing; reporting them lost");
             let (broker, broker_epoch) = (self.me, self.epoch);
-            self.propose(Proposal::ReplicasLost { broker, broker_epoch, partitions: lost });
+            self.propose(Proposal::ReplicasLost { broker, broker_epoch, lost });
         }
         Ok(())
     }
@@ -304,6 +305,8 @@ impl Hosting {
             while !stop.is_cancelled() {
                 match quorum.propose(proposal.clone()).await {
                     Ok(_) => return,
+                    // An earlier answer was lost, or somebody was faster.
+                    Err(ProposeError::Refused { refusal: Refusal::NoReplicaOfTopic { .. } }) => return,
                     Err(ProposeError::Refused { refusal }) => {
                         warn!("the quorum refused what this broker reported: {refusal}");
                         return;

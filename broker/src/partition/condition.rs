@@ -36,9 +36,14 @@ impl Condition {
     /// Of a replica that is hosted.
     #[must_use]
     pub fn of(partition: &Partition) -> Self {
-        let (unusable, wants_epoch) =
-            partition.inspect(|machine: &Machine<_>| (machine.is_stopped(), machine.wants_epoch()));
-        Self { unusable, damaged: partition.view().is_damaged(), wants_epoch }
+        let of = |machine: &Machine<_>| Self {
+            unusable: machine.is_stopped(),
+            // Until it knows what was mended it does not know what that says of producers either (N17).
+            damaged: machine.is_damaged(),
+            wants_epoch: machine.wants_epoch(),
+        };
+        let told = partition.inspect(of);
+        Self { damaged: told.damaged || partition.view().is_damaged(), ..told }
     }
 
     /// What `entry` does not say of the replica on `broker`, the most urgent first.

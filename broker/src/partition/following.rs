@@ -21,6 +21,8 @@ use crate::replica::{Reconciliation, Step, StreamId};
 #[derive(Debug, Default)]
 pub struct Following {
     stream: Option<(StreamId, LeaderEpoch)>,
+    /// The number of the beginning on it.
+    begun: u64,
     phase: Phase,
     /// What was reported last on this stream, once it is matched.
     reported: Offset,
@@ -117,8 +119,8 @@ impl<W> Machine<W> {
             self.refuse(stream, epoch, cause, message);
             return;
         }
-        if let LeaderMessage::Begin { start, committed_end, last_epoch } = message {
-            self.begin(stream, epoch, (start, committed_end, last_epoch));
+        if let LeaderMessage::Begin { number, start, committed_end, last_epoch } = message {
+            self.begin((stream, epoch), number, (start, committed_end, last_epoch));
             return;
         }
         let Role::Follower(following) = &mut self.role else { return };
@@ -187,8 +189,12 @@ impl<W> Machine<W> {
         self.effects.push(Effect::Reply { stream, epoch, message });
     }
 
-    fn begin(&mut self, stream: StreamId, epoch: LeaderEpoch, leader: (Offset, Offset, LeaderEpoch)) {
-        let (start, committed_end, last_epoch) = leader;
+    fn begin(
+        &mut self,
+        (stream, epoch): (StreamId, LeaderEpoch),
+        number: u64,
+        (start, committed_end, last_epoch): (Offset, Offset, LeaderEpoch),
+    ) {
         let (own_start, own_end) = (self.log.start, self.log.end);
         let Role::Follower(following) = &mut self.role else { return };
         if self.cutting.is_some() {
@@ -198,6 +204,7 @@ impl<W> Machine<W> {
             return;
         }
         following.stream = Some((stream, epoch));
+        following.begun = number;
         following.heard_committed_end = committed_end;
         following.heard_start = start;
         following.leader_last_epoch = last_epoch;
@@ -276,7 +283,8 @@ impl<W> Machine<W> {
         // Beyond damage there is nothing to be copied by a leader that lacks it; of what is committed it lacks nothing.
         let whole_end = self.whole_end();
         let (end, shared_end) = (end.min(whole_end), shared_end.min(whole_end));
-        self.reply(FollowerMessage::Ask { epoch, end, shared_epoch, shared_end });
+        let begun = following.begun;
+        self.reply(FollowerMessage::Ask { begun, epoch, end, shared_epoch, shared_end });
     }
 
     /// The cut, or the new beginning, is durable: this is what the log holds now.
@@ -309,11 +317,11 @@ impl<W> Machine<W> {
 
     fn match_here(&mut self) {
         let (end, durable_end, last_epoch) = (self.log.end, self.sound_end(), self.log.epochs.last_epoch());
-        if let Role::Follower(following) = &mut self.role {
-            following.phase = Phase::Matched;
-            following.reported = durable_end;
-        }
-        self.reply(FollowerMessage::Matched { end, durable_end, last_epoch });
+        let Role::Follower(following) = &mut self.role else { return };
+        following.phase = Phase::Matched;
+        following.reported = durable_end;
+        let begun = following.begun;
+        self.reply(FollowerMessage::Matched { begun, end, durable_end, last_epoch });
         self.hear_committed();
     }
 

@@ -130,6 +130,7 @@ impl<W> Machine<W> {
     pub(super) fn say_begin(&mut self, to: BrokerId, stream: StreamId) {
         let Role::Leader(leading) = &self.role else { return };
         let message = LeaderMessage::Begin {
+            number: leading.followers.get(to).map_or(0, |follower| follower.begun),
             start: self.log.start,
             committed_end: self.log.committed_end,
             last_epoch: self.log.epochs.last_epoch(),
@@ -154,7 +155,9 @@ impl<W> Machine<W> {
         now: Moment,
     ) {
         let Role::Leader(leading) = &mut self.role else { return };
-        let current = leading.followers.get(from).and_then(|f| f.stream()) == Some(stream);
+        let follower = leading.followers.get(from);
+        let current = follower.and_then(|f| f.stream()) == Some(stream);
+        let is_answer = |begun| follower.is_some_and(|f| f.begun == begun);
         if let FollowerMessage::Report { durable_end } = message {
             self.outdated.note(from, durable_end);
         }
@@ -162,11 +165,13 @@ impl<W> Machine<W> {
             return;
         }
         match message {
-            FollowerMessage::Ask { epoch, end, shared_epoch, shared_end } => {
+            FollowerMessage::Ask { begun, .. } | FollowerMessage::Matched { begun, .. }
+                if !is_answer(begun) => {}
+            FollowerMessage::Ask { epoch, end, shared_epoch, shared_end, .. } => {
                 let told = Told { last_epoch: epoch, end, shared_epoch, shared_end };
                 self.asked(from, stream, told, now);
             }
-            FollowerMessage::Matched { end, durable_end, last_epoch } => {
+            FollowerMessage::Matched { end, durable_end, last_epoch, .. } => {
                 self.matched(from, stream, end, durable_end, last_epoch, now);
             }
             FollowerMessage::Report { durable_end } => match leading.followers.reported(from, durable_end) {

@@ -110,6 +110,8 @@ pub struct Follower {
     pub told_committed_end: Offset,
     /// The `start` it was told last.
     pub told_start: Offset,
+    /// The beginning that is to be answered; 0 before the first.
+    pub begun: u64,
     /// When to begin again after a refusal.
     pub retry_at: Option<Moment>,
     /// Since when, as ticks saw it, it has said nothing to a `Begin`.
@@ -131,6 +133,7 @@ impl Follower {
             refusals: None,
             told_committed_end: Offset::ZERO,
             told_start: Offset::ZERO,
+            begun: 0,
             retry_at: None,
             silent_since: None,
             in_flight: VecDeque::new(),
@@ -193,13 +196,15 @@ impl Follower {
 #[derive(Clone, Debug, Default)]
 pub struct Followers {
     by_id: BTreeMap<BrokerId, Follower>,
+    /// Beginnings so far, with all of them: no two have the same number, whoever came and went.
+    begins: u64,
 }
 
 impl Followers {
     /// Knowledge of these followers, all unknown and down since `now`.
     #[must_use]
     pub fn new(ids: impl IntoIterator<Item = BrokerId>, now: Moment) -> Self {
-        Self { by_id: ids.into_iter().map(|id| (id, Follower::new(now))).collect() }
+        Self { by_id: ids.into_iter().map(|id| (id, Follower::new(now))).collect(), begins: 0 }
     }
 
     /// The follower, when it is one.
@@ -238,6 +243,8 @@ impl Followers {
                 follower.refusals = None;
             }
             follower.forget_position(FollowerState::Beginning { stream });
+            self.begins += 1;
+            follower.begun = self.begins;
         }
     }
 

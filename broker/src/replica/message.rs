@@ -8,6 +8,9 @@ use fidelog_record::types::{LeaderEpoch, Offset};
 pub enum LeaderMessage {
     /// Take the partition onto this stream and reconcile (N3).
     Begin {
+        /// Which beginning this is: the leader's own count, in this epoch. It comes back in what the follower says of where
+        /// it stands.
+        number: u64,
         /// The leader's log starts here.
         start: Offset,
         /// What it knows to be committed.
@@ -60,6 +63,8 @@ pub struct Push {
 pub enum FollowerMessage {
     /// Where did this epoch end in your log (KIP-101, KIP-279)?
     Ask {
+        /// The beginning it answers.
+        begun: u64,
         /// The follower's last epoch, or the next smaller one on a further round.
         epoch: LeaderEpoch,
         /// Where it ends in the follower's log.
@@ -71,6 +76,8 @@ pub enum FollowerMessage {
     },
     /// The follower's log is a prefix of the leader's; its cut, if any, is synced.
     Matched {
+        /// The beginning it answers. What was said of an earlier one may be of a copy that is gone.
+        begun: u64,
         /// Its end.
         end: Offset,
         /// What of it is synced.

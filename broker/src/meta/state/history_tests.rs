@@ -199,7 +199,11 @@ impl World {
                     [ReplicaFailure::Damaged, ReplicaFailure::Unusable][usize::from(self.dice.roll(2) == 0)];
                 Proposal::ReplicasRepaired { broker, broker_epoch, partitions: seen, reason }
             }
-            24 if self.dice.roll(3) == 0 => Proposal::ReplicasLost { broker, broker_epoch, partitions },
+            24 if self.dice.roll(3) == 0 => {
+                let seen = |at| LostReplica::seen(&self.state, broker, at);
+                let lost = partitions.into_iter().map(seen).collect();
+                Proposal::ReplicasLost { broker, broker_epoch, lost }
+            }
             24..=26 => ready(&self.state, n, if self.dice.roll(2) == 0 { 0xaa } else { 0xbb }),
             27 | 28 => self.report(n),
             29 => Proposal::ElectUnclean { partitions },

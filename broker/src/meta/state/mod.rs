@@ -73,8 +73,8 @@ pub use moving::Moving;
 pub use outcome::Outcome;
 pub use partition::{EndReport, OfflineReason, PartitionEntry, ReplicaEntry};
 pub use proposal::{
-    ConfigChange, IsrMember, MadeReplica, PRODUCER_IDS_PER_GRANT_MAX, Proposal, REPORTED_ENDS_MAX,
-    Registration, SeenPartition,
+    ConfigChange, IsrMember, LostReplica, MadeReplica, PRODUCER_IDS_PER_GRANT_MAX, Proposal,
+    REPORTED_ENDS_MAX, Registration, SeenPartition,
 };
 pub use rebuilt::Ancestor;
 pub use recovery::{KnownFor, RECOVERY_WAIT_MS, Recovery, RecoveryPlan};

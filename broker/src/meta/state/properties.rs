@@ -118,12 +118,9 @@ fn propose(state: &ClusterState, wish: &Wish) -> (Proposal, u32) {
             Proposal::ReplicasReady { broker: BrokerId(*broker), broker_epoch, directory, topic, made }
         }
         Wish::Lost { broker, partition } => {
-            let partitions = vec![nth_partition(state, *partition)];
-            Proposal::ReplicasLost {
-                broker: BrokerId(*broker),
-                broker_epoch: epoch_of(state, *broker),
-                partitions,
-            }
+            let (broker, broker_epoch) = (BrokerId(*broker), epoch_of(state, *broker));
+            let lost = vec![LostReplica::seen(state, broker, nth_partition(state, *partition))];
+            Proposal::ReplicasLost { broker, broker_epoch, lost }
         }
         Wish::Isr { partition, isr, stale } => {
             let partition = nth_partition(state, *partition);

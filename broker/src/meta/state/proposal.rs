@@ -30,6 +30,25 @@ pub struct MadeReplica {
     pub since: PartitionEpoch,
 }
 
+/// A replica whose directory is gone, as the broker that misses it saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostReplica {
+    /// Of which partition.
+    pub partition: TopicPartition,
+    /// Which copy: the version of the entry it was begun with.
+    pub since: PartitionEpoch,
+}
+
+impl LostReplica {
+    /// The copy on `broker` as `state` shows it.
+    #[must_use]
+    pub fn seen(state: &ClusterState, broker: BrokerId, partition: TopicPartition) -> Self {
+        let replica = state.partition(partition).and_then(|entry| entry.replica(broker));
+        Self { partition, since: replica.map_or(PartitionEpoch(0), |replica| replica.since) }
+    }
+}
+
 /// What a broker says of itself when its process starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -228,8 +247,8 @@ pub enum Proposal {
         broker: BrokerId,
         /// Its registration.
         broker_epoch: BrokerEpoch,
-        /// Whose directories.
-        partitions: Vec<TopicPartition>,
+        /// Which.
+        lost: Vec<LostReplica>,
     },
     /// Something is wrong with replicas of the proposer (N11).
     ReplicasFailed {

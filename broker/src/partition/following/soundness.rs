@@ -22,6 +22,12 @@ use crate::partition::machine::{Machine, Role};
 use crate::replica::message::{FollowerMessage, RefusalCause};
 
 impl<W> Machine<W> {
+    /// Whether any of it is damaged, as far as it was told.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
     /// These ranges of the log are damaged, in order; told whenever that may have changed.
     pub fn damaged(&mut self, damage: Vec<Range<Offset>>) {
         if damage != self.damage {

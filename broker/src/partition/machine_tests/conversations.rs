@@ -12,8 +12,8 @@ use fidelog_record::{Codec, EncodedBatch, PlacedBatch, Placement, ProducerStamp,
 
 use super::cluster::{LIMITS, partition};
 use crate::partition::{
-    Assignment, Effect, Lease, LogState, Machine, NextPush, Produce, ProduceAnswer, ProduceRefusal, Setup,
-    Unknown,
+    Assignment, Effect, Lease, LogState, Machine, NextPush, Produce, ProduceAnswer, ProduceRefusal, Role,
+    Setup, Unknown,
 };
 use crate::replica::message::{FollowerMessage, LeaderMessage, Push, RefusalCause};
 use crate::replica::{Incarnate, StreamId};
@@ -48,13 +48,13 @@ fn placed(offset: u64, epoch: u32) -> PlacedBatch {
 
 fn begin(start: u64, committed_end: u64) -> LeaderMessage {
     let (start, committed_end) = (Offset(start), Offset(committed_end));
-    LeaderMessage::Begin { start, committed_end, last_epoch: EPOCH }
+    LeaderMessage::Begin { number: 1, start, committed_end, last_epoch: EPOCH }
 }
 
 /// Of a follower that shares its last epoch with the leader.
 fn ask(epoch: u32, end: u64) -> FollowerMessage {
     let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
-    FollowerMessage::Ask { epoch, end, shared_epoch: epoch, shared_end: end }
+    FollowerMessage::Ask { begun: 1, epoch, end, shared_epoch: epoch, shared_end: end }
 }
 
 /// A log with these (epoch, start)s, all of it synced.
@@ -121,7 +121,13 @@ impl Talk {
         self.effects()
     }
 
-    fn heard(&mut self, from: BrokerId, stream: StreamId, message: FollowerMessage) -> Vec<Effect<u64>> {
+    /// What the follower says; of where it stands, in answer to the last beginning.
+    fn heard(&mut self, from: BrokerId, stream: StreamId, mut message: FollowerMessage) -> Vec<Effect<u64>> {
+        if let FollowerMessage::Ask { begun, .. } | FollowerMessage::Matched { begun, .. } = &mut message
+            && let Role::Leader(leading) = &self.machine.role
+        {
+            *begun = leading.followers.get(from).map_or(0, |follower| follower.begun);
+        }
         self.machine.heard(from, stream, EPOCH, message, self.now);
         self.effects()
     }
@@ -131,7 +137,7 @@ impl Talk {
         let stream = StreamId(from.0.into());
         self.up(from, stream);
         let (end, last_epoch) = (Offset(end), LeaderEpoch(last_epoch));
-        self.heard(from, stream, FollowerMessage::Matched { end, durable_end: end, last_epoch })
+        self.heard(from, stream, FollowerMessage::Matched { begun: 0, end, durable_end: end, last_epoch })
     }
 
     /// The follower is sent all there is, and reports it.
@@ -280,8 +286,12 @@ fn n3_a_follower_asks_on_every_stream_and_matches_only_when_its_cut_is_durable()
     assert!(matches!(effects[..], [Effect::Cut { to: Offset(2), .. }]));
     let done = cut_to(2, &[(3, 0)]);
     talk.machine.cut_done(done, talk.now);
-    let matched =
-        FollowerMessage::Matched { end: Offset(2), durable_end: Offset(2), last_epoch: LeaderEpoch(3) };
+    let matched = FollowerMessage::Matched {
+        begun: 1,
+        end: Offset(2),
+        durable_end: Offset(2),
+        last_epoch: LeaderEpoch(3),
+    };
     assert_eq!(replies(&talk.effects()), [&matched]);
 }
 

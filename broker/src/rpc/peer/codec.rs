@@ -35,7 +35,8 @@ pub(super) fn encode_leader(
 ) -> wire::LeaderMessage {
     use wire::leader_message::Event;
     let event = match message {
-        LeaderMessage::Begin { start, committed_end, last_epoch } => Event::Begin(wire::Begin {
+        LeaderMessage::Begin { number, start, committed_end, last_epoch } => Event::Begin(wire::Begin {
+            number,
             start_offset: start.0,
             committed_end: committed_end.0,
             last_epoch: last_epoch.0,
@@ -80,6 +81,7 @@ pub(super) fn decode_leader(
     let at = place_of(&message.topic_id, message.partition)?;
     let decoded = match message.event.ok_or(CodecError::Event(at))? {
         Event::Begin(begin) => LeaderMessage::Begin {
+            number: begin.number,
             start: Offset(begin.start_offset),
             committed_end: Offset(begin.committed_end),
             last_epoch: LeaderEpoch(begin.last_epoch),
@@ -118,13 +120,15 @@ pub(super) fn encode_follower(
 ) -> wire::FollowerMessage {
     use wire::follower_message::Event;
     let event = match message {
-        FollowerMessage::Ask { epoch, end, shared_epoch, shared_end } => Event::Ask(wire::Ask {
+        FollowerMessage::Ask { begun, epoch, end, shared_epoch, shared_end } => Event::Ask(wire::Ask {
+            begun,
             epoch: epoch.0,
             end_offset: end.0,
             shared_epoch: shared_epoch.0,
             shared_end: shared_end.0,
         }),
-        FollowerMessage::Matched { end, durable_end, last_epoch } => Event::Matched(wire::Matched {
+        FollowerMessage::Matched { begun, end, durable_end, last_epoch } => Event::Matched(wire::Matched {
+            begun,
             end_offset: end.0,
             durable_end: durable_end.0,
             last_epoch: last_epoch.0,
@@ -153,12 +157,14 @@ pub(super) fn decode_follower(
     let at = place_of(&message.topic_id, message.partition)?;
     let decoded = match message.event.ok_or(CodecError::Event(at))? {
         Event::Ask(ask) => FollowerMessage::Ask {
+            begun: ask.begun,
             epoch: LeaderEpoch(ask.epoch),
             end: Offset(ask.end_offset),
             shared_epoch: LeaderEpoch(ask.shared_epoch),
             shared_end: Offset(ask.shared_end),
         },
         Event::Matched(matched) => FollowerMessage::Matched {
+            begun: matched.begun,
             end: Offset(matched.end_offset),
             durable_end: Offset(matched.durable_end),
             last_epoch: LeaderEpoch(matched.last_epoch),

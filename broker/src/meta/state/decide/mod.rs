@@ -79,8 +79,8 @@ impl ClusterState {
             Proposal::ReplicasReady { broker, broker_epoch, directory, topic, made } => {
                 self.decide_ready((*broker, *broker_epoch), *directory, *topic, made)
             }
-            Proposal::ReplicasLost { broker, broker_epoch, partitions } => {
-                self.decide_lost(*broker, *broker_epoch, partitions)
+            Proposal::ReplicasLost { broker, broker_epoch, lost } => {
+                self.decide_lost(*broker, *broker_epoch, lost)
             }
             Proposal::ReplicasFailed { broker, broker_epoch, partitions, reason } => {
                 let (broker, reason) = (*broker, *reason);

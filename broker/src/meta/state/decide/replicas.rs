@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fidelog_record::types::{BrokerEpoch, BrokerId, DirectoryId, TopicId, TopicPartition};
 
-use super::super::{ClusterState, Entry, MadeReplica, Refusal, SeenPartition};
+use super::super::{ClusterState, Entry, LostReplica, MadeReplica, Refusal, SeenPartition};
 
 impl ClusterState {
     pub(super) fn decide_ready(
@@ -19,33 +19,33 @@ impl ClusterState {
             return Err(Refusal::WrongDirectory { broker, given: directory, current });
         }
         self.existing(topic)?;
-        // Of a copy that is gone by now nothing is said by this.
-        let is_present = |it: &&MadeReplica| {
+        // Of a copy that is gone by now nothing is said by this, and of one that is known nothing new.
+        let is_news = |it: &&MadeReplica| {
             let entry = self.partition(TopicPartition { topic, partition: it.partition });
-            entry.and_then(|entry| entry.replica(broker)).is_some_and(|replica| replica.since == it.since)
+            let replica = entry.and_then(|entry| entry.replica(broker));
+            replica.is_some_and(|replica| !replica.made && replica.since == it.since)
         };
-        let partitions: BTreeSet<_> = made.iter().filter(is_present).map(|it| it.partition).collect();
+        let partitions: BTreeSet<_> = made.iter().filter(is_news).map(|it| it.partition).collect();
         if partitions.is_empty() {
             return Err(Refusal::NoReplicaOfTopic { broker, topic });
         }
         Ok(Entry::ReplicasReady { broker, directory, topic, partitions: partitions.into_iter().collect() })
     }
 
-    /// What was deleted, moved away or begun anew meanwhile is lost to nobody, and keeps no other from being told: it is
-    /// told once.
+    /// What was deleted, moved away or begun anew meanwhile is lost to nobody, and keeps no other from being told. A report
+    /// that was under way for long says nothing of the copy that was made after it.
     pub(super) fn decide_lost(
         &self,
         broker: BrokerId,
         epoch: BrokerEpoch,
-        partitions: &[TopicPartition],
+        lost: &[LostReplica],
     ) -> Result<Entry, Refusal> {
-        let is_made = |at: &TopicPartition| {
-            let replica = self.partition(*at).and_then(|entry| entry.replica(broker));
-            replica.is_some_and(|replica| replica.made)
+        let is_there = |it: &&LostReplica| {
+            let replica = self.partition(it.partition).and_then(|entry| entry.replica(broker));
+            replica.is_some_and(|replica| replica.made && replica.since == it.since)
         };
-        let made: Vec<_> = partitions.iter().copied().filter(is_made).collect();
-        let named = if made.is_empty() { partitions } else { &made };
-        Ok(Entry::ReplicasLost { broker, partitions: self.made_replicas(broker, epoch, named)? })
+        let named: Vec<_> = lost.iter().filter(is_there).map(|it| it.partition).collect();
+        Ok(Entry::ReplicasLost { broker, partitions: self.made_replicas(broker, epoch, &named)? })
     }
 
     /// Only while whatever it holds is on others that can be read: all that was acknowledged is on every member, and the

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use fidelog_record::types::{
     BrokerEpoch, BrokerId, ClusterId, Generation, Incarnation, LeaderEpoch, MetaIndex, PartitionEpoch,
-    TopicName,
+    TopicName, TopicPartition,
 };
 
 use super::super::fixture::*;
 use super::super::{
-    ClusterState, ConfigChange, ConfigKey, DataFound, Entry, PartitionEntry, Proposal, Refusal, TopicConfig,
-    TopicState,
+    ClusterState, ConfigChange, ConfigKey, DataFound, Entry, LostReplica, PartitionEntry, Proposal, Refusal,
+    TopicConfig, TopicState,
 };
 
 mod topics;
@@ -174,22 +174,32 @@ fn a_replica_ready_after_the_opening_joins_by_growth_only() {
 fn a_missing_replica_directory_is_lost_and_never_empty() {
     let mut state = opened(3);
     let epoch = state.broker(BrokerId(2)).unwrap().epoch;
-    let lost = Proposal::ReplicasLost {
-        broker: BrokerId(2),
-        broker_epoch: epoch,
-        partitions: vec![at(0xaa, 0), at(0xaa, 0)],
+    let broker = BrokerId(2);
+    let report = |state: &ClusterState, partitions: &[TopicPartition]| {
+        let lost = partitions.iter().map(|&it| LostReplica::seen(state, broker, it)).collect();
+        Proposal::ReplicasLost { broker, broker_epoch: epoch, lost }
     };
+    let lost = report(&state, &[at(0xaa, 0), at(0xaa, 0)]);
     done(&mut state, &lost);
     assert_eq!(orders(&state).isr, ids(&[1, 3]));
     assert!(!orders(&state).replicas[1].made);
-    assert!(matches!(refused(&state, &lost), Refusal::ReplicaNotMade { .. }), "it cannot be lost twice");
+    assert!(matches!(refused(&state, &lost), Refusal::NothingNamed { .. }), "it cannot be lost twice");
+    // The report was under way for so long that the replica is made anew.
+    let made = ready(&state, 2, 0xaa);
+    done(&mut state, &made);
+    assert!(
+        matches!(refused(&state, &lost), Refusal::NothingNamed { .. }),
+        "it says nothing of the later copy"
+    );
     step(&mut state, &create("more", 1, 3), 0xbb).unwrap();
     for n in 1..=3 {
         let made = ready(&state, n, 0xbb);
         done(&mut state, &made);
     }
-    let partitions = vec![at(0xaa, 0), at(0xbb, 0), at(0xcc, 0)];
-    let lost = Proposal::ReplicasLost { broker: BrokerId(2), broker_epoch: epoch, partitions };
+    let mut lost = report(&state, &[at(0xaa, 0), at(0xbb, 0), at(0xcc, 0)]);
+    if let Proposal::ReplicasLost { lost, .. } = &mut lost {
+        lost[0].since = PartitionEpoch(0); // an earlier copy
+    }
     let told = step(&mut state, &lost, 0).unwrap();
     assert_eq!(told, Entry::ReplicasLost { broker: BrokerId(2), partitions: vec![at(0xbb, 0)] });
 }

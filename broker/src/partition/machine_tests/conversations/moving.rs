@@ -89,7 +89,7 @@ fn n6_a_new_leader_confirms_what_it_held_without_a_produce() {
     let stream = StreamId(7);
     talk.up(ONE, stream);
     let (end, last_epoch) = (Offset(3), LeaderEpoch(3));
-    let matched = FollowerMessage::Matched { end, durable_end: end, last_epoch };
+    let matched = FollowerMessage::Matched { begun: 1, end, durable_end: end, last_epoch };
     // What it said to an earlier leader, or on an earlier stream, counts for nothing.
     talk.machine.heard(ONE, stream, LeaderEpoch(5), matched.clone(), talk.now);
     assert!(!talk.machine.published().confirmed);
@@ -119,8 +119,12 @@ fn an_old_leader_tells_its_waiters_and_cuts_what_the_new_one_does_not_have() {
     talk.heard(TWO, StreamId(2), FollowerMessage::Report { durable_end: Offset(1) });
     assert_eq!(talk.committed_end(), 0);
     let (stream, epoch) = (StreamId(9), LeaderEpoch(9));
-    let begins =
-        LeaderMessage::Begin { start: Offset(0), committed_end: Offset(0), last_epoch: LeaderEpoch(0) };
+    let begins = LeaderMessage::Begin {
+        number: 1,
+        start: Offset(0),
+        committed_end: Offset(0),
+        last_epoch: LeaderEpoch(0),
+    };
     talk.machine.led(stream, epoch, begins);
     talk.effects();
     let none = LeaderMessage::EpochEnd { asked: EPOCH, epoch: LeaderEpoch(0), end: Offset(0) };
@@ -327,8 +331,22 @@ fn n7_a_copy_that_was_begun_anew_counts_for_nothing_until_it_says_where_it_ends(
     assert_eq!(begins(&talk.up(THREE, StreamId(9))), 1);
     // Both at once, as a slow watch shows them.
     talk.matched(THREE, 2, 3);
+    let stream = StreamId(THREE.0.into());
+    let begun = match &talk.machine.role {
+        Role::Leader(leading) => leading.followers.get(THREE).expect("it is a replica").begun,
+        role => panic!("{role:?}"),
+    };
     talk.machine.assigned(copies(Some(4), 5), talk.now);
     assert!(talk.machine.is_down(THREE));
+    // What it said of the former copy was under way for long, on the stream on which it is begun with once more.
+    assert_eq!(begins(&talk.up(THREE, stream)), 1);
+    let (end, last_epoch) = (Offset(2), LeaderEpoch(3));
+    let late = FollowerMessage::Matched { begun, end, durable_end: end, last_epoch };
+    talk.machine.heard(THREE, stream, EPOCH, late, talk.now);
+    assert!(proposed(&talk.effects()).is_empty());
+    assert!(proposed(&talk.later(LIMITS.retry_ms)).is_empty());
+    let filled = FollowerMessage::Matched { begun: 0, end, durable_end: end, last_epoch };
+    assert_eq!(proposed(&talk.heard(THREE, stream, filled)), [[1, 2, 3]], "in answer to this beginning");
 }
 
 #[test]
@@ -346,7 +364,8 @@ fn n15_a_replica_added_while_leading_is_filled_and_one_removed_is_heard_no_more(
     assert!(talk.machine.is_down(four), "whoever keeps the streams sees that it needs one");
     assert_eq!(begins(&talk.up(four, StreamId(4))), 1);
     let empty = (Offset(0), LeaderEpoch(0));
-    let matched = FollowerMessage::Matched { end: empty.0, durable_end: empty.0, last_epoch: empty.1 };
+    let matched =
+        FollowerMessage::Matched { begun: 0, end: empty.0, durable_end: empty.0, last_epoch: empty.1 };
     let effects = talk.heard(four, StreamId(4), matched);
     let pushed = |effect: &Effect<u64>| matches!(effect, Effect::PushReady { to, .. } if *to == four);
     assert!(effects.iter().any(pushed), "{effects:?}");

@@ -35,7 +35,8 @@ fn an_unclean_leader_copies_on_from_the_last_common_epoch() {
     let mut talk = Talk::with(ONE, log(0, 1, &[(3, 0)]), true, &[ONE, TWO]);
     talk.up(TWO, STREAM);
     let (epoch, end) = (LeaderEpoch(4), Offset(3));
-    let asks = FollowerMessage::Ask { epoch, end, shared_epoch: LeaderEpoch(3), shared_end: Offset(2) };
+    let asks =
+        FollowerMessage::Ask { begun: 0, epoch, end, shared_epoch: LeaderEpoch(3), shared_end: Offset(2) };
     let effects = talk.heard(TWO, STREAM, asks);
     assert!(
         matches!(effects[..], [Effect::ReadTail { start: Offset(1), end: Offset(3), .. }]),

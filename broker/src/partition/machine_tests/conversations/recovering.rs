@@ -39,8 +39,12 @@ fn n5_a_recovery_permits_the_cut_it_was_shown_with() {
     assert_eq!(talk.committed_end(), 5, "nothing is forgotten before the cut is durable");
     talk.machine.cut_done(cut_to(3, &[(3, 0)]), talk.now);
     assert_eq!(talk.committed_end(), 3);
-    let matched =
-        FollowerMessage::Matched { end: Offset(3), durable_end: Offset(3), last_epoch: LeaderEpoch(3) };
+    let matched = FollowerMessage::Matched {
+        begun: 1,
+        end: Offset(3),
+        durable_end: Offset(3),
+        last_epoch: LeaderEpoch(3),
+    };
     assert_eq!(replies(&talk.effects()), [&matched]);
 }
 

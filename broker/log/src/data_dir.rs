@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  <root>/identity             whose it is, how far it has come (N13)
+//!         identity.unfinished  what it said before: the next version is written into it, and the two change names
 //!         lock                 held as long as a process uses it
 //!         clean-stop           present only between a clean stop and the next start
 //!         recovery-points      per partition, up to where everything is synced

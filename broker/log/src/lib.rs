@@ -53,7 +53,7 @@ pub use offline::{
 pub use producers::{ProducerLimits, ProducerTable, Verdict};
 pub use recovery::{Finding, OpenError, RecoveryCase, RecoveryReport};
 pub use recovery_points::{RecoveryPoint, RecoveryPoints};
-pub use retention::{Retention, new_start};
+pub use retention::{OVERSIZE_SEGMENTS_MAX, Retention, new_start};
 pub use scrub::BatchesDigest;
 pub use segment::{
     SEGMENT_FORMAT_VERSION, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SegmentHeader, SegmentHeaderMisfit,

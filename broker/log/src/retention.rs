@@ -7,6 +7,10 @@ use fidelog_record::types::Offset;
 
 use crate::view::SegmentInfo;
 
+/// The most segments given up in one go because there is too much: their files go within a flush, and nothing else of the
+/// data directory is synced meanwhile. Who gave up so many looks again soon.
+pub const OVERSIZE_SEGMENTS_MAX: usize = 64;
+
 /// How much to keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
@@ -15,7 +19,7 @@ pub struct Retention {
     /// Bytes of segment files; `None` is no bound.
     pub retention_bytes: Option<u64>,
     /// The most segments given up in one go because they are old: bounds what one wrong clock can do. Size knows no clock,
-    /// and has to keep up with whatever is written.
+    /// has to keep up with whatever is written, and has a bound of its own, [`OVERSIZE_SEGMENTS_MAX`].
     pub segment_count_max: usize,
 }
 
@@ -44,7 +48,8 @@ pub fn new_start(
     for (count, segment) in segments.iter().enumerate() {
         let outlived = |keep: u64| segment.newest_ms.saturating_add(keep) < now_ms;
         let old = count < retention.segment_count_max && retention.retention_ms.is_some_and(outlived);
-        let over = retention.retention_bytes.is_some_and(|keep| bytes > keep);
+        let over =
+            count < OVERSIZE_SEGMENTS_MAX && retention.retention_bytes.is_some_and(|keep| bytes > keep);
         if segment.active || segment.end > committed_end || !(old || over) {
             break;
         }
@@ -112,5 +117,14 @@ mod tests {
             Some(Offset(30)),
             "size knows no clock"
         );
+        let many = (0..100).map(|number| SegmentInfo {
+            base: Offset(number * 10),
+            end: Offset(number * 10 + 10),
+            active: false,
+            ..segments()[0].clone()
+        });
+        let most = OVERSIZE_SEGMENTS_MAX as u64 * 10;
+        let given_up = new_start(&many.collect::<Vec<_>>(), keep(None, Some(0)), 0, Offset(1000));
+        assert_eq!(given_up, Some(Offset(most)), "the flusher has others to serve");
     }
 }

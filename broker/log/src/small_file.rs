@@ -5,6 +5,8 @@
 //!  JSON
 //! ```
 //!
+//! Behind the JSON there may be blanks, in a file that is written into its own former version.
+//!
 //! Always true: a file is written aside, synced, takes the place of the old one, and its directory is synced, so that one
 //! or the other is found whole after a crash. A file that does not verify is damaged, never "empty" or "absent". Not
 //! here: what to do about a damaged one; each owner decides.
@@ -17,7 +19,8 @@ use serde::de::DeserializeOwned;
 
 use crate::files::{DiskError, Files};
 
-/// Ending of a file that is being written; one found at start was never finished.
+/// Ending of a file that is being written; one found at start was never finished, but for that of `identity`, which is its
+/// former version.
 pub(crate) const UNFINISHED: &str = ".unfinished";
 /// A larger file is taken for damaged rather than read.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;

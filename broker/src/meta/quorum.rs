@@ -172,7 +172,7 @@ pub struct VoterStatus {
     pub votes: bool,
     /// How far its log is known to match the leader's; the leader alone knows. Not a metadata index.
     pub matched: Option<u64>,
-    /// Whether the leader has not heard it for some seconds, or not at all yet; the leader alone knows.
+    /// Whether the leader has not heard it for some seconds; the leader alone knows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelog_log::env::Clock;
-use fidelog_log::{DataDir, Retention, new_start};
+use fidelog_log::{DataDir, OVERSIZE_SEGMENTS_MAX, Retention, new_start};
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
@@ -18,9 +18,11 @@ const TICK: Duration = Duration::from_millis(100);
 const RESTING_EVERY: u32 = 10;
 /// How often the ballast is looked after.
 const BALLAST_EVERY: Duration = Duration::from_secs(10);
-/// Segments one round of retention may give up per partition: bounds what a wrong clock can do (D15).
+/// Segments of one partition that a look may give up because they are old: bounds what a wrong clock can do (D15).
 const RETENTION_SEGMENTS_MAX: usize = 4;
 
+/// How soon retention looks again when there was more than one look gives up.
+const RETENTION_AGAIN: Duration = Duration::from_secs(1);
 /// Partitions that retention looks at before others have the thread: a hand-over costs more than a look.
 const RETENTION_AT_ONCE: usize = 100;
 
@@ -54,29 +56,33 @@ pub(super) async fn retain(
     clock: Arc<dyn Clock>,
     period: Duration,
 ) {
-    let mut interval = every(period);
+    let mut pause = Duration::ZERO;
     loop {
-        interval.tick().await;
+        // Stopping at any of these awaits is safe: what is due is found due at the next look.
+        tokio::time::sleep(pause).await;
+        pause = period;
         let all = partitions.all();
         for some in all.chunks(RETENTION_AT_ONCE) {
             let (some, view, wall_ms) = (some.to_vec(), Arc::clone(&view), clock.wall_ms());
             let looked = tokio::task::spawn_blocking(move || {
-                for partition in some {
-                    if let Err(why) = retain_one(&partition, &view, wall_ms) {
-                        warn!("retention: {why}");
-                    }
-                }
+                let looks = some.iter().map(|partition| retain_one(partition, &view, wall_ms));
+                looks.fold(false, |more, look| {
+                    more | look.inspect_err(|why| warn!("retention: {why}")).is_ok_and(|it| it)
+                })
             });
-            if let Err(why) = looked.await {
-                warn!("retention: {why}");
+            match looked.await {
+                Ok(true) => pause = period.min(RETENTION_AGAIN),
+                Ok(false) => {}
+                Err(why) => warn!("retention: {why}"),
             }
         }
     }
 }
 
-fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<(), String> {
+/// Whether there is more to give up.
+fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<bool, String> {
     let Some(config) = view.state().and_then(|state| state.effective_config(partition.id().topic)) else {
-        return Ok(());
+        return Ok(false);
     };
     partition.configure(config.segment_bytes.value, config.segment_ms.value); // the defaults may have changed
     let segments = partition.view().segments().map_err(|error| format!("{}: {error}", partition.id()))?;
@@ -91,13 +97,13 @@ fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<()
     }
     let published = partition.published().borrow().clone();
     if published.leading.is_none() || is_internal(view, partition) {
-        return Ok(());
+        return Ok(false);
     }
-    if let Some(start) = new_start(&segments, retention, wall_ms, published.positions.committed_end) {
-        info!(partition = %partition.id(), %start, "retention");
-        partition.advance_start(start);
-    }
-    Ok(())
+    let start = new_start(&segments, retention, wall_ms, published.positions.committed_end);
+    let Some(start) = start else { return Ok(false) };
+    info!(partition = %partition.id(), %start, "retention");
+    partition.advance_start(start);
+    Ok(segments.iter().filter(|segment| segment.end <= start).count() >= OVERSIZE_SEGMENTS_MAX)
 }
 
 /// Internal topics are trimmed by their owners alone.

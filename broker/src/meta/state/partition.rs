@@ -33,7 +33,8 @@ pub struct ReplicaEntry {
     /// Whether the broker has made and synced its directory there. From then on a missing directory means lost,
     /// never empty (N14).
     pub made: bool,
-    /// The version of the entry this copy was begun with: what an earlier copy on the same broker held says nothing of it.
+    /// The version of the entry this copy was begun with, in this directory: what an earlier copy in it held says nothing of
+    /// it.
     #[serde(default, skip_serializing_if = "is_first")]
     pub since: PartitionEpoch,
 }

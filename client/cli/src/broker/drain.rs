@@ -13,8 +13,8 @@ use crate::moves::{Left, MovesReport, Wait, moving};
   fidelog broker drain 3 --dry-run
   fidelog broker drain 3 --keep-replicas --wait --wait-timeout 30s
 
-A broker that was stopped while it drained is in no in-sync set again before `fidelog broker resume`.
-Nothing is refused meanwhile. A replica that no other broker has room for stays, and is named; exit code 7 says so.")]
+Nothing is refused meanwhile. A replica that no other broker has room for stays, and is named; exit code 7 says so.
+A broker that was stopped while it drained is in no in-sync set again before `fidelog broker resume`.")]
 pub(super) struct Drain {
     /// The broker's id
     #[arg(value_name = "BROKER", value_parser = clap::value_parser!(u32).range(1..))]

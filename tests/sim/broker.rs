@@ -57,8 +57,8 @@ pub(crate) struct Broker {
     pub(crate) copy: Option<(SimDisk, Generation)>,
     /// Its syncs did nothing once, and it is not known to hold everything again.
     pub(crate) lied: bool,
-    /// The same, whatever came after.
-    pub(crate) has_lied: bool,
+    /// Where the metadata was when they first did, whatever came after.
+    pub(crate) lied_since: Option<MetaIndex>,
     /// Its syncs do nothing.
     pub(crate) lying: bool,
     /// The batch of which a bit has flipped, when nothing else was done to the disk.
@@ -128,7 +128,7 @@ impl Broker {
             needs_mount: false,
             copy: None,
             lied: false,
-            has_lied: false,
+            lied_since: None,
             lying: false,
             hurt: None,
             tainted: false,

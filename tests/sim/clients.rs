@@ -77,11 +77,6 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Whether nothing is unsettled.
-    pub(crate) fn are_settled(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.batches.is_empty())
-    }
-
     /// A topic is deleted: nobody asks what became of what was sent to it.
     pub(crate) fn forget(&mut self, topic: TopicId) {
         for lane in self.lanes.iter_mut().filter(|lane| lane.at.topic == topic) {
@@ -93,22 +88,25 @@ impl Clients {
         }
     }
 
-    /// What is not settled, for people.
-    pub(crate) fn tell(&self) -> String {
+    /// The partitions for which something is not settled, and what, for people.
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = (TopicPartition, String)> {
         let batch = |(number, it): (&u64, &Batch)| {
             format!("batch {number}, {} attempts open, unknown {}", it.open_count, it.unknown)
         };
-        let lane = |(index, it): (usize, &Lane)| {
-            let open: Vec<_> = it.batches.iter().map(batch).collect();
-            format!("lane {index} asks broker {}: {}", it.leader + 1, open.join("; "))
-        };
         let unsettled = self.lanes.iter().enumerate().filter(|(_, it)| !it.batches.is_empty());
-        unsettled.map(lane).collect::<Vec<_>>().join("\n")
+        unsettled.map(move |(index, it)| {
+            let open: Vec<_> = it.batches.iter().map(batch).collect();
+            (it.at, format!("lane {index} asks broker {}: {}", it.leader + 1, open.join("; ")))
+        })
     }
 
-    /// Whether every reader has read up to `ends`.
-    pub(crate) fn have_read(&self, ends: impl Fn(TopicPartition) -> Offset) -> bool {
-        self.readers.iter().all(|reader| reader.closed || reader.position >= ends(reader.at))
+    /// What is not read up to `ends`.
+    pub(crate) fn behind(
+        &self,
+        ends: impl Fn(TopicPartition) -> Offset,
+    ) -> impl Iterator<Item = TopicPartition> {
+        let behind = self.readers.iter().filter(move |it| !it.closed && it.position < ends(it.at));
+        behind.map(|reader| reader.at)
     }
 }
 

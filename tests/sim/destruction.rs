@@ -99,10 +99,11 @@ impl Sim {
             return;
         }
         self.tell("lies", &[broker as u64], || format!("syncs of broker {} do nothing", broker + 1));
-        self.brokers[broker].disk.set_lying(true);
+        let index = self.quorum.state().index();
         let machine = &mut self.brokers[broker];
+        machine.disk.set_lying(true);
         (machine.lying, machine.lied, machine.tainted, machine.hurt) = (true, true, true, None);
-        machine.has_lied = true;
+        machine.lied_since.get_or_insert(index);
         self.agenda.after(micros, Event::Over(Trouble::LyingDisk(broker)));
     }
 

@@ -116,9 +116,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Whether positions were told since `then`, or nobody asks for any.
-    pub(crate) fn is_served_since(&self, then: Moment) -> bool {
-        self.topic.is_none() || self.told_at.is_some_and(|told_at| told_at > then)
+    /// The topic of which positions are asked for, if none was told since `then`.
+    pub(crate) fn unserved_since(&self, then: Moment) -> Option<TopicId> {
+        self.topic.filter(|_| self.told_at.is_none_or(|told_at| told_at <= then))
     }
 }
 

@@ -1,10 +1,8 @@
 //! The end of a run: faults are over, everything must become writable, and all replicas the same.
 
-use fidelog_broker::meta::state::PartitionEntry;
-use fidelog_broker::partition::{Machine, Partition, Role};
-use fidelog_record::types::{BrokerId, TopicPartition};
+use fidelog_broker::partition::Machine;
+use fidelog_record::types::TopicPartition;
 
-use crate::broker::Broker;
 use crate::cluster::Sim;
 use crate::event::Event;
 use crate::judge::held;
@@ -44,126 +42,45 @@ impl Sim {
     }
 
     pub(crate) fn look(&mut self) {
-        match self.what_is_wrong() {
-            None => self.end_well(),
-            Some(wrong) => {
-                let since = self.judge.healing_since;
-                let waited = self.agenda.now().micros_since(since);
-                if waited >= PATIENCE && self.brokers.iter().any(|machine| machine.has_lied) {
-                    // What it was told is synced and is not, producers among it, nobody can give back.
-                    self.tell("void", &[], || format!("a disk has lied, and it is not well: {wrong}"));
-                    self.done = true;
-                    return;
-                }
-                assert!(waited < PATIENCE, "not well {} s after the last fault: {wrong}", waited / 1_000_000);
-                self.agenda.after(LOOK, Event::Look);
-            }
+        if self.stuck().next().is_none() {
+            return self.end_well();
         }
-    }
-
-    fn what_is_wrong(&self) -> Option<String> {
-        let state = self.quorum.state();
-        if !self.clients.are_settled() {
-            return Some(format!(
-                "not everything is writable: {}\n{}",
-                self.clients.tell(),
-                self.tell_roles()
-            ));
+        let waited = self.agenda.now().micros_since(self.judge.healing_since);
+        if waited < PATIENCE {
+            self.agenda.after(LOOK, Event::Look);
+            return;
         }
-        if let Some(tombstone) = state.tombstones().next() {
-            return Some(format!("a deleted topic is still somewhere: {tombstone:?}"));
+        // A lie is no excuse for what the disk that lied had no part in.
+        if let Some(stuck) = self.stuck().find(|stuck| !self.may_be_due_to_a_lie(stuck)) {
+            panic!("not well {} s after the last fault: {}", waited / 1_000_000, stuck.told);
         }
-        for (at, entry) in state.partitions() {
-            let end = self.judge.committed_end(at);
-            if entry.moving.is_some() {
-                return Some(format!("{at}: a move does not end: {entry:?}"));
-            }
-            if let Some(other) = self.holds_too_much(at, entry) {
-                return Some(format!("{at} has moved away from broker {other}, which still holds it"));
-            }
-            if entry.isr.len() < entry.replicas.len() {
-                return Some(format!("{at}: not all are in sync: {entry:?}\n{}", self.tell_roles()));
-            }
-            for replica in &entry.replicas {
-                let broker = crate::broker::index_of(replica.broker);
-                let Some(partition) = self.partition(broker, at) else {
-                    return Some(format!("{at} is not hosted by broker {}", broker + 1));
-                };
-                if partition.view().is_damaged() {
-                    let damage = partition.view().damage();
-                    return Some(format!("{at}: broker {} is damaged: {damage:?}", broker + 1));
-                }
-                let positions = partition.inspect(Machine::positions);
-                if positions.committed_end != end || positions.end != end {
-                    return Some(format!(
-                        "{at}: broker {} is at {positions:?}, {end} is committed",
-                        broker + 1
-                    ));
-                }
-            }
-        }
-        if !self.group.is_served_since(self.judge.healing_since) {
-            return Some(format!("positions are not served\n{}", self.tell_roles()));
-        }
-        let read = self.clients.have_read(|at| self.judge.committed_end(at));
-        (!read).then(|| "readers are behind".to_owned())
-    }
-
-    /// A broker that holds this and is no replica any more.
-    fn holds_too_much(&self, at: TopicPartition, entry: &PartitionEntry) -> Option<BrokerId> {
-        let left = self.brokers.iter().filter(|broker| !entry.has_replica(broker.id));
-        let holds = |broker: &&Broker| {
-            broker.life.as_ref().is_some_and(|life| life.partitions.contains_key(&at) || life.home.holds(at))
-        };
-        left.filter(holds).map(|broker| broker.id).next()
-    }
-
-    fn tell_roles(&self) -> String {
-        let tell = |partition: &Partition| {
-            partition.inspect(|machine| {
-                let role = match machine.role() {
-                    Role::Leader(leading) => {
-                        format!(
-                            "leads, epoch {}, open {}, {:?}",
-                            leading.epoch,
-                            leading.is_open(),
-                            leading.in_sync
-                        )
-                    }
-                    other => format!("{other:?}"),
-                };
-                format!("{:?} {role}", machine.positions())
-            })
-        };
-        let mut text = String::new();
-        for broker in &self.brokers {
-            let Some(life) = &broker.life else {
-                text += &format!("broker {} is down\n", broker.id);
-                continue;
-            };
-            for (at, partition) in &life.partitions {
-                text += &format!("broker {}: {at}: {}\n", broker.id, tell(partition));
-            }
-        }
-        text
+        self.tell("void", &[], || {
+            let told: Vec<_> = self.stuck().map(|stuck| stuck.told).collect();
+            format!("a disk has lied, and it is not well: {}", told.join("\n"))
+        });
+        let all = self.quorum.state().partitions().map(|(at, _)| at);
+        all.filter(|&at| !self.lied_about(|other| other == at)).for_each(|at| self.judge_end(at));
+        self.done = true;
     }
 
     fn end_well(&mut self) {
-        let all: Vec<TopicPartition> = self.quorum.state().partitions().map(|(at, _)| at).collect();
-        for at in all {
-            let Some(history) = self.judge.history.get(&at) else { continue };
-            self.judge.settled.refused_is_nowhere(history);
-            for broker in 0..self.brokers.len() {
-                let Some(partition) = self.partition(broker, at) else { continue };
-                let positions = partition.inspect(Machine::positions);
-                let (batches, _) = held(&partition, at, positions.start, positions.end);
-                replicas::are_what_was_committed(broker, at, &batches, history);
-            }
-        }
+        self.quorum.state().partitions().for_each(|(at, _)| self.judge_end(at));
         let (stored, unknown, refused) = self.judge.settled.counts();
         self.tell("end", &[stored as u64, unknown as u64, refused as u64], || {
             format!("{stored} batches stored, {unknown} of unknown fate, {refused} refused")
         });
         self.done = true;
+    }
+
+    /// Every replica holds what was committed, and nothing that was refused.
+    fn judge_end(&self, at: TopicPartition) {
+        let Some(history) = self.judge.history.get(&at) else { return };
+        self.judge.settled.refused_is_nowhere(history);
+        for broker in 0..self.brokers.len() {
+            let Some(partition) = self.partition(broker, at) else { continue };
+            let positions = partition.inspect(Machine::positions);
+            let (batches, _) = held(&partition, at, positions.start, positions.end);
+            replicas::are_what_was_committed(broker, at, &batches, history);
+        }
     }
 }

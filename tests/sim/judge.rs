@@ -213,7 +213,7 @@ impl Sim {
         let known = shadow.batches.partition_point(|it| it.end_offset() <= shadow_committed);
         let newly_committed =
             || shadow.batches[known..].iter().take_while(|it| it.end_offset() <= committed_end);
-        if self.brokers[broker].has_lied {
+        if self.brokers[broker].lied_since.is_some() {
             let end =
                 newly_committed().last().map_or(history.end(), PlacedBatch::end_offset).max(history.end());
             let other = newly_committed().find(|batch| history.contradicts(batch));

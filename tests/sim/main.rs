@@ -15,6 +15,7 @@
 //! | `clients`, `readers`, `groups` | producers, readers, and the members of a group |
 //! | `surroundings` | what the owners of a group's positions want of the world |
 //! | `trouble`, `slowness`, `destruction`, `aftermath`, `operator`, `healing` | what goes wrong, what people do, and the end, when nothing does any more |
+//! | `stuck` | what is not well in the end, and what it is about |
 //! | `judge`, `properties/` | what was seen, and what must hold |
 //! | `planted` | bugs planted on purpose, and how many seeds each needs |
 //!
@@ -48,6 +49,7 @@ mod refill;
 mod settings;
 mod slowness;
 mod streams;
+mod stuck;
 mod surroundings;
 mod tending;
 mod trouble;

@@ -1,23 +1,23 @@
 //! Bugs planted on purpose are found: a check that cannot fail is not a check.
 //!
 //! A test finds those that take few seeds. `FIDELOG_SIM_PLANTED` is the most seeds spent on each of all of them, or on the one
-//! that `FIDELOG_SIM_BUG` names, and prints how many each needed. Of the first 2,000 from 2^40 on it found:
+//! that `FIDELOG_SIM_BUG` names, and prints how many each needed. Of the first 4,000 from 2^40 on it found:
 //!
 //! | bug | seeds | bug | seeds |
 //! |---|---|---|---|
-//! | `AckBeforeFollowersSync` | 1 | `CutNotDurable` | 151 |
-//! | `ReportEpochIgnored` | 1,113 | `GrowthNeverWithdrawn` | 136 |
+//! | `AckBeforeFollowersSync` | 1 | `CutNotDurable` | 2,162 |
+//! | `ReportEpochIgnored` | 3,100 | `GrowthNeverWithdrawn` | 1,483 |
 //! | `SameEpochAfterRestart` | 4 | `CutBelowCommitted` | 1 |
-//! | `GrowthOnCommittedEndAlone` | 184 | `DamageTakenForTornTail` | 252 |
-//! | `ReplyBelieved` | 16 | `TornTailTakenForDamage` | 639 |
-//! | `UnionNotWaitedFor` | 11 | `SecondSyncBelieved` | 1,245 |
-//! | `ResendAnsweredBeforeCommit` | 1 | `ProducersNotRewound` | 95 |
-//! | `StaleIncarnationAdded` | 638 | `ShrunkWithoutQuorum` | 6 |
-//! | `UncleanBelieved` | 45 | `PositionUnconfirmed` | 381 |
-//! | `OffsetGivenTwice` | 317 | | |
+//! | `GrowthOnCommittedEndAlone` | 69 | `DamageTakenForTornTail` | 1,313 |
+//! | `ReplyBelieved` | 29 | `TornTailTakenForDamage` | 1,456 |
+//! | `UnionNotWaitedFor` | 1 | `SecondSyncBelieved` | 2,762 |
+//! | `ResendAnsweredBeforeCommit` | 1 | `ProducersNotRewound` | 27 |
+//! | `StaleIncarnationAdded` | 162 | `ShrunkWithoutQuorum` | 18 |
+//! | `UncleanBelieved` | 53 | `PositionUnconfirmed` | 16 |
+//! | `OffsetGivenTwice` | 167 | | |
 //!
-//! Where the first one lies is luck: the same bugs were found after half as many, or twice, when the troubles were weighed
-//! otherwise.
+//! Where the first one lies is luck: elsewhere `ReportEpochIgnored` was found after 392, `TornTailTakenForDamage` after 11,
+//! and any change to what a run draws deals anew.
 
 use fidelog_log::env::planted::{self, Planted};
 use fidelog_tests::seeds::{self, Failure};
@@ -62,6 +62,10 @@ fn report(bug: Planted, found: Option<&Failure>) {
 }
 
 /// With how many seeds each of these is found on every run of the tests.
+///
+/// None of torn tails and damage is among them: from four first seeds on, `DamageTakenForTornTail` took 607 to 1,313 seeds
+/// and `TornTailTakenForDamage` 11 to 1,456, which is 15 seconds of an optimised build as often as not. Those two are for
+/// the long runs, and for the crash tests.
 const CHEAP: [(Planted, u64); 9] = [
     (Planted::AckBeforeFollowersSync, 40),
     (Planted::SameEpochAfterRestart, 60),
@@ -83,14 +87,34 @@ fn planted_bugs_are_found() {
     }
 }
 
+/// The bug of this name. One that is mistyped would leave nothing to be looked for, and nothing to be missed.
+fn named(name: &str) -> Planted {
+    let known = Planted::ALL.map(|bug| format!("{bug:?}"));
+    let place = known.iter().position(|it| it == name);
+    Planted::ALL[place.unwrap_or_else(|| {
+        panic!("FIDELOG_SIM_BUG is `{name}`, which is no planted bug; known are {}", known.join(", "))
+    })]
+}
+
+#[test]
+#[should_panic(expected = "which is no planted bug; known are AckBeforeFollowersSync, ReportEpochIgnored")]
+fn a_bug_that_nobody_planted_is_not_looked_for() {
+    named("AckBeforeFollowerSyncs");
+}
+
 #[test]
 fn every_planted_bug_is_found_by_command() {
-    let Some(seeds_max) = seeds::number("FIDELOG_SIM_PLANTED") else { return };
-    let only = std::env::var("FIDELOG_SIM_BUG").ok();
-    let wanted = |bug: &Planted| only.as_ref().is_none_or(|only| *only == format!("{bug:?}"));
+    let only = std::env::var("FIDELOG_SIM_BUG").ok().map(|name| named(&name));
+    let Some(seeds_max) = seeds::number("FIDELOG_SIM_PLANTED") else {
+        assert!(
+            only.is_none(),
+            "FIDELOG_SIM_BUG is looked for in as many seeds as FIDELOG_SIM_PLANTED says: say it"
+        );
+        return;
+    };
     let missed: Vec<_> = Planted::ALL
         .into_iter()
-        .filter(wanted)
+        .filter(|bug| only.is_none_or(|only| only == *bug))
         .filter(|&bug| {
             let found = first_found(bug, seeds_max);
             report(bug, found.as_ref());

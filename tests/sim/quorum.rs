@@ -35,6 +35,11 @@ impl Quorum {
         self.history.get(usize::try_from(index.0).ok()?)
     }
 
+    /// The state as it was at `index`, and whatever it was since.
+    pub(crate) fn states_from(&self, index: MetaIndex) -> impl Iterator<Item = &Arc<ClusterState>> {
+        self.history.iter().skip(usize::try_from(index.0).expect("few entries"))
+    }
+
     /// At most `count_max` entries behind `index`.
     pub(crate) fn entries_after(&self, index: MetaIndex, count_max: usize) -> Vec<(MetaIndex, Arc<Entry>)> {
         let first = usize::try_from(index.0).expect("few entries");

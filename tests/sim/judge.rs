@@ -206,6 +206,13 @@ impl Sim {
             shadow.durable_end = reached;
         }
         let shadow_committed = shadow.committed_end;
+        let known_end = self.judge.committed_end(at);
+        if self.brokers[broker].lied_since.is_some() && start > known_end {
+            // All that is left of its log is the name of a last segment, and where a log begins it takes all before
+            // for committed: nothing that other members hold makes that true.
+            let why = format!("{at} begins at {start}, and what is committed ends at {known_end}");
+            return self.blame(broker, &why);
+        }
         let members = self.quorum.state().partition(at).map(|entry| entry.isr.clone()).unwrap_or_default();
         self.judge.fill(broker, at, committed_end, &members);
         let Some(shadow) = self.judge.shadows.get_mut(&(broker, at)) else { return };

@@ -1,7 +1,7 @@
 //! Copies of data directories (N13): a directory that comes back older than it was known, or twice, is recognised by the
 //! generation found in it, is out of every in-sync set from that moment on, and is refilled before it counts again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fidelog_client::{Fetch, NewTopic, Record};
 
@@ -114,6 +114,14 @@ async fn lead_again(scene: &UnderLoad, topic: &str) {
     .await;
 }
 
+/// The generation in a data directory's file `identity`: a line that describes it, then JSON.
+fn generation(data_dir: &Path) -> u64 {
+    let text = std::fs::read_to_string(data_dir.join("identity")).expect("it has an identity");
+    let (_, json) = text.split_once('\n').expect("a line describes it");
+    let identity: serde_json::Value = serde_json::from_str(json).expect("it is JSON");
+    identity["generation"].as_u64().expect("it has a generation")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_with_one_identity_the_second_waits_and_is_not_trusted() {
     let mut scene = one_voter("cloned").await;
@@ -126,8 +134,7 @@ async fn of_two_processes_with_one_identity_the_second_waits_and_is_not_trusted(
     // A copy of it, while the first process lives.
     let older = scene.copy_of_3().await;
     let mut clone = scene.cluster.broker(3).double(&older);
-    let identity = || std::fs::read(older.join("identity")).expect("the copy has an identity");
-    let copied = identity();
+    let copied = generation(&older);
     let mut from = 0;
     for start in 0..5 {
         if start > 0 {
@@ -136,7 +143,7 @@ async fn of_two_processes_with_one_identity_the_second_waits_and_is_not_trusted(
         from = clone.log().len();
         clone.start();
         clone.wait_for_log(from, "waiting for the session of the former process of this broker to end");
-        assert_eq!(identity(), copied, "start {start} changed what it found before it was judged");
+        assert_eq!(generation(&older), copied, "start {start} raised what it found before it was judged");
     }
     scene.workload.acknowledged(200).await;
     scene.cluster.in_sync_are(&scene.client, &scene.topic, &[1, 2, 3]).await;

@@ -29,7 +29,8 @@ const FAILOVER_S_MAX: f64 = 10.0;
 const IDLE_CPU_PER_CENT_MAX: f64 = 5.0;
 /// What comes before the idle time, so that what a start leaves to be done is done.
 const SETTLE: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_secs(10);
+/// Retention looks once in that time, and once only.
+const IDLE: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Of the kernel's figures of time, on every Linux that matters.
@@ -220,8 +221,9 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // Fields 14 and 15, counted from 1; the second is the program's name in brackets, and may hold anything.
     let after_name = text.rsplit_once(')').context("a stat without a name")?.1;
-    let ticks: Vec<f64> =
-        after_name.split_whitespace().skip(11).take(2).flat_map(str::parse::<f64>).collect();
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    let ticks: Vec<f64> = ticks.collect::<Result<_, _>>().context("a stat without times")?;
+    ensure!(ticks.len() == 2, "a stat that ends early");
     Ok(ticks.iter().sum::<f64>() / TICKS_PER_S)
 }
 

@@ -21,8 +21,8 @@ const BALLAST_EVERY: Duration = Duration::from_secs(10);
 /// Segments of one partition that a look may give up because they are old: bounds what a wrong clock can do (D15).
 const RETENTION_SEGMENTS_MAX: usize = 4;
 
-/// How soon retention looks again when there was more than one look gives up.
-const RETENTION_AGAIN: Duration = Duration::from_secs(1);
+/// How soon retention looks again at logs of which it gave up as much as one look may.
+const RETENTION_AGAIN: Duration = Duration::from_millis(100);
 /// Partitions that retention looks at before others have the thread: a hand-over costs more than a look.
 const RETENTION_AT_ONCE: usize = 100;
 
@@ -49,38 +49,42 @@ pub(super) async fn tick(partitions: Arc<Partitions>, lease: AckLease, clock: Ar
     }
 }
 
-/// Lets leaders give up what has outlived its time (N15).
+/// Lets leaders give up what has outlived its time (N15); soon once more where there was too much for one look.
 pub(super) async fn retain(
     partitions: Arc<Partitions>,
     view: Arc<MetaView>,
     clock: Arc<dyn Clock>,
     period: Duration,
 ) {
-    let mut pause = Duration::ZERO;
+    let mut interval = every(period);
+    let mut oversize = Vec::new();
     loop {
         // Stopping at any of these awaits is safe: what is due is found due at the next look.
-        tokio::time::sleep(pause).await;
-        pause = period;
-        let all = partitions.all();
-        for some in all.chunks(RETENTION_AT_ONCE) {
+        let (old_max, looked_at) = tokio::select! {
+            _ = interval.tick() => (RETENTION_SEGMENTS_MAX, partitions.all()),
+            // Only for its size: what age may take at a look bounds what a wrong clock can do.
+            () = tokio::time::sleep(RETENTION_AGAIN), if !oversize.is_empty() => (0, std::mem::take(&mut oversize)),
+        };
+        oversize.clear();
+        for some in looked_at.chunks(RETENTION_AT_ONCE) {
             let (some, view, wall_ms) = (some.to_vec(), Arc::clone(&view), clock.wall_ms());
             let looked = tokio::task::spawn_blocking(move || {
-                let looks = some.iter().map(|partition| retain_one(partition, &view, wall_ms));
-                looks.fold(false, |more, look| {
-                    more | look.inspect_err(|why| warn!("retention: {why}")).is_ok_and(|it| it)
-                })
+                let has_more = |it: &Arc<Partition>| {
+                    let looked = retain_one(it, &view, wall_ms, old_max);
+                    looked.inspect_err(|why| warn!("retention: {why}")).unwrap_or(false)
+                };
+                some.into_iter().filter(has_more).collect::<Vec<_>>()
             });
             match looked.await {
-                Ok(true) => pause = period.min(RETENTION_AGAIN),
-                Ok(false) => {}
+                Ok(more) => oversize.extend(more),
                 Err(why) => warn!("retention: {why}"),
             }
         }
     }
 }
 
-/// Whether there is more to give up.
-fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<bool, String> {
+/// Gives up at most `old_max` segments because they are old; whether it is to be looked at again for its size.
+fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64, old_max: usize) -> Result<bool, String> {
     let Some(config) = view.state().and_then(|state| state.effective_config(partition.id().topic)) else {
         return Ok(false);
     };
@@ -89,7 +93,7 @@ fn retain_one(partition: &Partition, view: &MetaView, wall_ms: u64) -> Result<bo
     let retention = Retention {
         retention_ms: Some(config.retention_ms.value),
         retention_bytes: config.retention_bytes.value,
-        segment_count_max: RETENTION_SEGMENTS_MAX,
+        segment_count_max: old_max,
     };
     // On every replica: each gives up files as its own segments allow.
     if segments.last().is_some_and(|last| retention.roll_is_due(last, config.segment_ms.value, wall_ms)) {

@@ -7,8 +7,8 @@
 //!   runtime clients  the public services
 //! ```
 //!
-//! The order of a start is the order of what must be true: the directory is ours and locked; the quorum believes the
-//! generation found in it, which is raised and synced; the quorum has registered this process; the watch has passed that registration; only then does this
+//! The order of a start is the order of what must be true: the directory is ours and locked; the quorum has judged the
+//! generation found in it; it is raised and synced; the quorum has registered this process; the watch has passed that registration; only then does this
 //! broker lead or follow anything (N1, N13). A node that only votes registers nothing and holds nothing: it decides on the
 //! metadata, serves it, and sends the rest on.
 

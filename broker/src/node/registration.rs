@@ -6,8 +6,9 @@
 //!                         rolled back: taken at once                --> raised beyond all its clones
 //! ```
 //!
-//! Always true: what was found is raised only once the quorum has judged it. Starts that end before that leave a
-//! rolled-back directory as low as they found it, however many they are.
+//! Always true: what was found is raised only once the quorum believes it. Starts that end before that leave a rolled-back
+//! directory as low as they found it, however many they are. Two copies of one generation that start together may both be
+//! believed; the one that registers later looks intact if its start ends before the other has registered the next one.
 
 use std::time::Duration;
 

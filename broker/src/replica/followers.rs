@@ -289,7 +289,6 @@ impl Followers {
         }
         follower.state =
             FollowerState::Matched { stream, next: end, previous_epoch: last_epoch, durable_end };
-        follower.retry_at = None; // It followed after all; beginning once more would disturb it.
         Ok(())
     }
 

@@ -300,6 +300,22 @@ fn cut_to(end: u64, epochs: &[(u32, u64)]) -> CutDone {
     CutDone { end, epochs, producers, room_bytes }
 }
 
+/// The leader began once more on the same stream: what is said now answers that, and no earlier beginning.
+#[test]
+fn n4_a_follower_answers_the_beginning_it_heard_last() {
+    let mut talk = follower(log(0, 4, &[(3, 0)]));
+    for number in [1, 2] {
+        let (start, committed_end) = (Offset(0), Offset(0));
+        let begin = LeaderMessage::Begin { number, start, committed_end, last_epoch: EPOCH };
+        assert!(
+            matches!(replies(&talk.led(begin))[..], [FollowerMessage::Ask { begun, .. }] if *begun == number)
+        );
+    }
+    let (asked, end) = (LeaderEpoch(3), Offset(4));
+    let answer = LeaderMessage::EpochEnd { asked, epoch: asked, end };
+    assert!(matches!(replies(&talk.led(answer))[..], [FollowerMessage::Matched { begun: 2, .. }]));
+}
+
 #[test]
 fn n4_a_report_of_another_stream_or_epoch_counts_for_nothing() {
     let mut talk = leader(&[ONE, TWO]);

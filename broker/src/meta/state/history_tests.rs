@@ -177,7 +177,6 @@ impl World {
         let n = self.dice.broker();
         let (broker, broker_epoch) = (BrokerId(n), self.epoch(n));
         let at = self.any_partition();
-        let partitions = vec![at];
         let epoch = self.state.partition(at).map_or(PartitionEpoch(0), |it| it.epoch);
         let seen = vec![SeenPartition { partition: at, epoch }];
         Some(match self.dice.roll(34) {
@@ -200,13 +199,13 @@ impl World {
                 Proposal::ReplicasRepaired { broker, broker_epoch, partitions: seen, reason }
             }
             24 if self.dice.roll(3) == 0 => {
-                let seen = |at| LostReplica::seen(&self.state, broker, at);
-                let lost = partitions.into_iter().map(seen).collect();
+                let lost =
+                    seen.iter().map(|it| LostReplica::seen(&self.state, broker, it.partition)).collect();
                 Proposal::ReplicasLost { broker, broker_epoch, lost }
             }
             24..=26 => ready(&self.state, n, if self.dice.roll(2) == 0 { 0xaa } else { 0xbb }),
             27 | 28 => self.report(n),
-            29 => Proposal::ElectUnclean { partitions },
+            29 => Proposal::ElectUnclean { partitions: vec![at] },
             30 => {
                 let count = self.state.partition(at).unwrap().replicas_wanted().len();
                 let first = self.dice.broker();
